@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0
+/*
+ * The LB host's program: the life of a packet. Each step either lets it go on or gives it its verdict; only this file
+ * counts verdicts and turns them into actions of XDP.
+ */
+#include "lib/send.h"
+#include "lib/service.h"
+
+static __always_inline int fl_life_of_a_packet(struct xdp_md *ctx, __u32 *egress)
+{
+	struct fl_service *service = 0;
+	struct fl_packet packet = {};
+	struct fl_route route = {};
+	struct fl_cursor cursor;
+	int verdict;
+
+	verdict = fl_read_packet(ctx, &cursor, &packet);
+	if (verdict == FL_CONTINUE)
+		verdict = fl_find_service(&cursor, &packet, &service);
+	if (!service)
+		return verdict;
+	if (verdict == FL_CONTINUE)
+		verdict = fl_find_route(&packet, service, &route);
+	if (verdict == FL_CONTINUE)
+		verdict = fl_check_fit(&packet, &route);
+	if (verdict == FL_LB_TX_TOO_BIG)
+		verdict = fl_answer_too_big(ctx, packet.is_ipv4, route.limit);
+	else if (verdict == FL_CONTINUE)
+		verdict = fl_send(ctx, &packet, service, &route);
+	*egress = route.egress;
+	fl_count_service(service->id, packet.ip_length, verdict);
+	return verdict;
+}
+
+static __always_inline int fl_action(int verdict, __u32 egress, __u32 ingress)
+{
+#define FL_CASE(name, action, help)                                                                                   \
+	case FL_LB_##name:                                                                                            \
+		return XDP_##action;
+	if (egress && egress != ingress)
+		return (int)bpf_redirect(egress, 0);
+	switch (verdict) {
+		FL_LB_VERDICTS(FL_CASE)
+	}
+	return XDP_DROP;
+}
+
+SEC("xdp")
+int fl_lb(struct xdp_md *ctx)
+{
+	__u32 egress = 0;
+	int verdict = fl_life_of_a_packet(ctx, &egress);
+
+	fl_count_verdict((__u32)verdict);
+	return fl_action(verdict, egress, ctx->ingress_ifindex);
+}
+
+/* The kernel knows this name for sources that may be used under the GPL, as these may. */
+char fl_license[] SEC("license") = "GPL";

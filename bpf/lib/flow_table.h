@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
+/*
+ * The flow table as maps: finds a flow's buckets, records flows, and keeps fl_load true to the slots (R1).
+ */
+#pragma once
+
+#include "lib/flow_slot.h"
+#include "lib/maps.h"
+
+static __always_inline __u32 fl_now(void)
+{
+	return (__u32)(bpf_ktime_get_coarse_ns() >> FL_TICK_SHIFT) & FL_TICK_MASK;
+}
+
+/* False only if the table is smaller than its configured mask: a defect. */
+static __always_inline int fl_buckets_of(__u64 hash, struct fl_buckets *buckets)
+{
+	__u32 first = fl_bucket_first(hash, fl_config.flow_bucket_mask);
+	__u32 second = fl_bucket_second(hash, fl_config.flow_bucket_mask);
+
+	buckets->first = bpf_map_lookup_elem(&fl_flows, &first);
+	buckets->second = bpf_map_lookup_elem(&fl_flows, &second);
+	return buckets->first && buckets->second;
+}
+
+static __always_inline void fl_load_add(__u64 word0, __s64 amount)
+{
+	__u32 backend = fl_slot_backend(word0);
+	unsigned int state = fl_slot_state(word0);
+	struct fl_load *load;
+
+	if (state == FL_SLOT_FREE)
+		return;
+	load = bpf_map_lookup_elem(&fl_load, &backend);
+	if (!load)
+		return;
+	if (fl_slot_is_pending(state))
+		__sync_fetch_and_add(&load->pending, amount);
+	else
+		__sync_fetch_and_add(&load->live, amount);
+}
+
+static __always_inline void fl_load_move(struct fl_slot_change change)
+{
+	if (change.before == change.after)
+		return;
+	fl_load_add(change.before, -1);
+	fl_load_add(change.after, 1);
+}
+
+/*
+ * The functions below are global (not static, not inlined): the verifier walks each once, on its own, for whatever
+ * arguments, instead of once for every path that leads to it. That costs a call of 2 ns.
+ */
+
+/*
+ * A segment of the flow `hash`: the word 0 that its slot had, after the slot was moved on; 0 when it is not recorded.
+ */
+__noinline __u64 fl_flow_segment(__u64 hash, __u32 tcp_flags)
+{
+	struct fl_buckets buckets;
+	struct fl_slot *slot;
+	__u64 word0;
+
+	if (!fl_buckets_of(hash, &buckets))
+		return 0;
+	slot = fl_slot_find(&buckets, hash, &word0);
+	if (!slot)
+		return 0;
+	fl_load_move(fl_slot_touch(slot, word0, (__u8)tcp_flags, fl_now()));
+	return word0;
+}
+
+/* As fl_flow_segment, but looks only. */
+__noinline __u64 fl_flow_peek(__u64 hash)
+{
+	struct fl_buckets buckets;
+	__u64 word0;
+
+	if (!fl_buckets_of(hash, &buckets) || !fl_slot_find(&buckets, hash, &word0))
+		return 0;
+	return word0;
+}
+
+/*
+ * Records a new flow; returns the backend that the table now has for it. That is another one than `backend` if a second
+ * CPU recorded the same flow first, and FL_NO_BACKEND if no slot may be taken.
+ */
+__noinline __u32 fl_flow_insert(__u64 hash, __u32 backend)
+{
+	/* rodata does not change while the program is loaded. */
+	const struct fl_timeouts *timeouts = (const struct fl_timeouts *)&fl_config.timeouts;
+	struct fl_slot_change change, undone;
+	struct fl_buckets buckets;
+	__u32 now = fl_now();
+	__u32 position;
+	__u64 word0;
+
+	if (!fl_buckets_of(hash, &buckets))
+		return FL_NO_BACKEND;
+	for (int attempt = 0; attempt < 2; attempt++) {
+		position = fl_slot_victim(&buckets, now, timeouts);
+		if (position >= FL_POSITIONS)
+			return FL_NO_BACKEND;
+		change = fl_slot_insert(&buckets, position, hash, (__u16)backend, now, timeouts, &undone);
+		fl_load_move(change);
+		fl_load_move(undone);
+		if (change.before != change.after && undone.before == undone.after)
+			return backend;
+		if (fl_slot_find(&buckets, hash, &word0))
+			return fl_slot_backend(word0);
+	}
+	return FL_NO_BACKEND;
+}
+
+/* Gives the slot whose word 0 is `word0` to `backend`, as if its flow were new. */
+__noinline int fl_flow_move(__u64 word0, __u32 backend)
+{
+	struct fl_slot_change change = { word0, fl_slot_word0(word0, FL_SLOT_EMBRYONIC, (__u16)backend) };
+	struct fl_buckets buckets;
+	struct fl_slot *slot;
+	__u32 now = fl_now();
+	__u64 found;
+
+	if (!fl_buckets_of(word0, &buckets))
+		return 0;
+	slot = fl_slot_find(&buckets, word0, &found);
+	if (!slot || found != word0)
+		return 0;
+	fl_store64(&slot->word1, fl_slot_word1(now, now, 0));
+	if (fl_cas64(&slot->word0, change.before, change.after))
+		fl_load_move(change);
+	return 0;
+}

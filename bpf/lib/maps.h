@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
+/*
+ * The maps of an LB host. Sizes that are 1 here are set from the node config before the load.
+ */
+#pragma once
+
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+
+#include "fairlead/abi/flow_slot.h"
+#include "fairlead/abi/maps.h"
+#include "fairlead/abi/row.h"
+#include "fairlead/abi/stats.h"
+#include "fairlead/abi/verdict.h"
+
+const volatile struct fl_config fl_config = {};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1);
+	__type(key, struct fl_service_key);
+	__type(value, struct fl_service);
+} fl_services SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct fl_row);
+} fl_rows SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct fl_backend);
+} fl_backends SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct fl_load);
+} fl_load SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct fl_bucket);
+} fl_flows SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, FL_LB_VERDICT_COUNT);
+	__type(key, __u32);
+	__type(value, __u64);
+} fl_verdicts SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct fl_service_stats);
+} fl_svc_stats SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct fl_backend_stats);
+} fl_bkd_stats SEC(".maps");
+
+static __always_inline struct fl_backend *fl_backend_at(__u32 id)
+{
+	return bpf_map_lookup_elem(&fl_backends, &id);
+}
+
+static __always_inline __u64 fl_backend_state(__u32 id)
+{
+	struct fl_backend *backend = fl_backend_at(id);
+
+	return backend ? fl_load64(&backend->state) : 0;
+}

@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
+/*
+ * From the first byte of a frame to a TCP segment. Pure: also compiled on the host.
+ *
+ * Contract of every step: it moves the cursor past what it read and returns FL_CONTINUE, or names what is wrong and
+ * leaves the rest of the packet unset. Every access is checked against the end of the frame.
+ */
+#pragma once
+
+#include <linux/if_ether.h>
+#include <linux/in.h>
+#include <linux/ip.h>
+#include <linux/ipv6.h>
+#include <linux/tcp.h>
+#include <linux/udp.h>
+
+#include "fairlead/abi/maps.h"
+#include "lib/address.h"
+
+struct fl_cursor {
+	void *at;
+	void *end;
+};
+
+struct fl_packet {
+	__u32 client[4]; /* source and destination, IPv4 mapped, network order */
+	struct fl_service_key service; /* destination address, port and protocol */
+	__be16 client_port;
+	__u16 ip_length; /* of the whole IP packet, by its header */
+	__u8 is_ipv4;
+	__u8 tos; /* DSCP and ECN */
+	__u8 dont_fragment;
+	__u8 tcp_flags;
+	__u8 ip_header_length;
+};
+
+/* What is odd about an IP header; judged only once the destination is known to be a service's. */
+enum fl_ip_anomaly {
+	FL_IP_FINE,
+	FL_IP_BAD_HEADER,
+	FL_IP_FRAGMENT,
+	FL_IP_EXTENSION,
+};
+
+/* The ethernet type in network order, or 0 when the frame is too short. */
+static __always_inline __be16 fl_parse_ethernet(struct fl_cursor *cursor)
+{
+	struct ethhdr *eth = (struct ethhdr *)cursor->at;
+
+	if ((void *)(eth + 1) > cursor->end)
+		return 0;
+	cursor->at = eth + 1;
+	return eth->h_proto;
+}
+
+/* Fills addresses, protocol and lengths from an IPv4 header; false when the frame ends inside it. */
+static __always_inline int fl_parse_ipv4(struct fl_cursor *cursor, struct fl_packet *packet, enum fl_ip_anomaly *odd)
+{
+	struct iphdr *ip = (struct iphdr *)cursor->at;
+	__u32 header_length;
+
+	if ((void *)(ip + 1) > cursor->end)
+		return 0;
+	header_length = ip->ihl * 4;
+	packet->is_ipv4 = 1;
+	packet->ip_header_length = (__u8)header_length;
+	packet->ip_length = fl_swap16(ip->tot_len);
+	packet->tos = ip->tos;
+	packet->dont_fragment = !!(ip->frag_off & fl_swap16(0x4000));
+	packet->service.proto = ip->protocol;
+	fl_map_ipv4(packet->client, ip->saddr);
+	fl_map_ipv4(packet->service.address, ip->daddr);
+	if (ip->version != 4 || header_length < sizeof(*ip) || packet->ip_length < header_length ||
+	    cursor->at + header_length > cursor->end || cursor->at + packet->ip_length > cursor->end)
+		*odd = FL_IP_BAD_HEADER;
+	else if (ip->frag_off & fl_swap16(0x3fff))
+		*odd = FL_IP_FRAGMENT;
+	cursor->at += header_length;
+	return 1;
+}
+
+/* Next headers that stand between an IPv6 header and a transport header. */
+static __always_inline int fl_is_extension(__u8 next_header)
+{
+	return next_header == IPPROTO_HOPOPTS || next_header == IPPROTO_ROUTING || next_header == IPPROTO_FRAGMENT ||
+	       next_header == IPPROTO_DSTOPTS || next_header == IPPROTO_AH;
+}
+
+static __always_inline int fl_parse_ipv6(struct fl_cursor *cursor, struct fl_packet *packet, enum fl_ip_anomaly *odd)
+{
+	struct ipv6hdr *ip = (struct ipv6hdr *)cursor->at;
+	__u32 payload;
+
+	if ((void *)(ip + 1) > cursor->end)
+		return 0;
+	payload = fl_swap16(ip->payload_len);
+	packet->is_ipv4 = 0;
+	packet->ip_header_length = sizeof(*ip);
+	packet->ip_length = (__u16)(payload + sizeof(*ip));
+	packet->tos = (__u8)(ip->priority << 4 | ip->flow_lbl[0] >> 4);
+	packet->dont_fragment = 1;
+	packet->service.proto = ip->nexthdr;
+	fl_copy_address(packet->client, &ip->saddr);
+	fl_copy_address(packet->service.address, &ip->daddr);
+	if (ip->version != 6 || payload + sizeof(*ip) > 0xffff || cursor->at + packet->ip_length > cursor->end)
+		*odd = FL_IP_BAD_HEADER;
+	else if (ip->nexthdr == IPPROTO_FRAGMENT)
+		*odd = FL_IP_FRAGMENT;
+	else if (fl_is_extension(ip->nexthdr))
+		*odd = FL_IP_EXTENSION;
+	cursor->at += sizeof(*ip);
+	return 1;
+}
+
+/* Both ports; false when the frame ends before them. */
+static __always_inline int fl_parse_ports(struct fl_cursor *cursor, struct fl_packet *packet)
+{
+	__be16 *ports = (__be16 *)cursor->at;
+
+	if ((void *)(ports + 2) > cursor->end)
+		return 0;
+	packet->client_port = ports[0];
+	packet->service.port = ports[1];
+	return 1;
+}
+
+/* The rest of the TCP header: false when it is cut short or its offset is impossible. */
+static __always_inline int fl_parse_tcp(struct fl_cursor *cursor, struct fl_packet *packet)
+{
+	struct tcphdr *tcp = (struct tcphdr *)cursor->at;
+	__u32 header_length;
+
+	if ((void *)(tcp + 1) > cursor->end)
+		return 0;
+	header_length = tcp->doff * 4;
+	packet->tcp_flags = ((__u8 *)tcp)[13];
+	return header_length >= sizeof(*tcp) &&
+	       (__u32)packet->ip_header_length + header_length <= packet->ip_length;
+}

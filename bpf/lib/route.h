@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
+/*
+ * Where a segment goes: its flow's backend if the flow is recorded, a choice if it is a SYN, and otherwise everybody who
+ * may hold the connection, in order.
+ */
+#pragma once
+
+#include "lib/flow_table.h"
+#include "lib/parse.h"
+#include "lib/row.h"
+#include "lib/siphash.h"
+#include "lib/stats.h"
+
+struct fl_route {
+	struct fl_hop_ids hops;
+	__u64 hash;
+	__u16 row; /* number within the service */
+	__u16 target; /* who is meant to have the packet: hop 0, but for a claimed SYN */
+	__u8 flags; /* FL_WIRE_* */
+	__u8 acceptors;
+	int verdict; /* what the packet gets if it can be sent there */
+	__u32 limit; /* the longest packet that fits on the way to hop 0 */
+	__u32 egress; /* interface to leave by; 0: the one that it came in by */
+};
+
+static __always_inline void fl_append_members(struct fl_route *route, struct fl_row row)
+{
+	for (unsigned int i = 0; i < FL_ROW_MEMBERS; i++)
+		fl_hop_append(&route->hops, fl_row_member(row, i), 1);
+}
+
+static __always_inline void fl_route_to(struct fl_route *route, struct fl_row row, __u32 backend)
+{
+	route->target = (__u16)backend;
+	route->acceptors = 1;
+	fl_hop_append(&route->hops, (__u16)backend, 1);
+	fl_append_members(route, row);
+}
+
+/*
+ * Is `a` so much less loaded than `b` that a later candidate beats an earlier one? Load is (live + pending) / weight,
+ * compared crosswise; 1/16 in favour of the earlier, because a flow on the first candidate pays no extra hop when the
+ * flow table is lost, and because equal counts would herd.
+ */
+static __always_inline int fl_much_less_loaded(__u64 a_load, __u64 a_weight, __u64 b_load, __u64 b_weight)
+{
+	return 16 * (a_load + 1) * b_weight < 15 * b_load * a_weight;
+}
+
+/* The eligible candidate for a new flow; FL_NO_BACKEND when no candidate is eligible. Global: see flow_table.h. */
+__noinline __u32 fl_choose_eligible(__u64 candidates, __u32 choices)
+{
+	__u64 best_load = 0, best_weight = 1;
+	__u32 best = FL_NO_BACKEND;
+	__u32 seen = 0;
+
+	for (unsigned int i = 0; i < FL_ROW_CANDIDATES; i++) {
+		__u32 id = fl_row_id(candidates, i);
+		struct fl_backend *backend = fl_backend_at(id);
+		struct fl_load *load = bpf_map_lookup_elem(&fl_load, &id);
+		__u64 sum;
+
+		if (id == FL_NO_BACKEND || seen >= choices)
+			break;
+		if (!backend || !load || !(fl_load64(&backend->state) & FL_BACKEND_ELIGIBLE))
+			continue;
+		sum = fl_load64(&load->live) + fl_load64(&load->pending);
+		if (seen == 0 || fl_much_less_loaded(sum, backend->weight, best_load, best_weight)) {
+			best = id;
+			best_load = sum;
+			best_weight = backend->weight;
+		}
+		seen++;
+	}
+	return best;
+}
+
+/* Nobody is eligible: the first candidate that may be used then, else the first that is not dead, else the first. */
+__noinline __u32 fl_choose_fail_open(__u64 candidates)
+{
+	__u32 not_dead = FL_NO_BACKEND;
+
+	for (unsigned int i = 0; i < FL_ROW_CANDIDATES; i++) {
+		__u32 id = fl_row_id(candidates, i);
+		__u64 state = fl_backend_state(id);
+
+		if (id == FL_NO_BACKEND)
+			break;
+		if (state & FL_BACKEND_DEAD)
+			continue;
+		if (state & FL_BACKEND_FAIL_OPEN)
+			return id;
+		if (not_dead == FL_NO_BACKEND)
+			not_dead = id;
+	}
+	return not_dead != FL_NO_BACKEND ? not_dead : fl_row_id(candidates, 0);
+}
+
+/* A SYN whose tuple nobody has recorded. */
+static __always_inline int fl_route_new(struct fl_route *route, struct fl_row row, const struct fl_service *service)
+{
+	__u32 chosen = fl_choose_eligible(row.candidates, service->choices);
+	__u32 recorded;
+
+	if (chosen == FL_NO_BACKEND) {
+		chosen = fl_choose_fail_open(row.candidates);
+		if (chosen == FL_NO_BACKEND)
+			return FL_LB_DROP_NO_BACKEND;
+		fl_count_fail_open(service->id);
+	}
+	recorded = fl_flow_insert(route->hash, chosen);
+	if (recorded == FL_NO_BACKEND) {
+		/* To the first eligible one, where a segment of this flow looks first. */
+		recorded = fl_choose_eligible(row.candidates, 1);
+		fl_route_to(route, row, recorded != FL_NO_BACKEND ? recorded : chosen);
+		return FL_LB_TX_SYN_UNRECORDED;
+	}
+	fl_route_to(route, row, recorded);
+	return recorded == chosen ? FL_LB_TX_SYN_NEW : FL_LB_TX_SYN_AGAIN;
+}
+
+/*
+ * A SYN for a recorded tuple. Where its backend takes new flows, it stays: a retransmission, or a tuple used again.
+ * Otherwise a backend with an agent gets it first and keeps it only if it holds the connection; the newly chosen one is
+ * next in the list. The record moves to the choice unless the flow is established: a SYN can be forged.
+ */
+static __always_inline int fl_route_syn_again(struct fl_route *route, __u64 word0, struct fl_row row,
+					      const struct fl_service *service, __u8 tcp_flags)
+{
+	__u32 backend = fl_slot_backend(word0);
+	__u64 state = fl_backend_state(backend);
+	__u32 chosen = FL_NO_BACKEND;
+	unsigned int slot_state = fl_slot_state(word0);
+	int established = slot_state == FL_SLOT_YOUNG || slot_state == FL_SLOT_ESTABLISHED ||
+			  slot_state == FL_SLOT_EXPIRING_ESTABLISHED;
+
+	if (!(state & FL_BACKEND_ELIGIBLE))
+		chosen = fl_choose_eligible(row.candidates, service->choices);
+	if (chosen == FL_NO_BACKEND || chosen == backend || (established && !(state & FL_BACKEND_AGENT))) {
+		fl_flow_segment(route->hash, tcp_flags);
+		fl_route_to(route, row, backend);
+		return FL_LB_TX_SYN_AGAIN;
+	}
+	if (!established)
+		fl_flow_move(word0, chosen);
+	if (!(state & FL_BACKEND_AGENT)) {
+		fl_route_to(route, row, chosen);
+		return FL_LB_TX_SYN_NEW;
+	}
+	fl_hop_append(&route->hops, (__u16)backend, 1);
+	fl_route_to(route, row, chosen);
+	route->acceptors = 1 << 1;
+	route->flags |= FL_WIRE_CLAIM0;
+	return FL_LB_TX_SYN_CLAIM;
+}
+
+/* 0 or 1, by arithmetic as in fl_hop_append. */
+static __always_inline __u32 fl_is_dead(__u16 backend)
+{
+	return (__u32)(fl_backend_state(backend) / FL_BACKEND_DEAD) & 1;
+}
+
+/*
+ * A segment of a flow that is not recorded here: first where an unrecorded SYN went, then every other member, those
+ * believed dead last. None is left out: only the backends know where the connection lives.
+ */
+static __always_inline int fl_route_miss(struct fl_route *route, struct fl_row row)
+{
+	__u32 first = fl_choose_eligible(row.candidates, 1);
+
+	fl_hop_append(&route->hops, (__u16)first, 1);
+	for (unsigned int i = 0; i < FL_ROW_MEMBERS; i++)
+		fl_hop_append(&route->hops, fl_row_member(row, i), 1 ^ fl_is_dead(fl_row_member(row, i)));
+	for (unsigned int i = 0; i < FL_ROW_MEMBERS; i++)
+		fl_hop_append(&route->hops, fl_row_member(row, i), fl_is_dead(fl_row_member(row, i)));
+	if (!route->hops.count)
+		return FL_LB_DROP_NO_BACKEND;
+	route->target = route->hops.id[0];
+	route->flags |= FL_WIRE_LEARN;
+	return FL_LB_TX_MISS;
+}
+
+static __always_inline int fl_route_segment(const struct fl_packet *packet, const struct fl_service *service,
+					 struct fl_route *route)
+{
+	const __u64 *key = (const __u64 *)fl_config.hash_key; /* rodata: constant while the program is loaded */
+	int is_syn = (packet->tcp_flags & (FL_TCP_SYN | FL_TCP_ACK)) == FL_TCP_SYN;
+	struct fl_row *shared;
+	struct fl_row row;
+	__u64 row_hash, word0;
+	__u32 index;
+
+	route->hash = fl_hash_tuple(key, packet->client, packet->service.address, packet->client_port,
+				    packet->service.port);
+	row_hash = service->policy == FL_POLICY_SOURCE ? fl_hash_source(key, packet->client) : route->hash;
+	route->row = (__u16)fl_row_of(row_hash, service->row_mask);
+	index = service->rows_base + route->row;
+	shared = bpf_map_lookup_elem(&fl_rows, &index);
+	if (!shared)
+		return FL_LB_DROP_INTERNAL;
+	row = fl_row_read(shared);
+	word0 = is_syn ? fl_flow_peek(route->hash) : fl_flow_segment(route->hash, packet->tcp_flags);
+	if (word0 && is_syn)
+		return fl_route_syn_again(route, word0, row, service, packet->tcp_flags);
+	if (is_syn)
+		return fl_route_new(route, row, service);
+	if (!word0)
+		return fl_route_miss(route, row);
+	fl_route_to(route, row, fl_slot_backend(word0));
+	return FL_LB_TX_HIT;
+}
+
+/* Step: fills `route`. A function of its own, because the frames of a call chain share 512 bytes of stack. */
+static __noinline int fl_find_route(const struct fl_packet *packet, const struct fl_service *service,
+				    struct fl_route *route)
+{
+	route->verdict = fl_route_segment(packet, service, route);
+	return route->hops.count ? FL_CONTINUE : route->verdict;
+}

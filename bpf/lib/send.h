@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
+/*
+ * Sending a packet on its route: encapsulated to its first hop, or back to the client as "too big".
+ */
+#pragma once
+
+#include "lib/encap.h"
+#include "lib/icmp.h"
+#include "lib/route.h"
+
+static __always_inline void fl_fill_hops(struct fl_hops *wire, const struct fl_route *route,
+					 const struct fl_service *service)
+{
+	__u32 count = route->hops.count < FL_WIRE_HOPS ? route->hops.count : FL_WIRE_HOPS;
+
+	wire->version = FL_WIRE_VERSION;
+	wire->flags = route->flags;
+	wire->index = 0;
+	wire->count = (__u8)count;
+	wire->acceptors = route->acceptors;
+	wire->weak = FL_WIRE_NO_WEAK;
+	wire->key_id = 0;
+	wire->reserved = 0;
+	wire->lb_id = fl_swap16(fl_config.lb_id);
+	wire->row = fl_swap16(route->row);
+	wire->epoch = fl_swap32(service->epoch);
+#pragma unroll
+	for (__u32 i = 0; i < FL_WIRE_HOPS; i++)
+		wire->hop[i] = fl_swap16(route->hops.id[i] & -fl_below(i, count));
+}
+
+static __always_inline void fl_fill_outer(struct fl_outer *outer, const struct fl_packet *packet,
+					  const struct fl_backend *backend, __u64 hash)
+{
+	__u64 next_hop = fl_load64(&backend->next_hop);
+	__u64 source = fl_load64(&backend->source);
+
+	fl_copy_mac(outer->destination_mac, &next_hop);
+	fl_copy_mac(outer->source_mac, &source);
+	outer->destination = backend->address;
+	outer->source = (const __u32 *)(fl_is_mapped(backend->address) ? fl_config.node_address : fl_config.node_address6);
+	outer->source_port = fl_swap16(0xc000 | (__u16)(hash >> 50));
+	outer->gue_port = fl_config.gue_port;
+	outer->inner_length = packet->ip_length;
+	outer->inner_proto = packet->is_ipv4 ? IPPROTO_IPIP : IPPROTO_IPV6;
+	outer->tos = packet->tos & 0xfc; /* DSCP; ECN of the tunnel is not used (RFC 6040, compatibility mode) */
+}
+
+/* Step: is the first hop reachable, and does the packet fit on the way there? FL_LB_TX_TOO_BIG asks for an answer. */
+static __always_inline int fl_check_fit(const struct fl_packet *packet, struct fl_route *route)
+{
+	struct fl_backend *backend = fl_backend_at(route->hops.id[0]);
+
+	if (!backend)
+		return FL_LB_DROP_INTERNAL;
+	if (!(fl_load64(&backend->state) & FL_BACKEND_NEXT_HOP))
+		return FL_LB_DROP_NO_NEXT_HOP;
+	route->limit = (__u32)(fl_load64(&backend->next_hop) >> 48) - FL_ENCAP_MAX;
+	if (packet->ip_length <= route->limit)
+		return FL_CONTINUE;
+	return packet->dont_fragment ? FL_LB_TX_TOO_BIG : FL_LB_DROP_TOO_BIG;
+}
+
+/* Step: encapsulates to the route's first hop. A function of its own, as fl_find_route is. */
+static __noinline int fl_send(struct xdp_md *ctx, const struct fl_packet *packet, const struct fl_service *service,
+			      struct fl_route *route)
+{
+	struct fl_backend *backend = fl_backend_at(route->hops.id[0]);
+	struct fl_outer outer;
+	struct fl_hops wire;
+
+	if (!backend)
+		return FL_LB_DROP_INTERNAL;
+	fl_fill_outer(&outer, packet, backend, route->hash);
+	fl_fill_hops(&wire, route, service);
+	if (bpf_xdp_adjust_head(ctx, -(int)(fl_outer_ip_bytes(outer.destination) + FL_ENCAP_PAYLOAD)))
+		return FL_LB_DROP_NO_HEADROOM;
+	if (!fl_write_outer((void *)(long)ctx->data, (void *)(long)ctx->data_end, &outer, &wire))
+		return FL_LB_DROP_INTERNAL;
+	route->egress = backend->egress;
+	fl_count_backend(route->target, packet->ip_length, route->verdict);
+	return route->verdict;
+}

@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
+/*
+ * Keys and values of the pinned maps of an LB host (fl_lb) and of a backend (fl_agent). Addresses
+ * are sixteen bytes in network order, IPv4 in the mapped form ::ffff:a.b.c.d, so that both families
+ * share one key and one path.
+ *
+ * LB host   fl_services  hash    fl_service_key -> fl_service      written by the daemon
+ *           fl_rows      array   fl_row, mmapable                  daemon
+ *           fl_backends  array   fl_backend, mmapable              daemon
+ *           fl_load      array   fl_load, mmapable                 both
+ *           fl_flows     array   fl_bucket, mmapable               both
+ *           fl_verdicts  per-CPU array of u64 by fl_lb_verdict     kernel
+ *           fl_svc_stats, fl_bkd_stats  per-CPU arrays (stats.h)   kernel
+ * Backend   fl_vips      hash    fl_service_key -> fl_vip          the agent
+ *           fl_peers     hash    fl_peer_key -> fl_peer            the agent
+ *           fl_sources   hash    address -> u32 (enum fl_source)   the agent
+ *           fl_averdicts per-CPU array of u64 by fl_agent_verdict  kernel
+ *           fl_sockets   array   u64, live sockets by vip index    the socket scan
+ */
+#pragma once
+
+#include "fairlead/abi/limits.h"
+
+/* port 0, proto 0: the entry of the address itself; it exists while a service or a tombstone has
+ * the address. */
+struct fl_service_key {
+	__u32 address[4];
+	__be16 port;
+	__u8 proto;
+	__u8 reserved;
+};
+FL_STATIC_ASSERT(sizeof(struct fl_service_key) == 20, "no padding");
+
+enum fl_policy {
+	FL_POLICY_HASH = 0,   /* row by the whole tuple */
+	FL_POLICY_SOURCE = 1, /* row by the client's address */
+	FL_POLICY_LEAST_CONN =
+		2, /* as hash; the less loaded of the first `choices` eligible candidates */
+};
+
+enum fl_encap {
+	FL_ENCAP_GUE = 0, /* GUE with the hop list of wire.h */
+};
+
+#define FL_SERVICE_TOMBSTONE 0x1 /* deleted: drop and count */
+#define FL_SERVICE_ADDRESS   0x2 /* the entry of the address itself */
+
+struct fl_service {
+	__u16 id;
+	__u8 flags;
+	__u8 policy;  /* enum fl_policy */
+	__u8 choices; /* 1..FL_MAX_CHOICES */
+	__u8 encap;   /* enum fl_encap */
+	__u16 reserved0;
+	__u32 rows_base; /* first row in fl_rows */
+	__u32 row_mask;	 /* rows - 1 */
+	__u32 epoch;	 /* version of the tier's table; 0 until the tier has epochs */
+	__u32 reserved[3];
+};
+FL_STATIC_ASSERT(sizeof(struct fl_service) == 32, "no padding");
+
+/* fl_backend.state: one aligned 8-byte store changes what the next SYN may do. */
+#define FL_BACKEND_USED	    0x1ull /* the line describes a backend */
+#define FL_BACKEND_ELIGIBLE 0x2ull /* may take new flows */
+#define FL_BACKEND_FAIL_OPEN                                                                       \
+	0x4ull /* may take new flows when no member is eligible: not in admin drain or maint */
+#define FL_BACKEND_DEAD	    0x8ull  /* silent: last in a hop list, never removed from it */
+#define FL_BACKEND_NEXT_HOP  0x10ull /* next_hop, source and egress are valid */
+#define FL_BACKEND_AGENT     0x20ull /* an agent answers there: it honours hop lists and claims */
+
+/*
+ * Everything about one backend in one cache line. next_hop_mtu and source are single words, so that
+ * a change of next hop is never seen half done; a packet that mixes an old source MAC with a new
+ * destination MAC is harmless.
+ */
+struct fl_backend {
+	__u64 state;
+	__u32 address[4]; /* outer destination */
+	__u64 next_hop;	  /* destination MAC in bytes 0..5, path MTU (u16, host order) in bytes 6..7
+			   */
+	__u64 source;	  /* source MAC in bytes 0..5 */
+	__u32 egress;	  /* interface index */
+	__u16 weight;	  /* for the choice between candidates: 1..256 */
+	__u16 service;	  /* id */
+	__u64 reserved[2];
+};
+FL_STATIC_ASSERT(sizeof(struct fl_backend) == 64, "one cache line");
+
+/* fl_load, by backend id. Moved by R1's winners with atomic adds. */
+struct fl_load {
+	__u64 live;    /* slots established or closing */
+	__u64 pending; /* slots embryonic or young */
+	__u64 reserved[6];
+};
+FL_STATIC_ASSERT(sizeof(struct fl_load) == 64, "one cache line");
+
+/* --- agent --- */
+
+/* A service as one LB host has it. */
+struct fl_vip {
+	__u32 index; /* into fl_sockets */
+	__u32 reserved[3];
+};
+FL_STATIC_ASSERT(sizeof(struct fl_vip) == 16, "no padding");
+
+/* LB hosts number backends each for itself. */
+struct fl_peer_key {
+	__u16 lb_id;
+	__u16 backend;
+};
+FL_STATIC_ASSERT(sizeof(struct fl_peer_key) == 4, "no padding");
+
+#define FL_PEER_SELF	 0x1u /* the id means this host */
+#define FL_PEER_NEXT_HOP 0x2u /* MACs and egress are valid */
+
+struct fl_peer {
+	__u32 address[4]; /* outer destination when a packet is handed on */
+	__u32 flags;
+	__u32 egress;
+	__u8 destination_mac[6];
+	__u8 source_mac[6];
+	__u32 reserved[3];
+};
+FL_STATIC_ASSERT(sizeof(struct fl_peer) == 48, "no padding");
+
+enum fl_source {
+	FL_SOURCE_LB = 1,
+	FL_SOURCE_BACKEND = 2,
+};
+
+#define FL_AGENT_MAX_VIPS    4096u
+#define FL_AGENT_MAX_PEERS   262144u
+#define FL_AGENT_MAX_SOURCES 65536u

@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
+/*
+ * How a packet left a program. Each packet bumps exactly one verdict, so the sum of a program's
+ * verdicts is the number of packets it saw. The lists are append-only: a number never changes its
+ * meaning, a removed verdict leaves a hole.
+ *
+ * X(NAME, ACTION, help): ACTION is the XDP action that the entry program, and only it, returns.
+ * REDIRECT means that the packet leaves by another interface than it came in by.
+ */
+#pragma once
+
+#include "fairlead/abi/types.h"
+
+/* fl_lb, on an LB host. */
+#define FL_LB_VERDICTS(X)                                                                          \
+	X(PASS_NOT_IP, PASS, "neither IPv4 nor IPv6: the host's own traffic")                      \
+	X(PASS_TRUNCATED, PASS, "the frame ends before its destination is known")                  \
+	X(PASS_NOT_TCP, PASS, "not TCP: the host's own traffic")                                   \
+	X(PASS_NOT_SERVICE, PASS, "TCP for an address and port that no service has")               \
+	X(TX_HIT, TX, "segment of a recorded flow, to the flow's backend")                         \
+	X(TX_SYN_NEW, TX, "SYN of a new flow, recorded, to the chosen backend")                    \
+	X(TX_SYN_AGAIN, TX, "SYN of a recorded flow, to the same backend")                         \
+	X(TX_SYN_CLAIM, TX,                                                                        \
+	  "SYN of a flow whose backend takes no new flows: that one first, then the newly chosen") \
+	X(TX_SYN_UNRECORDED, TX,                                                                   \
+	  "SYN of a new flow, not recorded: both buckets hold established flows")                  \
+	X(TX_MISS, TX, "segment of a flow not recorded here, to the row's members as hop list")    \
+	X(TX_TOO_BIG, TX,                                                                          \
+	  "frag-needed or packet-too-big to the client: the segment would not fit when "           \
+	  "encapsulated")                                                                          \
+	X(DROP_IP_HEADER, DROP, "IP header to a service lies about its version or length")         \
+	X(DROP_FRAGMENT, DROP, "fragment to a service address")                                    \
+	X(DROP_EXTENSION, DROP, "IPv6 extension header to a service address")                      \
+	X(DROP_TCP_HEADER, DROP, "TCP header truncated or with an impossible offset")              \
+	X(DROP_TCP_FLAGS, DROP, "TCP flags that no stack sends (none, SYN+FIN, SYN+RST)")          \
+	X(DROP_TOMBSTONE, DROP,                                                                    \
+	  "the service was deleted; its address stays silent until the tombstone is cleared")      \
+	X(DROP_NO_BACKEND, DROP, "the service has no backend that may take the packet")            \
+	X(DROP_NO_NEXT_HOP, DROP,                                                                  \
+	  "no next hop is known for the backend: no route, or its neighbour does not answer")      \
+	X(DROP_TOO_BIG, DROP,                                                                      \
+	  "would not fit when encapsulated, and asks for no frag-needed (IPv4 without DF)")        \
+	X(DROP_NO_HEADROOM, DROP,                                                                  \
+	  "the driver leaves no room in front of the frame for the outer headers")                 \
+	X(DROP_INTERNAL, DROP,                                                                     \
+	  "a table entry that must exist is absent: a defect, please report it")
+
+/* fl_agent, on a backend. */
+#define FL_AGENT_VERDICTS(X)                                                                       \
+	X(PASS_NOT_TUNNEL, PASS, "not encapsulated for this backend: the host's own traffic")      \
+	X(PASS_PLAIN, PASS, "decapsulated, came without a hop list: delivered")                    \
+	X(PASS_SYN, PASS, "decapsulated SYN: delivered")                                           \
+	X(PASS_SOCKET, PASS, "decapsulated segment of a connection that lives here: delivered")    \
+	X(PASS_COOKIE, PASS, "decapsulated ACK with a SYN cookie of this host: delivered")         \
+	X(PASS_SETTLED, PASS,                                                                      \
+	  "no hop has the connection and the LB host is sure of it: delivered, the stack resets")  \
+	X(TX_NEXT_HOP, TX, "no socket here: handed on to the next hop of the list")                \
+	X(DROP_SOURCE, DROP,                                                                       \
+	  "encapsulated by a host that is neither an LB host nor a backend of the fleet")          \
+	X(DROP_TUNNEL_HEADER, DROP,                                                                \
+	  "outer UDP or GUE header truncated, or of a version not known here")                     \
+	X(DROP_HOP_LIST, DROP,                                                                     \
+	  "hop list with impossible index or count, or not addressed to this backend")             \
+	X(DROP_INNER, DROP, "inner packet truncated, or not TCP")                                  \
+	X(DROP_NOT_SERVICE, DROP, "inner destination is no service of the LB host that sent it")   \
+	X(DROP_NOBODY, DROP,                                                                       \
+	  "no hop of the list has the connection; dropped, because a reset cannot be taken back")  \
+	X(DROP_NO_PEER, DROP,                                                                      \
+	  "the next hop is not in the peer map, or its neighbour does not answer")                 \
+	X(DROP_INTERNAL, DROP,                                                                     \
+	  "a table entry that must exist is absent: a defect, please report it")
+
+#define FL_VERDICT_ENUM_LB(name, action, help)	  FL_LB_##name,
+#define FL_VERDICT_ENUM_AGENT(name, action, help) FL_AGENT_##name,
+
+enum fl_lb_verdict { FL_LB_VERDICTS(FL_VERDICT_ENUM_LB) FL_LB_VERDICT_COUNT };
+enum fl_agent_verdict { FL_AGENT_VERDICTS(FL_VERDICT_ENUM_AGENT) FL_AGENT_VERDICT_COUNT };
+
+/* What a step returns when the packet goes on to the next step. */
+#define FL_CONTINUE -1
