@@ -35,3 +35,8 @@ static __always_inline void fl_copy_mac(void *to, const void *from)
 	*(__u32 *)to = *(const __u32 *)from;
 	*(__u16 *)(to + 4) = *(const __u16 *)(from + 4);
 }
+
+static __always_inline int fl_differ_address(const __u32 *a, const volatile __u32 *b)
+{
+	return (a[0] ^ b[0]) | (a[1] ^ b[1]) | (a[2] ^ b[2]) | (a[3] ^ b[3]);
+}

@@ -7,12 +7,7 @@
 #pragma once
 
 #include "fairlead/abi/flow_slot.h"
-#include "lib/compat.h"
-
-#define FL_TCP_FIN 0x01
-#define FL_TCP_SYN 0x02
-#define FL_TCP_RST 0x04
-#define FL_TCP_ACK 0x10
+#include "lib/tcp.h"
 
 /* One counted transition: the counters of `before`'s backend go down by one, those of `after`'s up. */
 struct fl_slot_change {

@@ -184,7 +184,7 @@ static __always_inline int fl_route_segment(const struct fl_packet *packet, cons
 					 struct fl_route *route)
 {
 	const __u64 *key = (const __u64 *)fl_config.hash_key; /* rodata: constant while the program is loaded */
-	int is_syn = (packet->tcp_flags & (FL_TCP_SYN | FL_TCP_ACK)) == FL_TCP_SYN;
+	int is_syn = fl_tcp_is_syn(packet->tcp_flags);
 	struct fl_row *shared;
 	struct fl_row row;
 	__u64 row_hash, word0;

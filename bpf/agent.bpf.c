@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0
+/*
+ * The backend's program: what happens to a packet that an LB host or another backend sent here. Only this file counts
+ * verdicts and turns them into actions of XDP.
+ */
+#include "lib/claim.h"
+#include "lib/deliver.h"
+
+static __always_inline int fl_life_of_a_packet(struct xdp_md *ctx, __u32 *egress)
+{
+	struct fl_tunnel tunnel = {};
+	struct fl_cursor cursor;
+	int verdict, done;
+
+	verdict = fl_read_outer(ctx, &cursor, &tunnel);
+	if (verdict == FL_CONTINUE)
+		verdict = fl_read_hops(&cursor, &tunnel);
+	if (verdict == FL_CONTINUE)
+		verdict = fl_read_inner(ctx, &cursor, &tunnel);
+	if (verdict != FL_CONTINUE)
+		return verdict;
+	verdict = fl_decide(ctx, &tunnel);
+	if (verdict == FL_AGENT_TX_NEXT_HOP)
+		return fl_hand_on(ctx, &tunnel, egress);
+	if (verdict == FL_AGENT_DROP_NOBODY)
+		return verdict;
+	done = fl_decapsulate(ctx, &tunnel);
+	return done == FL_CONTINUE ? verdict : done;
+}
+
+static __always_inline int fl_action(int verdict, __u32 egress, __u32 ingress)
+{
+#define FL_CASE(name, action, help)                                                                                   \
+	case FL_AGENT_##name:                                                                                         \
+		return XDP_##action;
+	if (egress && egress != ingress)
+		return (int)bpf_redirect(egress, 0);
+	switch (verdict) {
+		FL_AGENT_VERDICTS(FL_CASE)
+	}
+	return XDP_DROP;
+}
+
+SEC("xdp")
+int fl_agent(struct xdp_md *ctx)
+{
+	__u32 egress = 0;
+	int verdict = fl_life_of_a_packet(ctx, &egress);
+	__u32 key = (__u32)verdict;
+	__u64 *count = bpf_map_lookup_elem(&fl_averdicts, &key);
+
+	if (count)
+		*count += 1;
+	return fl_action(verdict, egress, ctx->ingress_ifindex);
+}
+
+char fl_license[] SEC("license") = "GPL";

@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
+/*
+ * Reading what an LB host or another agent sent: is it for this backend, from one of the fleet, and whole? (Rule A1 of
+ * docs/WIRE.md.)
+ */
+#pragma once
+
+#include "lib/agent_maps.h"
+#include "lib/encap.h"
+
+/* An encapsulated packet, up to its inner TCP header. */
+struct fl_tunnel {
+	struct fl_packet outer; /* client: who sent it; service: this backend and the GUE port */
+	struct fl_packet inner;
+	struct fl_hops hops; /* as received */
+	__u32 has_hops;
+	__be16 source_port; /* outer: kept when the packet is handed on */
+	__u8 inner_proto;
+	__u32 outer_length; /* bytes in front of the inner packet, without Ethernet */
+};
+
+/* Step: reads Ethernet, IP and UDP; everything that is not a tunnel packet to this backend passes. */
+static __always_inline int fl_read_outer(struct xdp_md *ctx, struct fl_cursor *cursor, struct fl_tunnel *tunnel)
+{
+	enum fl_ip_anomaly odd = FL_IP_FINE;
+	struct udphdr *udp;
+	int whole, mine;
+	__be16 type;
+
+	cursor->at = (void *)(long)ctx->data;
+	cursor->end = (void *)(long)ctx->data_end;
+	type = fl_parse_ethernet(cursor);
+	if (type == fl_swap16(ETH_P_IP)) {
+		whole = fl_parse_ipv4(cursor, &tunnel->outer, &odd);
+		mine = tunnel->outer.service.address[3] == fl_agent_config.node_address[3];
+	} else if (type == fl_swap16(ETH_P_IPV6)) {
+		whole = fl_parse_ipv6(cursor, &tunnel->outer, &odd);
+		mine = !fl_differ_address(tunnel->outer.service.address, fl_agent_config.node_address6);
+	} else {
+		return FL_AGENT_PASS_NOT_TUNNEL;
+	}
+	udp = (struct udphdr *)cursor->at;
+	if (!whole || odd != FL_IP_FINE || !mine || tunnel->outer.service.proto != IPPROTO_UDP ||
+	    (void *)(udp + 1) > cursor->end || udp->dest != fl_agent_config.gue_port)
+		return FL_AGENT_PASS_NOT_TUNNEL;
+	tunnel->source_port = udp->source;
+	cursor->at = udp + 1;
+	return bpf_map_lookup_elem(&fl_sources, tunnel->outer.client) ? FL_CONTINUE : FL_AGENT_DROP_SOURCE;
+}
+
+/* Step: reads GUE and the hop list. */
+static __always_inline int fl_read_hops(struct fl_cursor *cursor, struct fl_tunnel *tunnel)
+{
+	struct fl_gue *gue = (struct fl_gue *)cursor->at;
+	struct fl_hops *hops = (struct fl_hops *)(gue + 1);
+	struct fl_peer_key key;
+	struct fl_peer *peer;
+
+	if ((void *)(gue + 1) > cursor->end || gue->flags)
+		return FL_AGENT_DROP_TUNNEL_HEADER;
+	tunnel->inner_proto = gue->proto;
+	cursor->at = hops;
+	if (gue->version_hlen == 0)
+		return FL_CONTINUE;
+	if (gue->version_hlen != FL_GUE_HLEN || (void *)(hops + 1) > cursor->end)
+		return FL_AGENT_DROP_TUNNEL_HEADER;
+	if (hops->version != FL_WIRE_VERSION)
+		return FL_AGENT_DROP_TUNNEL_HEADER;
+	cursor->at = hops + 1;
+	tunnel->hops = *hops;
+	tunnel->has_hops = 1;
+	if (hops->count < 1 || hops->count > FL_WIRE_HOPS || hops->index >= hops->count)
+		return FL_AGENT_DROP_HOP_LIST;
+	key.lb_id = fl_swap16(hops->lb_id);
+	key.backend = fl_swap16(tunnel->hops.hop[hops->index & (FL_WIRE_HOPS - 1)]);
+	peer = bpf_map_lookup_elem(&fl_peers, &key);
+	return peer && peer->flags & FL_PEER_SELF ? FL_CONTINUE : FL_AGENT_DROP_HOP_LIST;
+}
+
+/* Step: reads the inner packet up to TCP. */
+static __always_inline int fl_read_inner(struct xdp_md *ctx, struct fl_cursor *cursor, struct fl_tunnel *tunnel)
+{
+	long start = (long)cursor->at - (long)ctx->data;
+	enum fl_ip_anomaly odd = FL_IP_FINE;
+	int whole = 0;
+
+	tunnel->outer_length = (__u32)start - sizeof(struct ethhdr);
+	if (tunnel->inner_proto == IPPROTO_IPIP)
+		whole = fl_parse_ipv4(cursor, &tunnel->inner, &odd);
+	else if (tunnel->inner_proto == IPPROTO_IPV6)
+		whole = fl_parse_ipv6(cursor, &tunnel->inner, &odd);
+	if (!whole || odd != FL_IP_FINE || tunnel->inner.service.proto != IPPROTO_TCP ||
+	    !fl_parse_ports(cursor, &tunnel->inner) || !fl_parse_tcp(cursor, &tunnel->inner))
+		return FL_AGENT_DROP_INNER;
+	return bpf_map_lookup_elem(&fl_vips, &tunnel->inner.service) ? FL_CONTINUE : FL_AGENT_DROP_NOT_SERVICE;
+}
