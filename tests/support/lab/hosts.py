@@ -1,0 +1,284 @@
+"""The hosts of a lab. Each owns its namespace, its files and its programs."""
+
+from __future__ import annotations
+
+import json as json_module
+import pathlib
+import subprocess
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from . import control, netns, ownership
+from .addressing import Link
+from .errors import LabError
+from .fleet import MODULE_ENV, Fleet, module_command, wait_for_socket
+from .processes import Child, in_netns, run, wait_until
+
+if TYPE_CHECKING:
+    from .lab import Lab
+
+AGENT_PORT = 6082
+
+
+class Host:
+    """A namespace; made by Lab, which also tears it down."""
+
+    def __init__(self, lab: Lab, name: str):
+        self.lab = lab
+        self.name = name
+        self.netns = ownership.netns_name(lab.name, name)
+        self.directory = lab.directory / name
+        self.directory.mkdir(mode=0o755)
+        self.children: list[Child] = []
+        netns.create(self.netns)
+        netns.prepare(self.netns)
+
+    def run(self, *command: object, check: bool = True,
+            timeout: float = 60) -> subprocess.CompletedProcess[str]:
+        return run(in_netns(self.netns, [str(word) for word in command]),
+                   check=check, timeout=timeout)
+
+    def start(self, name: str, command: Sequence[object], *,
+              env: dict[str, str] | None = None) -> Child:
+        """A long-running program; output in <directory>/<name>.log."""
+        child = Child(f"{self.name}/{name}", self.netns,
+                      [str(word) for word in command],
+                      self.directory / f"{name}.log", env=env,
+                      outlive_owner=self.lab.options.may_outlive_owner)
+        self.children.append(child)
+        return child
+
+    def module(self, name: str, module: str, *arguments: object) -> Child:
+        """Starts a module of this package."""
+        return self.start(name, module_command(module, *arguments),
+                          env=MODULE_ENV)
+
+    def counter(self, name: str) -> int:
+        """A kernel counter by its nstat name, such as TcpInCsumErrors."""
+        words = self.run("nstat", "-asz", name).stdout.split()
+        if name not in words:
+            raise LabError(f"{self.name}: nstat knows no counter {name}")
+        return int(words[words.index(name) + 1])
+
+
+class LinkedHost(Host):
+    """A host with its own link to the router."""
+
+    def __init__(self, lab: Lab, link: Link):
+        super().__init__(lab, link.host)
+        self.link = link
+        netns.connect(lab.router.netns, self.netns, link, mtu=lab.options.mtu,
+                      static_neighbours=lab.options.static_neighbours)
+        lab.attach_xdp(lab.router, link.host, "xdp_pass")
+
+    @property
+    def address(self) -> str:
+        return self.link.address
+
+    @property
+    def address6(self) -> str:
+        return self.link.address6
+
+    @property
+    def pin_path(self) -> pathlib.Path:
+        return ownership.pin_path(self.lab.name, self.name)
+
+
+class Client(LinkedHost):
+    def __init__(self, lab: Lab, link: Link):
+        super().__init__(lab, link)
+        netns.make_client(self.netns)
+        netns.default_routes(self.netns, link)
+
+    def start_fleet(self, name: str = "fleet") -> Fleet:
+        path = self.directory / f"{name}.sock"
+        child = self.module(name, "ws_fleet", "--control", path)
+        wait_for_socket(child, path, timeout=20)
+        return Fleet(child, path)
+
+
+class LbHost(LinkedHost):
+    """Runs fairleadd, and the CLI against it."""
+
+    def __init__(self, lab: Lab, link: Link, number: int):
+        super().__init__(lab, link)
+        netns.default_routes(self.netns, link)
+        self.number = number
+        self.socket = self.directory / "fairleadd.sock"
+        self.config = self.directory / "node.toml"
+        self.state_dir = self.directory / "state"
+        self.state_dir.mkdir(mode=0o700)
+        self.extra_config = ""  # Appended to node.toml at the next start.
+        self.daemon: Child | None = None
+
+    def write_config(self) -> None:
+        self.config.write_text(f"""[node]
+name = "{self.name}"
+id = {self.number}
+interfaces = ["eth0"]
+address = "{self.address}"
+address6 = "{self.address6}"
+key_file = "{self.lab.key_file}"
+state_dir = "{self.state_dir}"
+socket = "{self.socket}"
+pin_path = "{self.pin_path}"
+[tables]
+flows = {self.lab.options.flows}
+{self.extra_config}""")
+
+    def start_daemon(self, binary: pathlib.Path | str | None = None, *,
+                     ready: bool = True) -> Child:
+        if self.daemon is not None and self.daemon.running():
+            raise LabError(f"{self.name}: fairleadd is already running")
+        self.write_config()
+        binary = binary or self.lab.binary("daemon/fairleadd")
+        self.daemon = self.start(
+            "fairleadd", [binary, "--config", self.config])
+        if ready:
+            self.wait_ready()
+        return self.daemon
+
+    def wait_ready(self, timeout: float = 20) -> None:
+        """Until the control socket listens and `fairlead status` succeeds."""
+        if self.daemon is None:
+            raise LabError(f"{self.name}: fairleadd was never started")
+        wait_for_socket(self.daemon, self.socket, timeout)
+        wait_until(
+            lambda: self.cli("status", check=False).returncode == 0,
+            timeout=timeout, what=f"{self.name}: fairlead status")
+
+    def stop_daemon(self) -> int:
+        return self.daemon.stop() if self.daemon else 0
+
+    def kill9_daemon(self) -> None:
+        if self.daemon:
+            self.daemon.kill9()
+
+    def restart_daemon(self, binary: pathlib.Path | str | None = None, *,
+                       kill9: bool = False, ready: bool = True) -> Child:
+        if kill9:
+            self.kill9_daemon()
+        else:
+            self.stop_daemon()
+        return self.start_daemon(binary, ready=ready)
+
+    def cli(self, *arguments: object, json: bool = False, check: bool = True,
+            timeout: float = 60) -> Any:
+        """`fairlead --socket S ARGUMENTS`: the finished process, or with
+        `json` the parsed answer to `-o json`."""
+        command = [self.lab.binary("cli/fairlead"), "--socket", self.socket,
+                   *arguments, *(("-o", "json") if json else ())]
+        done = self.run(*command, check=check, timeout=timeout)
+        return json_module.loads(done.stdout) if json else done
+
+
+class WsServer:
+    """One WebSocket server process on a backend."""
+
+    def __init__(self, child: Child, path: pathlib.Path, port: int,
+                 health_port: int):
+        self.child = child
+        self.port = port
+        self.health_port = health_port
+        self._path = path
+
+    def stats(self) -> dict[str, Any]:
+        """accepts (WebSocket connections), tcp_accepts (probes too), live,
+        messages, http_requests, health, incarnation."""
+        return control.call(self._path, "stats")
+
+    def set_health(self, status: int) -> None:
+        """What GET /healthz answers, on the health port and on the port."""
+        control.call(self._path, "health", status=status)
+
+    def stop(self) -> None:
+        self.child.stop()
+
+    def kill9(self) -> None:
+        self.child.kill9()
+
+
+class Backend(LinkedHost):
+    """Holds the VIPs on lo; runs the agent and the WebSocket servers."""
+
+    def __init__(self, lab: Lab, link: Link):
+        super().__init__(lab, link)
+        netns.add_vips(self.netns)
+        netns.default_routes(self.netns, link, advmss=lab.options.advmss)
+        self.config = self.directory / "agent.toml"
+        self.extra_config = ""  # Appended to agent.toml at the next start.
+        self.agent: Child | None = None
+        self.servers: dict[int, WsServer] = {}
+
+    def write_config(self) -> None:
+        lbs = json_module.dumps([address for lb in self.lab.lbs
+                                 for address in (lb.address, lb.address6)])
+        self.config.write_text(f"""[agent]
+interface = "eth0"
+address = "{self.address}"
+address6 = "{self.address6}"
+listen = ["{self.address}:{AGENT_PORT}", "[{self.address6}]:{AGENT_PORT}"]
+lbs = {lbs}
+pin_path = "{self.pin_path}"
+{self.extra_config}""")
+
+    def _agent_command(self, verb: str,
+                       binary: pathlib.Path | str | None) -> list[object]:
+        self.write_config()
+        binary = binary or self.lab.binary("agent/fairlead-agent")
+        return [binary, verb, "--config", self.config]
+
+    def start_agent(self, binary: pathlib.Path | str | None = None, *,
+                    ready: bool = True) -> Child:
+        if self.agent is not None and self.agent.running():
+            raise LabError(f"{self.name}: fairlead-agent is already running")
+        self.agent = self.start("fairlead-agent",
+                                self._agent_command("run", binary))
+        if ready:
+            self.wait_agent()
+        return self.agent
+
+    def wait_agent(self, timeout: float = 20) -> None:
+        """Until the agent listens on its report port."""
+        if self.agent is None:
+            raise LabError(f"{self.name}: fairlead-agent was never started")
+
+        def listening() -> bool:
+            self.agent.require_running()
+            return bool(self.run("ss", "-Hltn", "sport", "=",
+                                 f":{AGENT_PORT}").stdout.strip())
+
+        wait_until(listening, timeout=timeout,
+                   what=f"{self.name}: fairlead-agent on port {AGENT_PORT}")
+
+    def check_agent(self, binary: pathlib.Path | str | None = None
+                    ) -> subprocess.CompletedProcess[str]:
+        return self.run(*self._agent_command("check", binary), check=False)
+
+    def stop_agent(self) -> int:
+        return self.agent.stop() if self.agent else 0
+
+    def kill9_agent(self) -> None:
+        if self.agent:
+            self.agent.kill9()
+
+    def restart_agent(self, binary: pathlib.Path | str | None = None, *,
+                      kill9: bool = False) -> Child:
+        if kill9:
+            self.kill9_agent()
+        else:
+            self.stop_agent()
+        return self.start_agent(binary)
+
+    def start_server(self, port: int = 8080,
+                     health_port: int | None = None) -> WsServer:
+        """Dual stack, on every address, the VIPs included. The health port
+        is `port` + 1 by default."""
+        health_port = health_port or port + 1
+        path = self.directory / f"ws{port}.sock"
+        child = self.module(
+            f"ws{port}", "ws_server", "--name", self.name, "--port", port,
+            "--health-port", health_port, "--control", path)
+        wait_for_socket(child, path, timeout=20)
+        self.servers[port] = WsServer(child, path, port, health_port)
+        return self.servers[port]
