@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0
 /*
- * The backend's program: what happens to a packet that an LB host or another backend sent here. Only this file counts
- * verdicts and turns them into actions of XDP.
+ * The backend's program: what happens to a packet that an LB host or another backend sent here.
+ * Only this file counts verdicts and turns them into actions of XDP.
  */
 #include "lib/claim.h"
 #include "lib/deliver.h"
@@ -30,8 +30,8 @@ static __always_inline int fl_life_of_a_packet(struct xdp_md *ctx, __u32 *egress
 
 static __always_inline int fl_action(int verdict, __u32 egress, __u32 ingress)
 {
-#define FL_CASE(name, action, help)                                                                                   \
-	case FL_AGENT_##name:                                                                                         \
+#define FL_CASE(name, action, help)                                                                \
+	case FL_AGENT_##name:                                                                      \
 		return XDP_##action;
 	if (egress && egress != ingress)
 		return (int)bpf_redirect(egress, 0);

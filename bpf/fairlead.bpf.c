@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0
 /*
- * The LB host's program: the life of a packet. Each step either lets it go on or gives it its verdict; only this file
- * counts verdicts and turns them into actions of XDP.
+ * The LB host's program: the life of a packet. Each step either lets it go on or gives it its
+ * verdict; only this file counts verdicts and turns them into actions of XDP.
  */
 #include "lib/send.h"
 #include "lib/service.h"
@@ -34,8 +34,8 @@ static __always_inline int fl_life_of_a_packet(struct xdp_md *ctx, __u32 *egress
 
 static __always_inline int fl_action(int verdict, __u32 egress, __u32 ingress)
 {
-#define FL_CASE(name, action, help)                                                                                   \
-	case FL_LB_##name:                                                                                            \
+#define FL_CASE(name, action, help)                                                                \
+	case FL_LB_##name:                                                                         \
 		return XDP_##action;
 	if (egress && egress != ingress)
 		return (int)bpf_redirect(egress, 0);

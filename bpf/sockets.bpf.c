@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0
 /*
- * The agent's scan: walks every TCP socket of the network namespace and counts the live ones by service. Live is every
- * socket that a client's segment still belongs to: from SYN_RECV to the last ACK, but not TIME_WAIT and not a listener.
+ * The agent's scan: walks every TCP socket of the network namespace and counts the live ones by
+ * service. Live is every socket that a client's segment still belongs to: from SYN_RECV to the last
+ * ACK, but not TIME_WAIT and not a listener.
  */
 #include <linux/bpf.h>
 #include <bpf/bpf_core_read.h>
@@ -11,7 +12,7 @@
 #include "fairlead/abi/maps.h"
 #include "lib/address.h"
 
-#define FL_AF_INET 2
+#define FL_AF_INET	       2
 
 #define FL_TCP_STATE_TIME_WAIT 6
 #define FL_TCP_STATE_CLOSE     7
@@ -64,7 +65,8 @@ int fl_scan_sockets(struct bpf_iter__tcp *ctx)
 	if (!socket)
 		return 0;
 	state = socket->skc_state;
-	if (state == FL_TCP_STATE_LISTEN || state == FL_TCP_STATE_TIME_WAIT || state == FL_TCP_STATE_CLOSE)
+	if (state == FL_TCP_STATE_LISTEN || state == FL_TCP_STATE_TIME_WAIT ||
+	    state == FL_TCP_STATE_CLOSE)
 		return 0;
 	key.port = bpf_htons(socket->skc_num);
 	if (socket->skc_family == FL_AF_INET) {

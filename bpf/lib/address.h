@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * Addresses as every map and every path has them: four words in network order, IPv4 as ::ffff:a.b.c.d. Pure.
+ * Addresses as every map and every path has them: four words in network order, IPv4 as
+ * ::ffff:a.b.c.d. Pure.
  */
 #pragma once
 
@@ -33,10 +34,10 @@ static __always_inline void fl_copy_address(__u32 to[4], const void *from)
 static __always_inline void fl_copy_mac(void *to, const void *from)
 {
 	*(__u32 *)to = *(const __u32 *)from;
-	*(__u16 *)(to + 4) = *(const __u16 *)(from + 4);
+	*(__u16 *)fl_after(to, 4) = *(const __u16 *)fl_after(from, 4);
 }
 
 static __always_inline int fl_differ_address(const __u32 *a, const volatile __u32 *b)
 {
-	return (a[0] ^ b[0]) | (a[1] ^ b[1]) | (a[2] ^ b[2]) | (a[3] ^ b[3]);
+	return ((a[0] ^ b[0]) | (a[1] ^ b[1]) | (a[2] ^ b[2]) | (a[3] ^ b[3])) != 0;
 }

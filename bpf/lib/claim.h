@@ -1,21 +1,23 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * Does this backend have the connection? The truth is the socket. (Rules A0, A2 and A3 of docs/WIRE.md, the latter
- * without its sequence checks: any socket for the tuple but a listener is taken for the connection.)
+ * Does this backend have the connection? The truth is the socket. (Rules A0, A2 and A3 of
+ * docs/WIRE.md, the latter without its sequence checks: any socket for the tuple but a listener is
+ * taken for the connection.)
  */
 #pragma once
 
 #include "lib/tcp.h"
 #include "lib/tunnel.h"
 
-/* enum of the kernel's TCP states, of which only this one is told apart (include/net/tcp_states.h). */
+/* enum of the kernel's TCP states, of which only this one is told apart (include/net/tcp_states.h).
+ */
 #define FL_TCP_STATE_LISTEN 10
 
 enum fl_claim {
-	FL_CLAIM_NONE, /* no socket */
+	FL_CLAIM_NONE,	   /* no socket */
 	FL_CLAIM_LISTENER, /* nothing but a listener */
-	FL_CLAIM_COOKIE, /* a listener, and the segment carries its SYN cookie */
-	FL_CLAIM_SOCKET, /* a full, a request or a TIME_WAIT socket */
+	FL_CLAIM_COOKIE,   /* a listener, and the segment carries its SYN cookie */
+	FL_CLAIM_SOCKET,   /* a full, a request or a TIME_WAIT socket */
 };
 
 static __always_inline int fl_tuple_of(const struct fl_packet *packet, struct bpf_sock_tuple *tuple)
@@ -35,8 +37,8 @@ static __always_inline int fl_tuple_of(const struct fl_packet *packet, struct bp
 }
 
 /*
- * A listener answers for a segment without a socket if the segment acknowledges a cookie that this listener issued: an
- * overload has made the kernel forget the handshake on purpose.
+ * A listener answers for a segment without a socket if the segment acknowledges a cookie that this
+ * listener issued: an overload has made the kernel forget the handshake on purpose.
  */
 static __always_inline int fl_cookie_is_valid(struct xdp_md *ctx, const struct fl_tunnel *tunnel,
 					      struct bpf_sock *listener)
@@ -54,15 +56,18 @@ static __always_inline int fl_cookie_is_valid(struct xdp_md *ctx, const struct f
 	if (tunnel->inner.is_ipv4) {
 		tcp = inner + sizeof(struct iphdr);
 		return ip_length == sizeof(struct iphdr) && (void *)(tcp + 1) <= end &&
-		       bpf_tcp_check_syncookie(listener, inner, sizeof(struct iphdr), tcp, sizeof(*tcp)) == 0;
+		       bpf_tcp_check_syncookie(listener, inner, sizeof(struct iphdr), tcp,
+					       sizeof(*tcp)) == 0;
 	}
 	tcp = inner + sizeof(struct ipv6hdr);
 	return (void *)(tcp + 1) <= end &&
-	       bpf_tcp_check_syncookie(listener, inner, sizeof(struct ipv6hdr), tcp, sizeof(*tcp)) == 0;
+	       bpf_tcp_check_syncookie(listener, inner, sizeof(struct ipv6hdr), tcp,
+				       sizeof(*tcp)) == 0;
 }
 
 /*
- * bpf_skc_lookup_tcp also finds request and TIME_WAIT sockets, which bpf_sk_lookup_tcp hides or replaces by the listener.
+ * bpf_skc_lookup_tcp also finds request and TIME_WAIT sockets, which bpf_sk_lookup_tcp hides or
+ * replaces by the listener.
  */
 static __always_inline enum fl_claim fl_claim_of(struct xdp_md *ctx, const struct fl_tunnel *tunnel)
 {
@@ -72,13 +77,16 @@ static __always_inline enum fl_claim fl_claim_of(struct xdp_md *ctx, const struc
 	struct bpf_sock *socket;
 
 	if (size == sizeof(tuple.ipv4))
-		socket = bpf_skc_lookup_tcp(ctx, &tuple, sizeof(tuple.ipv4), BPF_F_CURRENT_NETNS, 0);
+		socket =
+			bpf_skc_lookup_tcp(ctx, &tuple, sizeof(tuple.ipv4), BPF_F_CURRENT_NETNS, 0);
 	else
-		socket = bpf_skc_lookup_tcp(ctx, &tuple, sizeof(tuple.ipv6), BPF_F_CURRENT_NETNS, 0);
+		socket =
+			bpf_skc_lookup_tcp(ctx, &tuple, sizeof(tuple.ipv6), BPF_F_CURRENT_NETNS, 0);
 	if (!socket)
 		return FL_CLAIM_NONE;
 	if (socket->state == FL_TCP_STATE_LISTEN)
-		claim = fl_cookie_is_valid(ctx, tunnel, socket) ? FL_CLAIM_COOKIE : FL_CLAIM_LISTENER;
+		claim = fl_cookie_is_valid(ctx, tunnel, socket) ? FL_CLAIM_COOKIE
+								: FL_CLAIM_LISTENER;
 	bpf_sk_release(socket);
 	return claim;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * What the pure headers of this folder need from their compiler, in BPF and on the host alike: inlining, byte order,
- * single untorn accesses and compare-and-swap.
+ * What the pure headers of this folder need from their compiler, in BPF and on the host alike:
+ * inlining, byte order, single untorn accesses and compare-and-swap.
  */
 #pragma once
 
@@ -21,7 +21,22 @@ static __always_inline __u32 fl_swap32(__u32 value)
 	return __builtin_bswap32(value);
 }
 
-/* One 8-byte load or store that the compiler neither splits, repeats nor moves across another such access. */
+/* The address `bytes` past `pointer`: C++ has no arithmetic on void *. */
+static __always_inline void *fl_after(const void *pointer, unsigned long bytes)
+{
+	return (__u8 *)pointer + bytes;
+}
+
+/* Copies of a loop of constant length, where the compiler is clang and would not make them by
+ * itself. */
+#ifdef __clang__
+#define FL_UNROLL _Pragma("unroll")
+#else
+#define FL_UNROLL
+#endif
+
+/* One 8-byte load or store that the compiler neither splits, repeats nor moves across another such
+ * access. */
 static __always_inline __u64 fl_load64(const __u64 *address)
 {
 	return *(const volatile __u64 *)address;
@@ -38,12 +53,14 @@ static __always_inline int fl_cas64(__u64 *address, __u64 expected, __u64 desire
 	return __sync_val_compare_and_swap(address, expected, desired) == expected;
 }
 
-/* The compiler must take `value` as unknown from here on, and cannot turn arithmetic on it back into a branch. */
+/* The compiler must take `value` as unknown from here on, and cannot turn arithmetic on it back
+ * into a branch. */
 #define fl_opaque(value) asm volatile("" : "+r"(value))
 
 /*
- * Truth as 0 or 1 and choice by arithmetic, for code that would otherwise branch once per slot or per hop: every such
- * branch doubles the paths that the verifier walks, and is mispredicted half of the time.
+ * Truth as 0 or 1 and choice by arithmetic, for code that would otherwise branch once per slot or
+ * per hop: every such branch doubles the paths that the verifier walks, and is mispredicted half of
+ * the time.
  */
 static __always_inline __u32 fl_differ64(__u64 a, __u64 b)
 {

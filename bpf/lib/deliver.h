@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * What an agent does with a packet that it has judged: takes the outer headers off for its own stack, or hands the packet
- * on to the next hop of the list. Never more than one packet out for one in, the hop index only grows, and no address that
- * is not in the peer map is ever sent to (rule A8 of docs/WIRE.md).
+ * What an agent does with a packet that it has judged: takes the outer headers off for its own
+ * stack, or hands the packet on to the next hop of the list. Never more than one packet out for one
+ * in, the hop index only grows, and no address that is not in the peer map is ever sent to (rule A8
+ * of docs/WIRE.md).
  */
 #pragma once
 
@@ -53,12 +54,14 @@ static __always_inline int fl_hand_on(struct xdp_md *ctx, struct fl_tunnel *tunn
 	fl_copy_mac(outer.destination_mac, peer->destination_mac);
 	fl_copy_mac(outer.source_mac, peer->source_mac);
 	outer.destination = peer->address;
-	outer.source = (const __u32 *)(fl_is_mapped(peer->address) ? fl_agent_config.node_address :
-								       fl_agent_config.node_address6);
-	if (bpf_xdp_adjust_head(ctx, (int)(tunnel->outer_length & 0xff) -
-					     (int)(fl_outer_ip_bytes(peer->address) + FL_ENCAP_PAYLOAD)))
+	outer.source = (const __u32 *)(fl_is_mapped(peer->address) ? fl_agent_config.node_address
+								   : fl_agent_config.node_address6);
+	if (bpf_xdp_adjust_head(ctx,
+				(int)(tunnel->outer_length & 0xff) -
+					(int)(fl_outer_ip_bytes(peer->address) + FL_ENCAP_PAYLOAD)))
 		return FL_AGENT_DROP_INTERNAL;
-	if (!fl_write_outer((void *)(long)ctx->data, (void *)(long)ctx->data_end, &outer, &tunnel->hops))
+	if (!fl_write_outer((void *)(long)ctx->data, (void *)(long)ctx->data_end, &outer,
+			    &tunnel->hops))
 		return FL_AGENT_DROP_INTERNAL;
 	*egress = peer->egress;
 	return FL_AGENT_TX_NEXT_HOP;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * The outer headers of wire.h, written whole in one go: Ethernet, IPv4 or IPv6, UDP, GUE and the hop list. Pure: also
- * compiled on the host. LB hosts and agents use the same function, so there is one writer of the format.
+ * The outer headers of wire.h, written whole in one go: Ethernet, IPv4 or IPv6, UDP, GUE and the
+ * hop list. Pure: also compiled on the host. LB hosts and agents use the same function, so there is
+ * one writer of the format.
  */
 #pragma once
 
@@ -17,7 +18,7 @@ struct fl_outer {
 	__be16 source_port; /* entropy: spreads flows over receive queues and ECMP paths */
 	__be16 gue_port;
 	__u16 inner_length; /* of the IP packet inside */
-	__u8 inner_proto; /* IPPROTO_IPIP or IPPROTO_IPV6 */
+	__u8 inner_proto;   /* IPPROTO_IPIP or IPPROTO_IPV6 */
 	__u8 tos;
 };
 
@@ -39,13 +40,14 @@ static __always_inline __u16 fl_ipv4_checksum(const struct iphdr *ip)
 	const __u16 *words = (const __u16 *)ip;
 	__u32 sum = 0;
 
-#pragma unroll
+	FL_UNROLL
 	for (unsigned int i = 0; i < sizeof(*ip) / 2; i++)
 		sum += words[i];
 	return fl_fold(sum);
 }
 
-static __always_inline void fl_write_ipv4(struct iphdr *ip, const struct fl_outer *outer, __u16 length)
+static __always_inline void fl_write_ipv4(struct iphdr *ip, const struct fl_outer *outer,
+					  __u16 length)
 {
 	ip->version = 4;
 	ip->ihl = 5;
@@ -61,13 +63,11 @@ static __always_inline void fl_write_ipv4(struct iphdr *ip, const struct fl_oute
 	ip->check = fl_ipv4_checksum(ip);
 }
 
-static __always_inline void fl_write_ipv6(struct ipv6hdr *ip, const struct fl_outer *outer, __u16 payload)
+static __always_inline void fl_write_ipv6(struct ipv6hdr *ip, const struct fl_outer *outer,
+					  __u16 payload)
 {
-	ip->version = 6;
-	ip->priority = outer->tos >> 4;
-	ip->flow_lbl[0] = (__u8)(outer->tos << 4);
-	ip->flow_lbl[1] = 0;
-	ip->flow_lbl[2] = 0;
+	/* Version, traffic class and an empty flow label. */
+	*(__be32 *)ip = fl_swap32(6u << 28 | (__u32)outer->tos << 20);
 	ip->payload_len = fl_swap16(payload);
 	ip->nexthdr = IPPROTO_UDP;
 	ip->hop_limit = 64;
@@ -76,8 +76,9 @@ static __always_inline void fl_write_ipv6(struct ipv6hdr *ip, const struct fl_ou
 }
 
 /*
- * Writes everything in front of the inner packet at `frame`; false when the frame ends before that. The UDP checksum is
- * zero, over IPv6 as well (RFC 6935, RFC 6936): the inner packet is protected by its own.
+ * Writes everything in front of the inner packet at `frame`; false when the frame ends before that.
+ * The UDP checksum is zero, over IPv6 as well (RFC 6935, RFC 6936): the inner packet is protected
+ * by its own.
  */
 static __always_inline int fl_write_outer(void *frame, void *end, const struct fl_outer *outer,
 					  const struct fl_hops *hops)
@@ -88,21 +89,22 @@ static __always_inline int fl_write_outer(void *frame, void *end, const struct f
 	struct udphdr *udp;
 	struct fl_gue *gue;
 
-	if (frame + sizeof(*eth) + sizeof(struct ipv6hdr) > end)
+	if (fl_after(frame, sizeof(*eth) + sizeof(struct ipv6hdr)) > end)
 		return 0;
 	fl_copy_mac(eth->h_dest, outer->destination_mac);
 	fl_copy_mac(eth->h_source, outer->source_mac);
 	if (is_ipv4) {
 		eth->h_proto = fl_swap16(ETH_P_IP);
-		fl_write_ipv4((struct iphdr *)(eth + 1), outer, (__u16)(payload + sizeof(struct iphdr)));
-		udp = (struct udphdr *)((void *)(eth + 1) + sizeof(struct iphdr));
+		fl_write_ipv4((struct iphdr *)(eth + 1), outer,
+			      (__u16)(payload + sizeof(struct iphdr)));
+		udp = (struct udphdr *)fl_after(eth + 1, sizeof(struct iphdr));
 	} else {
 		eth->h_proto = fl_swap16(ETH_P_IPV6);
 		fl_write_ipv6((struct ipv6hdr *)(eth + 1), outer, payload);
-		udp = (struct udphdr *)((void *)(eth + 1) + sizeof(struct ipv6hdr));
+		udp = (struct udphdr *)fl_after(eth + 1, sizeof(struct ipv6hdr));
 	}
 	gue = (struct fl_gue *)(udp + 1);
-	if ((void *)(gue + 1) + sizeof(*hops) > end)
+	if (fl_after(gue + 1, sizeof(*hops)) > end)
 		return 0;
 	udp->source = outer->source_port;
 	udp->dest = outer->gue_port;

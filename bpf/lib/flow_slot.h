@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * What may happen to a slot of the flow table, by the rules of fairlead/abi/flow_slot.h. Pure: the daemon, the two-thread
- * model and the packet path compile these very functions. They change slots; whoever calls them moves the counters of
- * fl_load as the returned change says (R1).
+ * What may happen to a slot of the flow table, by the rules of fairlead/abi/flow_slot.h. Pure: the
+ * daemon, the two-thread model and the packet path compile these very functions. They change slots;
+ * whoever calls them moves the counters of fl_load as the returned change says (R1).
  */
 #pragma once
 
 #include "fairlead/abi/flow_slot.h"
 #include "lib/tcp.h"
 
-/* One counted transition: the counters of `before`'s backend go down by one, those of `after`'s up. */
+/* One counted transition: the counters of `before`'s backend go down by one, those of `after`'s up.
+ */
 struct fl_slot_change {
 	__u64 before;
 	__u64 after; /* equal to `before` when nothing was won */
@@ -35,7 +36,8 @@ static __always_inline __u32 fl_slot_matches(const struct fl_slot *slot, __u64 h
 {
 	__u64 word0 = fl_load64(&slot->word0);
 
-	return (1 ^ fl_differ64(fl_slot_tag(word0), fl_slot_tag(hash))) & fl_differ(fl_slot_state(word0), FL_SLOT_FREE);
+	return (1 ^ fl_differ64(fl_slot_tag(word0), fl_slot_tag(hash))) &
+	       fl_differ(fl_slot_state(word0), FL_SLOT_FREE);
 }
 
 /* The first slot of `bucket` that holds `hash`'s tag, or null. */
@@ -43,7 +45,7 @@ static __always_inline struct fl_slot *fl_bucket_find(struct fl_bucket *bucket, 
 {
 	__u32 position = 0, found = 0;
 
-#pragma unroll
+	FL_UNROLL
 	for (__u32 i = FL_BUCKET_SLOTS; i-- > 0;) {
 		__u32 matches = fl_slot_matches(&bucket->slots[i], hash);
 
@@ -54,7 +56,8 @@ static __always_inline struct fl_slot *fl_bucket_find(struct fl_bucket *bucket, 
 }
 
 /* The slot that holds `hash`'s tag, with its word 0 as read; null when there is none. */
-static __always_inline struct fl_slot *fl_slot_find(const struct fl_buckets *buckets, __u64 hash, __u64 *word0)
+static __always_inline struct fl_slot *fl_slot_find(const struct fl_buckets *buckets, __u64 hash,
+						    __u64 *word0)
 {
 	struct fl_slot *slot = fl_bucket_find(buckets->first, hash);
 
@@ -69,8 +72,10 @@ static __always_inline struct fl_slot *fl_slot_find(const struct fl_buckets *buc
 	return slot;
 }
 
-/* The state that a segment with these TCP flags moves a slot to. `new_tick`: the slot was last seen in an earlier tick. */
-static __always_inline unsigned int fl_slot_next_state(unsigned int state, __u8 tcp_flags, int new_tick)
+/* The state that a segment with these TCP flags moves a slot to. `new_tick`: the slot was last seen
+ * in an earlier tick. */
+static __always_inline unsigned int fl_slot_next_state(unsigned int state, __u8 tcp_flags,
+						       int new_tick)
 {
 	int ends = tcp_flags & (FL_TCP_FIN | FL_TCP_RST);
 
@@ -79,7 +84,8 @@ static __always_inline unsigned int fl_slot_next_state(unsigned int state, __u8 
 		return tcp_flags & FL_TCP_SYN ? FL_SLOT_EMBRYONIC : FL_SLOT_YOUNG;
 	case FL_SLOT_EXPIRING_PENDING:
 	case FL_SLOT_YOUNG:
-		return new_tick && !ends && !(tcp_flags & FL_TCP_SYN) ? FL_SLOT_ESTABLISHED : FL_SLOT_YOUNG;
+		return new_tick && !ends && !(tcp_flags & FL_TCP_SYN) ? FL_SLOT_ESTABLISHED
+								      : FL_SLOT_YOUNG;
 	case FL_SLOT_EXPIRING_ESTABLISHED:
 	case FL_SLOT_ESTABLISHED:
 		return ends ? FL_SLOT_CLOSING : FL_SLOT_ESTABLISHED;
@@ -91,11 +97,12 @@ static __always_inline unsigned int fl_slot_next_state(unsigned int state, __u8 
 }
 
 /*
- * A segment hit `slot`, whose word 0 was `word0`. Losing the CAS is fine: someone else's transition counted, and the next
- * segment makes this one. Word 1 is written at most once a tick, so that CPUs do not fight over the line.
+ * A segment hit `slot`, whose word 0 was `word0`. Losing the CAS is fine: someone else's transition
+ * counted, and the next segment makes this one. Word 1 is written at most once a tick, so that CPUs
+ * do not fight over the line.
  */
-static __always_inline struct fl_slot_change fl_slot_touch(struct fl_slot *slot, __u64 word0, __u8 tcp_flags,
-							   __u32 now)
+static __always_inline struct fl_slot_change fl_slot_touch(struct fl_slot *slot, __u64 word0,
+							   __u8 tcp_flags, __u32 now)
 {
 	struct fl_slot_change change = { word0, word0 };
 	__u64 word1 = fl_load64(&slot->word1);
@@ -117,28 +124,36 @@ static __always_inline struct fl_slot_change fl_slot_touch(struct fl_slot *slot,
 	return change;
 }
 
-/* Ticks without a segment after which a slot may go. A short flow that ended need not wait as a young one does. */
-static __always_inline __u32 fl_slot_timeout(__u64 word0, __u64 word1, const struct fl_timeouts *timeouts)
+/* Ticks without a segment after which a slot may go. A short flow that ended need not wait as a
+ * young one does. */
+static __always_inline __u32 fl_slot_timeout(__u64 word0, __u64 word1,
+					     const struct fl_timeouts *timeouts)
 {
 	__u32 state = fl_slot_state(word0);
-	__u32 ended_young = (fl_slot_flags(word1) & FL_SLOT_FIN) & (1 ^ fl_differ(state, FL_SLOT_YOUNG));
+	__u32 ended_young =
+		(fl_slot_flags(word1) & FL_SLOT_FIN) & (1 ^ fl_differ(state, FL_SLOT_YOUNG));
 
-	FL_STATIC_ASSERT(FL_SLOT_YOUNG - 1 == FL_SLOT_EMBRYONIC && FL_SLOT_FIN == 1, "the arithmetic below");
+	FL_STATIC_ASSERT(FL_SLOT_YOUNG - 1 == FL_SLOT_EMBRYONIC && FL_SLOT_FIN == 1,
+			 "the arithmetic below");
 	return timeouts->by_state[(state - ended_young) & 7];
 }
 
-static __always_inline __u32 fl_slot_expired(__u64 word0, __u64 word1, __u32 now, const struct fl_timeouts *timeouts)
+static __always_inline __u32 fl_slot_expired(__u64 word0, __u64 word1, __u32 now,
+					     const struct fl_timeouts *timeouts)
 {
-	return fl_below(fl_slot_timeout(word0, word1, timeouts), fl_tick_age(now, fl_slot_last_seen(word1)));
+	return fl_below(fl_slot_timeout(word0, word1, timeouts),
+			fl_tick_age(now, fl_slot_last_seen(word1)));
 }
 
-/* A young flow may be taken by a new one after this many ticks of silence (60 s), an established one never. */
+/* A young flow may be taken by a new one after this many ticks of silence (60 s), an established
+ * one never. */
 #define FL_YOUNG_IDLE_TICKS 56
 
 /*
- * How willingly a slot is given to a new flow: 0 never, then the higher the sooner. Four ranks a state: in use, young and
- * idle, expired, expired. An expiring slot is never taken: the daemon is about to free it, or a hit to bring it back.
- * Not static: libbpf 1.1 leaves the offsets of static variables unset, and the kernel then refuses the object's BTF.
+ * How willingly a slot is given to a new flow: 0 never, then the higher the sooner. Four ranks a
+ * state: in use, young and idle, expired, expired. An expiring slot is never taken: the daemon is
+ * about to free it, or a hit to bring it back. Not static: libbpf 1.1 leaves the offsets of static
+ * variables unset, and the kernel then refuses the object's BTF.
  */
 const __u8 fl_slot_ranks[8 * 4] = {
 	4, 4, 4, 4, /* free */
@@ -148,7 +163,8 @@ const __u8 fl_slot_ranks[8 * 4] = {
 	0, 0, 3, 3, /* closing */
 };
 
-static __always_inline __u32 fl_slot_rank(__u64 word0, __u64 word1, __u32 now, const struct fl_timeouts *timeouts)
+static __always_inline __u32 fl_slot_rank(__u64 word0, __u64 word1, __u32 now,
+					  const struct fl_timeouts *timeouts)
 {
 	__u32 idle = fl_below(FL_YOUNG_IDLE_TICKS, fl_tick_age(now, fl_slot_last_seen(word1)));
 	__u32 expired = fl_slot_expired(word0, word1, now, timeouts);
@@ -164,7 +180,8 @@ static __always_inline __u32 fl_slot_victim(const struct fl_buckets *buckets, __
 
 	for (__u32 i = 0; i < FL_POSITIONS; i++) {
 		struct fl_slot *slot = fl_slot_at(buckets, i);
-		__u32 rank = fl_slot_rank(fl_load64(&slot->word0), fl_load64(&slot->word1), now, timeouts);
+		__u32 rank = fl_slot_rank(fl_load64(&slot->word0), fl_load64(&slot->word1), now,
+					  timeouts);
 		__u32 candidate = rank * FL_POSITIONS + (FL_POSITIONS - 1 - i);
 
 		best = fl_select(fl_below(best, candidate), candidate, best);
@@ -173,7 +190,8 @@ static __always_inline __u32 fl_slot_victim(const struct fl_buckets *buckets, __
 }
 
 /* 1 when `hash`'s tag stands at an earlier position than `mine` (R2). */
-static __always_inline __u32 fl_slot_is_second(const struct fl_buckets *buckets, __u32 mine, __u64 hash)
+static __always_inline __u32 fl_slot_is_second(const struct fl_buckets *buckets, __u32 mine,
+					       __u64 hash)
 {
 	__u32 earlier = 0;
 
@@ -183,15 +201,15 @@ static __always_inline __u32 fl_slot_is_second(const struct fl_buckets *buckets,
 }
 
 /*
- * One attempt to put (hash, embryonic, backend) at `position`. On success the change is counted by the caller; if the tag
- * turns out to stand earlier already, the slot is freed again and `undone` is a second change to count. Word 1 is written
- * before the CAS, so that nobody sees the new flow with the old flow's age; a writer that then loses the CAS has refreshed
- * a slot that was free to take, which costs that slot a little of its rank.
+ * One attempt to put (hash, embryonic, backend) at `position`. On success the change is counted by
+ * the caller; if the tag turns out to stand earlier already, the slot is freed again and `undone`
+ * is a second change to count. Word 1 is written before the CAS, so that nobody sees the new flow
+ * with the old flow's age; a writer that then loses the CAS has refreshed a slot that was free to
+ * take, which costs that slot a little of its rank.
  */
-static __always_inline struct fl_slot_change fl_slot_insert(const struct fl_buckets *buckets, __u32 position,
-							    __u64 hash, __u16 backend, __u32 now,
-							    const struct fl_timeouts *timeouts,
-							    struct fl_slot_change *undone)
+static __always_inline struct fl_slot_change
+fl_slot_insert(const struct fl_buckets *buckets, __u32 position, __u64 hash, __u16 backend,
+	       __u32 now, const struct fl_timeouts *timeouts, struct fl_slot_change *undone)
 {
 	struct fl_slot *slot = fl_slot_at(buckets, position);
 	__u64 word0 = fl_load64(&slot->word0);
@@ -212,11 +230,11 @@ static __always_inline struct fl_slot_change fl_slot_insert(const struct fl_buck
 }
 
 /*
- * R3, by the daemon alone. First step: an expired slot becomes expiring; `word1` is what it was judged by. Expiring counts
- * as the state it came from, so nothing is to be counted.
+ * R3, by the daemon alone. First step: an expired slot becomes expiring; `word1` is what it was
+ * judged by. Expiring counts as the state it came from, so nothing is to be counted.
  */
-static __always_inline int fl_slot_expire_begin(struct fl_slot *slot, __u32 now, const struct fl_timeouts *timeouts,
-						__u64 *word1)
+static __always_inline int fl_slot_expire_begin(struct fl_slot *slot, __u32 now,
+						const struct fl_timeouts *timeouts, __u64 *word1)
 {
 	__u64 word0 = fl_load64(&slot->word0);
 	unsigned int state = fl_slot_state(word0);
@@ -232,8 +250,8 @@ static __always_inline int fl_slot_expire_begin(struct fl_slot *slot, __u32 now,
 }
 
 /*
- * Second step: a slot that is still expiring becomes free if its word 1 is still `word1`, else it goes back to the state
- * it came from.
+ * Second step: a slot that is still expiring becomes free if its word 1 is still `word1`, else it
+ * goes back to the state it came from.
  */
 static __always_inline struct fl_slot_change fl_slot_expire_end(struct fl_slot *slot, __u64 word1)
 {
@@ -245,7 +263,8 @@ static __always_inline struct fl_slot_change fl_slot_expire_end(struct fl_slot *
 	if (state < FL_SLOT_EXPIRING_PENDING)
 		return change;
 	if (fl_load64(&slot->word1) != word1)
-		after = fl_slot_word0(word0, state - FL_SLOT_EXPIRING_PENDING + FL_SLOT_YOUNG, fl_slot_backend(word0));
+		after = fl_slot_word0(word0, state - FL_SLOT_EXPIRING_PENDING + FL_SLOT_YOUNG,
+				      fl_slot_backend(word0));
 	if (fl_cas64(&slot->word0, word0, after))
 		change.after = after;
 	return change;

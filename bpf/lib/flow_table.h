@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * The flow table as maps: finds a flow's buckets, records flows, and keeps fl_load true to the slots (R1).
+ * The flow table as maps: finds a flow's buckets, records flows, and keeps fl_load true to the
+ * slots (R1).
  */
 #pragma once
 
@@ -49,12 +50,14 @@ static __always_inline void fl_load_move(struct fl_slot_change change)
 }
 
 /*
- * The functions below are global (not static, not inlined): the verifier walks each once, on its own, for whatever
- * arguments, instead of once for every path that leads to it. That costs a call of 2 ns.
+ * The functions below are global (not static, not inlined): the verifier walks each once, on its
+ * own, for whatever arguments, instead of once for every path that leads to it. That costs a call
+ * of 2 ns.
  */
 
 /*
- * A segment of the flow `hash`: the word 0 that its slot had, after the slot was moved on; 0 when it is not recorded.
+ * A segment of the flow `hash`: the word 0 that its slot had, after the slot was moved on; 0 when
+ * it is not recorded.
  */
 __noinline __u64 fl_flow_segment(__u64 hash, __u32 tcp_flags)
 {
@@ -83,8 +86,9 @@ __noinline __u64 fl_flow_peek(__u64 hash)
 }
 
 /*
- * Records a new flow; returns the backend that the table now has for it. That is another one than `backend` if a second
- * CPU recorded the same flow first, and FL_NO_BACKEND if no slot may be taken.
+ * Records a new flow; returns the backend that the table now has for it. That is another one than
+ * `backend` if a second CPU recorded the same flow first, and FL_NO_BACKEND if no slot may be
+ * taken.
  */
 __noinline __u32 fl_flow_insert(__u64 hash, __u32 backend)
 {
@@ -102,7 +106,8 @@ __noinline __u32 fl_flow_insert(__u64 hash, __u32 backend)
 		position = fl_slot_victim(&buckets, now, timeouts);
 		if (position >= FL_POSITIONS)
 			return FL_NO_BACKEND;
-		change = fl_slot_insert(&buckets, position, hash, (__u16)backend, now, timeouts, &undone);
+		change = fl_slot_insert(&buckets, position, hash, (__u16)backend, now, timeouts,
+					&undone);
 		fl_load_move(change);
 		fl_load_move(undone);
 		if (change.before != change.after && undone.before == undone.after)
@@ -116,7 +121,8 @@ __noinline __u32 fl_flow_insert(__u64 hash, __u32 backend)
 /* Gives the slot whose word 0 is `word0` to `backend`, as if its flow were new. */
 __noinline int fl_flow_move(__u64 word0, __u32 backend)
 {
-	struct fl_slot_change change = { word0, fl_slot_word0(word0, FL_SLOT_EMBRYONIC, (__u16)backend) };
+	struct fl_slot_change change = { word0,
+					 fl_slot_word0(word0, FL_SLOT_EMBRYONIC, (__u16)backend) };
 	struct fl_buckets buckets;
 	struct fl_slot *slot;
 	__u32 now = fl_now();

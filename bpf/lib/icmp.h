@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * "Too big" to the client: ICMP fragmentation needed (RFC 1191) or ICMPv6 packet too big (RFC 4443), from the service's
- * address, so that the client's path MTU for the service shrinks to what fits when encapsulated.
+ * "Too big" to the client: ICMP fragmentation needed (RFC 1191) or ICMPv6 packet too big (RFC
+ * 4443), from the service's address, so that the client's path MTU for the service shrinks to what
+ * fits when encapsulated.
  */
 #pragma once
 
@@ -17,11 +18,12 @@ struct fl_icmp {
 };
 FL_STATIC_ASSERT(sizeof(struct fl_icmp) == 8, "on the wire");
 
-#define FL_ICMP_UNREACHABLE	3
-#define FL_ICMP_FRAG_NEEDED	4
+#define FL_ICMP_UNREACHABLE	 3
+#define FL_ICMP_FRAG_NEEDED	 4
 #define FL_ICMPV6_PACKET_TOO_BIG 2
 
-/* Bytes quoted of the packet that was too big, which is longer: all IPv4 options and 8 bytes; for IPv6 a round number. */
+/* Bytes quoted of the packet that was too big, which is longer: all IPv4 options and 8 bytes; for
+ * IPv6 a round number. */
 #define FL_QUOTE4 68
 #define FL_QUOTE6 448
 
@@ -59,7 +61,8 @@ static __always_inline int fl_write_frag_needed(void *at, void *end, __u32 mtu)
 	icmp->code = FL_ICMP_FRAG_NEEDED;
 	icmp->checksum = 0;
 	icmp->mtu = fl_swap32(mtu & 0xffff);
-	icmp->checksum = fl_fold((__u32)bpf_csum_diff(0, 0, (__be32 *)icmp, sizeof(*icmp) + FL_QUOTE4, 0));
+	icmp->checksum =
+		fl_fold((__u32)bpf_csum_diff(0, 0, (__be32 *)icmp, sizeof(*icmp) + FL_QUOTE4, 0));
 	return 1;
 }
 
@@ -93,19 +96,20 @@ static __always_inline int fl_write_packet_too_big(void *at, void *end, __u32 mt
 	/* The pseudo header: both addresses, the length and the protocol. */
 	sum = (__u64)bpf_csum_diff(0, 0, (__be32 *)&ip->saddr, 32, 0);
 	sum += fl_swap16(sizeof(*icmp) + FL_QUOTE6) + fl_swap16(IPPROTO_ICMPV6);
-	sum = (__u64)bpf_csum_diff(0, 0, (__be32 *)icmp, sizeof(*icmp) + FL_QUOTE6, fl_partial(sum));
+	sum = (__u64)bpf_csum_diff(0, 0, (__be32 *)icmp, sizeof(*icmp) + FL_QUOTE6,
+				   fl_partial(sum));
 	icmp->checksum = fl_fold((__u32)sum);
 	return 1;
 }
 
 /*
- * Turns the frame, whose IP packet may not be fragmented, into the answer. `mtu` is what would have fitted. Global, as the
- * functions of flow_table.h are.
+ * Turns the frame, whose IP packet may not be fragmented, into the answer. `mtu` is what would have
+ * fitted. Global, as the functions of flow_table.h are.
  */
 __noinline int fl_answer_too_big(struct xdp_md *ctx, __u32 is_ipv4, __u32 mtu)
 {
-	int front = is_ipv4 ? sizeof(struct iphdr) + sizeof(struct fl_icmp) :
-				    sizeof(struct ipv6hdr) + sizeof(struct fl_icmp);
+	int front = is_ipv4 ? sizeof(struct iphdr) + sizeof(struct fl_icmp)
+			    : sizeof(struct ipv6hdr) + sizeof(struct fl_icmp);
 	int quote = is_ipv4 ? FL_QUOTE4 : FL_QUOTE6;
 	struct ethhdr *eth, old;
 	int written;
@@ -115,18 +119,21 @@ __noinline int fl_answer_too_big(struct xdp_md *ctx, __u32 is_ipv4, __u32 mtu)
 	eth = (void *)(long)ctx->data;
 	end = (void *)(long)ctx->data_end;
 	length = end - (void *)eth;
-	/* Without it clang adds the constant to a packet pointer before it subtracts, which 6.18's verifier refuses. */
+	/* Without it clang adds the constant to a packet pointer before it subtracts, which 6.18's
+	 * verifier refuses. */
 	fl_opaque(length);
 	if ((void *)(eth + 1) > end || length < (long)sizeof(*eth) + quote)
 		return FL_LB_DROP_INTERNAL;
 	old = *eth;
-	if (bpf_xdp_adjust_tail(ctx, (int)sizeof(*eth) + quote - (int)length) || bpf_xdp_adjust_head(ctx, -front))
+	if (bpf_xdp_adjust_tail(ctx, (int)sizeof(*eth) + quote - (int)length) ||
+	    bpf_xdp_adjust_head(ctx, -front))
 		return FL_LB_DROP_NO_HEADROOM;
 	eth = (void *)(long)ctx->data;
 	end = (void *)(long)ctx->data_end;
 	if ((void *)(eth + 1) > end)
 		return FL_LB_DROP_INTERNAL;
 	fl_swap_macs(eth, &old);
-	written = is_ipv4 ? fl_write_frag_needed(eth + 1, end, mtu) : fl_write_packet_too_big(eth + 1, end, mtu);
+	written = is_ipv4 ? fl_write_frag_needed(eth + 1, end, mtu)
+			  : fl_write_packet_too_big(eth + 1, end, mtu);
 	return written ? FL_LB_TX_TOO_BIG : FL_LB_DROP_INTERNAL;
 }

@@ -2,8 +2,9 @@
 /*
  * From the first byte of a frame to a TCP segment. Pure: also compiled on the host.
  *
- * Contract of every step: it moves the cursor past what it read and returns FL_CONTINUE, or names what is wrong and
- * leaves the rest of the packet unset. Every access is checked against the end of the frame.
+ * Contract of every step: it moves the cursor past what it read and returns FL_CONTINUE, or names
+ * what is wrong and leaves the rest of the packet unset. Every access is checked against the end of
+ * the frame.
  */
 #pragma once
 
@@ -23,7 +24,7 @@ struct fl_cursor {
 };
 
 struct fl_packet {
-	__u32 client[4]; /* source and destination, IPv4 mapped, network order */
+	__u32 client[4];	       /* source and destination, IPv4 mapped, network order */
 	struct fl_service_key service; /* destination address, port and protocol */
 	__be16 client_port;
 	__u16 ip_length; /* of the whole IP packet, by its header */
@@ -53,8 +54,10 @@ static __always_inline __be16 fl_parse_ethernet(struct fl_cursor *cursor)
 	return eth->h_proto;
 }
 
-/* Fills addresses, protocol and lengths from an IPv4 header; false when the frame ends inside it. */
-static __always_inline int fl_parse_ipv4(struct fl_cursor *cursor, struct fl_packet *packet, enum fl_ip_anomaly *odd)
+/* Fills addresses, protocol and lengths from an IPv4 header; false when the frame ends inside it.
+ */
+static __always_inline int fl_parse_ipv4(struct fl_cursor *cursor, struct fl_packet *packet,
+					 enum fl_ip_anomaly *odd)
 {
 	struct iphdr *ip = (struct iphdr *)cursor->at;
 	__u32 header_length;
@@ -71,22 +74,25 @@ static __always_inline int fl_parse_ipv4(struct fl_cursor *cursor, struct fl_pac
 	fl_map_ipv4(packet->client, ip->saddr);
 	fl_map_ipv4(packet->service.address, ip->daddr);
 	if (ip->version != 4 || header_length < sizeof(*ip) || packet->ip_length < header_length ||
-	    cursor->at + header_length > cursor->end || cursor->at + packet->ip_length > cursor->end)
+	    fl_after(cursor->at, header_length) > cursor->end ||
+	    fl_after(cursor->at, packet->ip_length) > cursor->end)
 		*odd = FL_IP_BAD_HEADER;
 	else if (ip->frag_off & fl_swap16(0x3fff))
 		*odd = FL_IP_FRAGMENT;
-	cursor->at += header_length;
+	cursor->at = fl_after(cursor->at, header_length);
 	return 1;
 }
 
 /* Next headers that stand between an IPv6 header and a transport header. */
 static __always_inline int fl_is_extension(__u8 next_header)
 {
-	return next_header == IPPROTO_HOPOPTS || next_header == IPPROTO_ROUTING || next_header == IPPROTO_FRAGMENT ||
-	       next_header == IPPROTO_DSTOPTS || next_header == IPPROTO_AH;
+	return next_header == IPPROTO_HOPOPTS || next_header == IPPROTO_ROUTING ||
+	       next_header == IPPROTO_FRAGMENT || next_header == IPPROTO_DSTOPTS ||
+	       next_header == IPPROTO_AH;
 }
 
-static __always_inline int fl_parse_ipv6(struct fl_cursor *cursor, struct fl_packet *packet, enum fl_ip_anomaly *odd)
+static __always_inline int fl_parse_ipv6(struct fl_cursor *cursor, struct fl_packet *packet,
+					 enum fl_ip_anomaly *odd)
 {
 	struct ipv6hdr *ip = (struct ipv6hdr *)cursor->at;
 	__u32 payload;
@@ -102,13 +108,14 @@ static __always_inline int fl_parse_ipv6(struct fl_cursor *cursor, struct fl_pac
 	packet->service.proto = ip->nexthdr;
 	fl_copy_address(packet->client, &ip->saddr);
 	fl_copy_address(packet->service.address, &ip->daddr);
-	if (ip->version != 6 || payload + sizeof(*ip) > 0xffff || cursor->at + packet->ip_length > cursor->end)
+	if (ip->version != 6 || payload + sizeof(*ip) > 0xffff ||
+	    fl_after(cursor->at, packet->ip_length) > cursor->end)
 		*odd = FL_IP_BAD_HEADER;
 	else if (ip->nexthdr == IPPROTO_FRAGMENT)
 		*odd = FL_IP_FRAGMENT;
 	else if (fl_is_extension(ip->nexthdr))
 		*odd = FL_IP_EXTENSION;
-	cursor->at += sizeof(*ip);
+	cursor->at = ip + 1;
 	return 1;
 }
 

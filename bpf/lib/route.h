@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * Where a segment goes: its flow's backend if the flow is recorded, a choice if it is a SYN, and otherwise everybody who
- * may hold the connection, in order.
+ * Where a segment goes: its flow's backend if the flow is recorded, a choice if it is a SYN, and
+ * otherwise everybody who may hold the connection, in order.
  */
 #pragma once
 
@@ -14,12 +14,12 @@
 struct fl_route {
 	struct fl_hop_ids hops;
 	__u64 hash;
-	__u16 row; /* number within the service */
+	__u16 row;    /* number within the service */
 	__u16 target; /* who is meant to have the packet: hop 0, but for a claimed SYN */
-	__u8 flags; /* FL_WIRE_* */
+	__u8 flags;   /* FL_WIRE_* */
 	__u8 acceptors;
-	int verdict; /* what the packet gets if it can be sent there */
-	__u32 limit; /* the longest packet that fits on the way to hop 0 */
+	int verdict;  /* what the packet gets if it can be sent there */
+	__u32 limit;  /* the longest packet that fits on the way to hop 0 */
 	__u32 egress; /* interface to leave by; 0: the one that it came in by */
 };
 
@@ -38,16 +38,18 @@ static __always_inline void fl_route_to(struct fl_route *route, struct fl_row ro
 }
 
 /*
- * Is `a` so much less loaded than `b` that a later candidate beats an earlier one? Load is (live + pending) / weight,
- * compared crosswise; 1/16 in favour of the earlier, because a flow on the first candidate pays no extra hop when the
- * flow table is lost, and because equal counts would herd.
+ * Is `a` so much less loaded than `b` that a later candidate beats an earlier one? Load is (live +
+ * pending) / weight, compared crosswise; 1/16 in favour of the earlier, because a flow on the first
+ * candidate pays no extra hop when the flow table is lost, and because equal counts would herd.
  */
-static __always_inline int fl_much_less_loaded(__u64 a_load, __u64 a_weight, __u64 b_load, __u64 b_weight)
+static __always_inline int fl_much_less_loaded(__u64 a_load, __u64 a_weight, __u64 b_load,
+					       __u64 b_weight)
 {
 	return 16 * (a_load + 1) * b_weight < 15 * b_load * a_weight;
 }
 
-/* The eligible candidate for a new flow; FL_NO_BACKEND when no candidate is eligible. Global: see flow_table.h. */
+/* The eligible candidate for a new flow; FL_NO_BACKEND when no candidate is eligible. Global: see
+ * flow_table.h. */
 __noinline __u32 fl_choose_eligible(__u64 candidates, __u32 choices)
 {
 	__u64 best_load = 0, best_weight = 1;
@@ -65,7 +67,8 @@ __noinline __u32 fl_choose_eligible(__u64 candidates, __u32 choices)
 		if (!backend || !load || !(fl_load64(&backend->state) & FL_BACKEND_ELIGIBLE))
 			continue;
 		sum = fl_load64(&load->live) + fl_load64(&load->pending);
-		if (seen == 0 || fl_much_less_loaded(sum, backend->weight, best_load, best_weight)) {
+		if (seen == 0 ||
+		    fl_much_less_loaded(sum, backend->weight, best_load, best_weight)) {
 			best = id;
 			best_load = sum;
 			best_weight = backend->weight;
@@ -75,7 +78,8 @@ __noinline __u32 fl_choose_eligible(__u64 candidates, __u32 choices)
 	return best;
 }
 
-/* Nobody is eligible: the first candidate that may be used then, else the first that is not dead, else the first. */
+/* Nobody is eligible: the first candidate that may be used then, else the first that is not dead,
+ * else the first. */
 __noinline __u32 fl_choose_fail_open(__u64 candidates)
 {
 	__u32 not_dead = FL_NO_BACKEND;
@@ -97,7 +101,8 @@ __noinline __u32 fl_choose_fail_open(__u64 candidates)
 }
 
 /* A SYN whose tuple nobody has recorded. */
-static __always_inline int fl_route_new(struct fl_route *route, struct fl_row row, const struct fl_service *service)
+static __always_inline int fl_route_new(struct fl_route *route, struct fl_row row,
+					const struct fl_service *service)
 {
 	__u32 chosen = fl_choose_eligible(row.candidates, service->choices);
 	__u32 recorded;
@@ -120,12 +125,14 @@ static __always_inline int fl_route_new(struct fl_route *route, struct fl_row ro
 }
 
 /*
- * A SYN for a recorded tuple. Where its backend takes new flows, it stays: a retransmission, or a tuple used again.
- * Otherwise a backend with an agent gets it first and keeps it only if it holds the connection; the newly chosen one is
- * next in the list. The record moves to the choice unless the flow is established: a SYN can be forged.
+ * A SYN for a recorded tuple. Where its backend takes new flows, it stays: a retransmission, or a
+ * tuple used again. Otherwise a backend with an agent gets it first and keeps it only if it holds
+ * the connection; the newly chosen one is next in the list. The record moves to the choice unless
+ * the flow is established: a SYN can be forged.
  */
-static __always_inline int fl_route_syn_again(struct fl_route *route, __u64 word0, struct fl_row row,
-					      const struct fl_service *service, __u8 tcp_flags)
+static __always_inline int fl_route_syn_again(struct fl_route *route, __u64 word0,
+					      struct fl_row row, const struct fl_service *service,
+					      __u8 tcp_flags)
 {
 	__u32 backend = fl_slot_backend(word0);
 	__u64 state = fl_backend_state(backend);
@@ -136,7 +143,8 @@ static __always_inline int fl_route_syn_again(struct fl_route *route, __u64 word
 
 	if (!(state & FL_BACKEND_ELIGIBLE))
 		chosen = fl_choose_eligible(row.candidates, service->choices);
-	if (chosen == FL_NO_BACKEND || chosen == backend || (established && !(state & FL_BACKEND_AGENT))) {
+	if (chosen == FL_NO_BACKEND || chosen == backend ||
+	    (established && !(state & FL_BACKEND_AGENT))) {
 		fl_flow_segment(route->hash, tcp_flags);
 		fl_route_to(route, row, backend);
 		return FL_LB_TX_SYN_AGAIN;
@@ -161,8 +169,9 @@ static __always_inline __u32 fl_is_dead(__u16 backend)
 }
 
 /*
- * A segment of a flow that is not recorded here: first where an unrecorded SYN went, then every other member, those
- * believed dead last. None is left out: only the backends know where the connection lives.
+ * A segment of a flow that is not recorded here: first where an unrecorded SYN went, then every
+ * other member, those believed dead last. None is left out: only the backends know where the
+ * connection lives.
  */
 static __always_inline int fl_route_miss(struct fl_route *route, struct fl_row row)
 {
@@ -170,9 +179,11 @@ static __always_inline int fl_route_miss(struct fl_route *route, struct fl_row r
 
 	fl_hop_append(&route->hops, (__u16)first, 1);
 	for (unsigned int i = 0; i < FL_ROW_MEMBERS; i++)
-		fl_hop_append(&route->hops, fl_row_member(row, i), 1 ^ fl_is_dead(fl_row_member(row, i)));
+		fl_hop_append(&route->hops, fl_row_member(row, i),
+			      1 ^ fl_is_dead(fl_row_member(row, i)));
 	for (unsigned int i = 0; i < FL_ROW_MEMBERS; i++)
-		fl_hop_append(&route->hops, fl_row_member(row, i), fl_is_dead(fl_row_member(row, i)));
+		fl_hop_append(&route->hops, fl_row_member(row, i),
+			      fl_is_dead(fl_row_member(row, i)));
 	if (!route->hops.count)
 		return FL_LB_DROP_NO_BACKEND;
 	route->target = route->hops.id[0];
@@ -180,26 +191,31 @@ static __always_inline int fl_route_miss(struct fl_route *route, struct fl_row r
 	return FL_LB_TX_MISS;
 }
 
-static __always_inline int fl_route_segment(const struct fl_packet *packet, const struct fl_service *service,
-					 struct fl_route *route)
+static __always_inline int fl_route_segment(const struct fl_packet *packet,
+					    const struct fl_service *service,
+					    struct fl_route *route)
 {
-	const __u64 *key = (const __u64 *)fl_config.hash_key; /* rodata: constant while the program is loaded */
+	const __u64 *key =
+		(const __u64 *)
+			fl_config.hash_key; /* rodata: constant while the program is loaded */
 	int is_syn = fl_tcp_is_syn(packet->tcp_flags);
 	struct fl_row *shared;
 	struct fl_row row;
 	__u64 row_hash, word0;
 	__u32 index;
 
-	route->hash = fl_hash_tuple(key, packet->client, packet->service.address, packet->client_port,
-				    packet->service.port);
-	row_hash = service->policy == FL_POLICY_SOURCE ? fl_hash_source(key, packet->client) : route->hash;
+	route->hash = fl_hash_tuple(key, packet->client, packet->service.address,
+				    packet->client_port, packet->service.port);
+	row_hash = service->policy == FL_POLICY_SOURCE ? fl_hash_source(key, packet->client)
+						       : route->hash;
 	route->row = (__u16)fl_row_of(row_hash, service->row_mask);
 	index = service->rows_base + route->row;
 	shared = bpf_map_lookup_elem(&fl_rows, &index);
 	if (!shared)
 		return FL_LB_DROP_INTERNAL;
 	row = fl_row_read(shared);
-	word0 = is_syn ? fl_flow_peek(route->hash) : fl_flow_segment(route->hash, packet->tcp_flags);
+	word0 = is_syn ? fl_flow_peek(route->hash)
+		       : fl_flow_segment(route->hash, packet->tcp_flags);
 	if (word0 && is_syn)
 		return fl_route_syn_again(route, word0, row, service, packet->tcp_flags);
 	if (is_syn)
@@ -210,9 +226,10 @@ static __always_inline int fl_route_segment(const struct fl_packet *packet, cons
 	return FL_LB_TX_HIT;
 }
 
-/* Step: fills `route`. A function of its own, because the frames of a call chain share 512 bytes of stack. */
-static __noinline int fl_find_route(const struct fl_packet *packet, const struct fl_service *service,
-				    struct fl_route *route)
+/* Step: fills `route`. A function of its own, because the frames of a call chain share 512 bytes of
+ * stack. */
+static __noinline int fl_find_route(const struct fl_packet *packet,
+				    const struct fl_service *service, struct fl_route *route)
 {
 	route->verdict = fl_route_segment(packet, service, route);
 	return route->hops.count ? FL_CONTINUE : route->verdict;

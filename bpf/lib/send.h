@@ -38,15 +38,18 @@ static __always_inline void fl_fill_outer(struct fl_outer *outer, const struct f
 	fl_copy_mac(outer->destination_mac, &next_hop);
 	fl_copy_mac(outer->source_mac, &source);
 	outer->destination = backend->address;
-	outer->source = (const __u32 *)(fl_is_mapped(backend->address) ? fl_config.node_address : fl_config.node_address6);
+	outer->source = (const __u32 *)(fl_is_mapped(backend->address) ? fl_config.node_address
+								       : fl_config.node_address6);
 	outer->source_port = fl_swap16(0xc000 | (__u16)(hash >> 50));
 	outer->gue_port = fl_config.gue_port;
 	outer->inner_length = packet->ip_length;
 	outer->inner_proto = packet->is_ipv4 ? IPPROTO_IPIP : IPPROTO_IPV6;
-	outer->tos = packet->tos & 0xfc; /* DSCP; ECN of the tunnel is not used (RFC 6040, compatibility mode) */
+	outer->tos = packet->tos &
+		     0xfc; /* DSCP; ECN of the tunnel is not used (RFC 6040, compatibility mode) */
 }
 
-/* Step: is the first hop reachable, and does the packet fit on the way there? FL_LB_TX_TOO_BIG asks for an answer. */
+/* Step: is the first hop reachable, and does the packet fit on the way there? FL_LB_TX_TOO_BIG asks
+ * for an answer. */
 static __always_inline int fl_check_fit(const struct fl_packet *packet, struct fl_route *route)
 {
 	struct fl_backend *backend = fl_backend_at(route->hops.id[0]);
@@ -62,8 +65,8 @@ static __always_inline int fl_check_fit(const struct fl_packet *packet, struct f
 }
 
 /* Step: encapsulates to the route's first hop. A function of its own, as fl_find_route is. */
-static __noinline int fl_send(struct xdp_md *ctx, const struct fl_packet *packet, const struct fl_service *service,
-			      struct fl_route *route)
+static __noinline int fl_send(struct xdp_md *ctx, const struct fl_packet *packet,
+			      const struct fl_service *service, struct fl_route *route)
 {
 	struct fl_backend *backend = fl_backend_at(route->hops.id[0]);
 	struct fl_outer outer;
@@ -73,7 +76,8 @@ static __noinline int fl_send(struct xdp_md *ctx, const struct fl_packet *packet
 		return FL_LB_DROP_INTERNAL;
 	fl_fill_outer(&outer, packet, backend, route->hash);
 	fl_fill_hops(&wire, route, service);
-	if (bpf_xdp_adjust_head(ctx, -(int)(fl_outer_ip_bytes(outer.destination) + FL_ENCAP_PAYLOAD)))
+	if (bpf_xdp_adjust_head(ctx,
+				-(int)(fl_outer_ip_bytes(outer.destination) + FL_ENCAP_PAYLOAD)))
 		return FL_LB_DROP_NO_HEADROOM;
 	if (!fl_write_outer((void *)(long)ctx->data, (void *)(long)ctx->data_end, &outer, &wire))
 		return FL_LB_DROP_INTERNAL;

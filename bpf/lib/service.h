@@ -8,8 +8,8 @@
 #include "lib/parse.h"
 
 /*
- * A packet whose ports cannot be trusted (fragment, extension header, broken header): dropped by name if its destination
- * is a service's address, else none of our business.
+ * A packet whose ports cannot be trusted (fragment, extension header, broken header): dropped by
+ * name if its destination is a service's address, else none of our business.
  */
 static __always_inline int fl_judge_odd_packet(const struct fl_packet *packet, int verdict)
 {
@@ -29,7 +29,8 @@ static __always_inline int fl_judge_anomaly(const struct fl_packet *packet, enum
 }
 
 /* Step: reads the packet up to its ports. */
-static __always_inline int fl_read_packet(struct xdp_md *ctx, struct fl_cursor *cursor, struct fl_packet *packet)
+static __always_inline int fl_read_packet(struct xdp_md *ctx, struct fl_cursor *cursor,
+					  struct fl_packet *packet)
 {
 	enum fl_ip_anomaly odd = FL_IP_FINE;
 	__be16 type;

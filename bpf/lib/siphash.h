@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * SipHash-1-3 (Aumasson and Bernstein, "SipHash: a fast short-input PRF", 2012; one compression and three finalisation
- * rounds) of a flow's tuple and of a client's address, with the tier's key: nobody without the key can aim at a row, a
- * bucket or a tag.
+ * SipHash-1-3 (Aumasson and Bernstein, "SipHash: a fast short-input PRF", 2012; one compression and
+ * three finalisation rounds) of a flow's tuple and of a client's address, with the tier's key:
+ * nobody without the key can aim at a row, a bucket or a tag.
  *
- * Messages are taken as little-endian 64-bit words, the last word carries the length in its upper byte as in the paper.
- * IPv4 tuples are 12 bytes (client, service, ports), IPv6 tuples 36; the length keeps the two apart.
+ * Messages are taken as little-endian 64-bit words, the last word carries the length in its upper
+ * byte as in the paper. IPv4 tuples are 12 bytes (client, service, ports), IPv6 tuples 36; the
+ * length keeps the two apart.
  */
 #pragma once
 
@@ -69,8 +70,9 @@ static __always_inline __u64 fl_pair(__u32 low, __u32 high)
 }
 
 /* The hash of a flow: client, service and both ports, all in network order. */
-static __always_inline __u64 fl_hash_tuple(const __u64 *key, const __u32 client[4], const __u32 service[4],
-					   __be16 client_port, __be16 service_port)
+static __always_inline __u64 fl_hash_tuple(const __u64 *key, const __u32 client[4],
+					   const __u32 service[4], __be16 client_port,
+					   __be16 service_port)
 {
 	struct fl_sip s = fl_sip_start(key[0], key[1]);
 	__u32 ports = (__u32)client_port | (__u32)service_port << 16;

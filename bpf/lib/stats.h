@@ -22,7 +22,8 @@ static __always_inline void fl_count_service(__u32 service, __u16 bytes, int ver
 		return;
 	stats->packets += 1;
 	stats->bytes += bytes;
-	if (verdict == FL_LB_TX_SYN_NEW || verdict == FL_LB_TX_SYN_UNRECORDED || verdict == FL_LB_TX_SYN_CLAIM)
+	if (verdict == FL_LB_TX_SYN_NEW || verdict == FL_LB_TX_SYN_UNRECORDED ||
+	    verdict == FL_LB_TX_SYN_CLAIM)
 		stats->new_flows += 1;
 	if (verdict == FL_LB_TX_MISS)
 		stats->misses += 1;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * Reading what an LB host or another agent sent: is it for this backend, from one of the fleet, and whole? (Rule A1 of
- * docs/WIRE.md.)
+ * Reading what an LB host or another agent sent: is it for this backend, from one of the fleet, and
+ * whole? (Rule A1 of docs/WIRE.md.)
  */
 #pragma once
 
@@ -19,8 +19,10 @@ struct fl_tunnel {
 	__u32 outer_length; /* bytes in front of the inner packet, without Ethernet */
 };
 
-/* Step: reads Ethernet, IP and UDP; everything that is not a tunnel packet to this backend passes. */
-static __always_inline int fl_read_outer(struct xdp_md *ctx, struct fl_cursor *cursor, struct fl_tunnel *tunnel)
+/* Step: reads Ethernet, IP and UDP; everything that is not a tunnel packet to this backend passes.
+ */
+static __always_inline int fl_read_outer(struct xdp_md *ctx, struct fl_cursor *cursor,
+					 struct fl_tunnel *tunnel)
 {
 	enum fl_ip_anomaly odd = FL_IP_FINE;
 	struct udphdr *udp;
@@ -35,7 +37,8 @@ static __always_inline int fl_read_outer(struct xdp_md *ctx, struct fl_cursor *c
 		mine = tunnel->outer.service.address[3] == fl_agent_config.node_address[3];
 	} else if (type == fl_swap16(ETH_P_IPV6)) {
 		whole = fl_parse_ipv6(cursor, &tunnel->outer, &odd);
-		mine = !fl_differ_address(tunnel->outer.service.address, fl_agent_config.node_address6);
+		mine = !fl_differ_address(tunnel->outer.service.address,
+					  fl_agent_config.node_address6);
 	} else {
 		return FL_AGENT_PASS_NOT_TUNNEL;
 	}
@@ -45,7 +48,8 @@ static __always_inline int fl_read_outer(struct xdp_md *ctx, struct fl_cursor *c
 		return FL_AGENT_PASS_NOT_TUNNEL;
 	tunnel->source_port = udp->source;
 	cursor->at = udp + 1;
-	return bpf_map_lookup_elem(&fl_sources, tunnel->outer.client) ? FL_CONTINUE : FL_AGENT_DROP_SOURCE;
+	return bpf_map_lookup_elem(&fl_sources, tunnel->outer.client) ? FL_CONTINUE
+								      : FL_AGENT_DROP_SOURCE;
 }
 
 /* Step: reads GUE and the hop list. */
@@ -78,7 +82,8 @@ static __always_inline int fl_read_hops(struct fl_cursor *cursor, struct fl_tunn
 }
 
 /* Step: reads the inner packet up to TCP. */
-static __always_inline int fl_read_inner(struct xdp_md *ctx, struct fl_cursor *cursor, struct fl_tunnel *tunnel)
+static __always_inline int fl_read_inner(struct xdp_md *ctx, struct fl_cursor *cursor,
+					 struct fl_tunnel *tunnel)
 {
 	long start = (long)cursor->at - (long)ctx->data;
 	enum fl_ip_anomaly odd = FL_IP_FINE;
@@ -92,5 +97,6 @@ static __always_inline int fl_read_inner(struct xdp_md *ctx, struct fl_cursor *c
 	if (!whole || odd != FL_IP_FINE || tunnel->inner.service.proto != IPPROTO_TCP ||
 	    !fl_parse_ports(cursor, &tunnel->inner) || !fl_parse_tcp(cursor, &tunnel->inner))
 		return FL_AGENT_DROP_INNER;
-	return bpf_map_lookup_elem(&fl_vips, &tunnel->inner.service) ? FL_CONTINUE : FL_AGENT_DROP_NOT_SERVICE;
+	return bpf_map_lookup_elem(&fl_vips, &tunnel->inner.service) ? FL_CONTINUE
+								     : FL_AGENT_DROP_NOT_SERVICE;
 }

@@ -14,8 +14,8 @@
 #define FL_TICK_MASK  0xffffffu
 
 /*
- * Ticks since its last segment after which a slot may be taken by another flow or expired by the daemon, by enum
- * fl_slot_state, so that no path of the program branches on the state.
+ * Ticks since its last segment after which a slot may be taken by another flow or expired by the
+ * daemon, by enum fl_slot_state, so that no path of the program branches on the state.
  */
 struct fl_timeouts {
 	__u32 by_state[8];

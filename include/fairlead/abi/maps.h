@@ -65,8 +65,8 @@ FL_STATIC_ASSERT(sizeof(struct fl_service) == 32, "no padding");
 #define FL_BACKEND_FAIL_OPEN                                                                       \
 	0x4ull /* may take new flows when no member is eligible: not in admin drain or maint */
 #define FL_BACKEND_DEAD	    0x8ull  /* silent: last in a hop list, never removed from it */
-#define FL_BACKEND_NEXT_HOP  0x10ull /* next_hop, source and egress are valid */
-#define FL_BACKEND_AGENT     0x20ull /* an agent answers there: it honours hop lists and claims */
+#define FL_BACKEND_NEXT_HOP 0x10ull /* next_hop, source and egress are valid */
+#define FL_BACKEND_AGENT    0x20ull /* an agent answers there: it honours hop lists and claims */
 
 /*
  * Everything about one backend in one cache line. next_hop_mtu and source are single words, so that

@@ -53,8 +53,8 @@ FL_STATIC_ASSERT(sizeof(struct fl_hops) == 32, "on the wire; a multiple of four"
 FL_STATIC_ASSERT(FL_GUE_HLEN < 32, "five bits");
 
 /*
- * Bytes that the encapsulation adds. A packet may change the outer family on its way from hop to hop, so there is one
- * limit for what fits: the longest form.
+ * Bytes that the encapsulation adds. A packet may change the outer family on its way from hop to
+ * hop, so there is one limit for what fits: the longest form.
  */
 #define FL_ENCAP_PAYLOAD (8 + sizeof(struct fl_gue) + sizeof(struct fl_hops))
 #define FL_ENCAP_BYTES4	 (20 + FL_ENCAP_PAYLOAD)

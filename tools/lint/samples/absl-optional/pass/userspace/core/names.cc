@@ -1,0 +1,3 @@
+#include <optional>
+std::optional<int> Find();
+std::variant<int, bool> Value();

@@ -1,0 +1,1 @@
+int Read(timespec* now) { return clock_gettime(CLOCK_MONOTONIC, now); }

@@ -1,0 +1,3 @@
+#if 0  // <- finding
+int Pace() { return 1; }
+#endif

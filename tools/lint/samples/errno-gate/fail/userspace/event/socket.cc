@@ -1,0 +1,3 @@
+absl::Status Open() {
+  return absl::ErrnoToStatus(errno, "socket");  // <- finding
+}

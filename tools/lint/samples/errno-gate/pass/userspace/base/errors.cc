@@ -1,0 +1,3 @@
+absl::Status SyscallError(absl::string_view what) {
+  return absl::ErrnoToStatus(errno, what);
+}

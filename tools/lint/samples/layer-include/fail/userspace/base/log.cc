@@ -1,0 +1,2 @@
+#include "core/health.h"       // <- finding
+#include "fairlead/abi/row.h"  // <- finding

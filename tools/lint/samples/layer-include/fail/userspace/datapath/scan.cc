@@ -1,0 +1,2 @@
+#include "bpf/lib/maps.h"  // <- finding
+#include "event/loop.h"    // <- finding

@@ -1,0 +1,1 @@
+// A folder that the layer table does not know. <- finding

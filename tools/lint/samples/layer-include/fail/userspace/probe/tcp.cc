@@ -1,0 +1,2 @@
+#include "datapath/maps.h"    // <- finding
+#include "fairlead.skel.h"    // <- finding

@@ -1,0 +1,3 @@
+#include "core/health.h"
+#include "fairlead/api/types.h"
+#include "http/client.h"

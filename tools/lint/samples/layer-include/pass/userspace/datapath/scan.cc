@@ -1,0 +1,2 @@
+#include "bpf/lib/flow_slot.h"
+#include "fairlead.skel.h"

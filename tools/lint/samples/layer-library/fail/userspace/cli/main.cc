@@ -1,0 +1,1 @@
+#include <linux/bpf.h>  // <- finding

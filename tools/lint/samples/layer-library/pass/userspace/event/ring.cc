@@ -1,0 +1,3 @@
+#include <liburing.h>
+
+void Submit(io_uring* ring) { io_uring_submit(ring); }

@@ -1,0 +1,1 @@
+void Fail() { base::LogError("down"); }  // <- finding

@@ -1,0 +1,5 @@
+absl::Status Open() {
+  LogWarning("no map");                   // <- finding
+  base::LogLine(LogLevel::kError, "no");  // <- finding
+  return absl::NotFoundError("no map");
+}

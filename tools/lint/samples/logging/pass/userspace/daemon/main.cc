@@ -1,0 +1,1 @@
+void Start() { base::LogInfo("started"); }

@@ -1,0 +1,3 @@
+#!/bin/sh
+cat /root/notes.txt # <- finding
+cat "/Users/alice/src/a" # <- finding

@@ -1,0 +1,2 @@
+// NOLINTNEXTLINE(google-runtime-int)
+int Step();

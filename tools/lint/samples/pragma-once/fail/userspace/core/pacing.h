@@ -1,0 +1,3 @@
+// Paces closes. Pure.
+#include <map>  // <- finding
+#pragma once

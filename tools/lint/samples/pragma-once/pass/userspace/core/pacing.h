@@ -1,0 +1,4 @@
+// Paces closes. Pure.
+#pragma once
+
+#include <map>

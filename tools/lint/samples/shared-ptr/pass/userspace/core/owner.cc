@@ -1,0 +1,1 @@
+std::unique_ptr<Backend> backend = std::make_unique<Backend>();

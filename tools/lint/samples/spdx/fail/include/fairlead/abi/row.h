@@ -1,0 +1,2 @@
+/* The licence is missing. <- finding */
+#pragma once

@@ -1,0 +1,1 @@
+std::string_view Name();  // <- finding

@@ -1,0 +1,1 @@
+TEST_CASE("a drain ends", "[core][drain]") { CHECK(text == "[.]"); }

@@ -1,0 +1,2 @@
+// One std::thread, said in a comment, is no thread.
+void Loop::Run() { while (Step()) continue; }
