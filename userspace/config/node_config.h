@@ -1,0 +1,70 @@
+// The config file of one LB host: interfaces, keys, paths, sizes of the tables
+// and who may call the control socket. What is balanced is not in it: that is
+// the daemon's own, changed through the API alone.
+//
+// A pure parse of given text; nothing is opened or looked up.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "config/fields.h"
+
+namespace fairlead::config {
+
+inline constexpr absl::string_view kDefaultControlSocket =
+    "/run/fairlead/fairleadd.sock";
+inline constexpr uint16_t kDefaultGuePort = 6080;
+
+struct NodeTables {
+  // A power of two of buckets, four slots each.
+  uint32_t flow_slots = 1u << 20;
+  uint32_t rows = 1u << 20;
+  uint32_t backends = 4096;
+  uint32_t services = 512;
+
+  uint32_t flow_buckets() const { return flow_slots / 4; }
+};
+
+// Groups whose members have a role; empty: nobody by group.
+struct NodeAccess {
+  std::string viewer_group;
+  std::string operator_group;
+  std::string admin_group;
+};
+
+// How long a flow of each state may be silent before its slot is free.
+struct FlowTimeouts {
+  absl::Duration established = absl::Seconds(8000);
+  absl::Duration closing = absl::Seconds(120);
+  absl::Duration young = absl::Seconds(120);
+  absl::Duration embryonic = absl::Seconds(64);
+};
+
+struct NodeConfig {
+  std::string name;
+  uint16_t id = 0;
+  std::vector<std::string> interfaces;
+  XdpMode xdp_mode = XdpMode::kNative;
+  HostAddresses addresses;  // outer source; one at least
+  std::string key_file;
+  std::string state_dir = "/var/lib/fairlead";
+  std::string socket = std::string(kDefaultControlSocket);
+  std::string pin_path = "/sys/fs/bpf/fairlead";
+  uint16_t gue_port = kDefaultGuePort;
+  NodeTables tables;
+  NodeAccess access;
+  FlowTimeouts timeouts;
+};
+
+// `file` is named in every problem. `hostname` is the default of the node's
+// name. INVALID_ARGUMENT with one problem per line.
+absl::StatusOr<NodeConfig> ParseNodeConfig(absl::string_view text,
+                                           absl::string_view file,
+                                           absl::string_view hostname);
+
+}  // namespace fairlead::config
