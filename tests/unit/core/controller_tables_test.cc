@@ -1,0 +1,414 @@
+// What the controller does to the shared tables: the order of its writes, what
+// is left when it is killed between two of them, and who owns what until when.
+#include <catch2/catch.hpp>
+
+#include "core/controller.h"
+#include "fairlead/abi/maps.h"
+#include "tests/support/core_world.h"
+
+namespace fairlead::core {
+namespace {
+
+using testing::Address;
+using testing::CoreWorld;
+using testing::FakeDatapath;
+using testing::MembersOf;
+using testing::Vip;
+using enum ProbeOutcome;
+using Presence = AgentReport::Presence;
+
+ServiceSettings SmallSettings() {
+  ServiceSettings settings;
+  settings.rows = 512;
+  settings.agent_port = 0;
+  return settings;
+}
+
+void AddService(CoreWorld& world, const std::string& name,
+                const std::string& vip, int backends) {
+  world.Do(core::AddService{
+      .name = name, .vip = Vip(vip), .settings = SmallSettings()});
+  for (int i = 1; i <= backends; ++i)
+    world.Do(AddBackend{.service = name,
+                        .name = "b" + std::to_string(i),
+                        .address = Address("192.0.2." + std::to_string(i))});
+  world.AnswerAll(kSuccess);
+}
+
+size_t RowsWith(const FakeDatapath& tables, BackendId id) {
+  size_t count = 0;
+  for (const RowWords& row : tables.rows()) {
+    const std::vector<BackendId> members = MembersOf(row);
+    if (std::find(members.begin(), members.end(), id) != members.end()) ++count;
+  }
+  return count;
+}
+
+// Two services, one of them with flows; each command below has work to do.
+void Furnish(CoreWorld& world) {
+  AddService(world, "api", "198.51.100.20:80", 2);
+  AddService(world, "web", "198.51.100.10:443", 5);
+  AddService(world, "old", "198.51.100.30:80", 0);
+  world.Do(DeleteService{"old"});
+  for (BackendId id = 1; id <= 7; ++id) world.tables().SetLoad(id, {.live = 3});
+}
+
+std::vector<Command> Commands() {
+  return {
+      core::AddService{.name = "new",
+                       .vip = Vip("198.51.100.40:80"),
+                       .settings = SmallSettings()},
+      core::AddService{.name = "new",
+                       .vip = Vip("198.51.100.30:80"),
+                       .settings = SmallSettings()},
+      SetService{"web", {.policy = Policy::kLeastConn}},
+      DeleteService{"web", true},
+      ClearTombstone{Vip("198.51.100.30:80")},
+      AddBackend{
+          .service = "web", .name = "b6", .address = Address("192.0.2.6")},
+      SetBackend{.service = "web", .name = "b1", .weight = 7},
+      DeleteBackend{"web", "b1", true},
+      SetAdmin{"web", "b1", Admin::kDrain, true},
+      SetAdmin{"web", "b1", Admin::kMaint, true},
+  };
+}
+
+// Each command is carried out with a writer that dies after k writes, for every
+// k. Every state that a packet can meet must be sound, and a new daemon must
+// bring the tables to what they are without an accident.
+TEST_CASE(
+    "whatever write is the last one, the tables are sound and a restart "
+    "completes the change",
+    "[core][controller][tables]") {
+  for (size_t i = 0; i < Commands().size(); ++i) {
+    CoreWorld whole;
+    Furnish(whole);
+    const uint64_t before = whole.tables().writes();
+    whole.Do(Commands()[i]);
+    const uint64_t writes = whole.tables().writes() - before;
+    REQUIRE(writes > 0);
+    // The rows of one command are many and alike: each of the first and last
+    // writes, and every 17th between.
+    for (uint64_t k = 0; k < writes; ++k) {
+      if (k > 40 && k + 40 < writes && k % 17 != 0) continue;
+      CoreWorld world;
+      Furnish(world);
+      std::string complaint;
+      world.tables().OnWrite([&](const FakeDatapath::Write& write) {
+        if (complaint.empty())
+          complaint = ComplainOfWrite(world.tables(), write);
+      });
+      world.tables().KillAfter(k);
+      (void)world.Try(Commands()[i]);  // the dead cannot tell
+      CHECK(ComplainOfTables(world.tables()) == "");
+      REQUIRE(world.Restart().ok());
+      INFO("command " << i << ", killed after " << k << " of " << writes);
+      CHECK(complaint == "");
+      CHECK(ComplainOfDifference(world.tables(), world.controller()) == "");
+      CHECK(world.tables().services() == whole.tables().services());
+      if (i == 7) continue;  // its rows keep an owner in another place
+      CHECK(world.tables().rows() == whole.tables().rows());
+    }
+  }
+}
+
+TEST_CASE("no write takes from a row a member that it had and is to have",
+          "[core][controller][tables]") {
+  for (const Command& command : Commands()) {
+    CoreWorld world;
+    Furnish(world);
+    const std::vector<RowWords> before = world.tables().rows();
+    std::vector<std::pair<uint32_t, RowWords>> states;
+    world.tables().OnWrite([&](const FakeDatapath::Write& write) {
+      states.emplace_back(write.row, world.tables().rows()[write.row]);
+    });
+    world.Do(command);
+    size_t missing = 0;
+    for (const auto& [row, words] : states) {
+      const std::vector<BackendId> now = MembersOf(words);
+      const std::vector<BackendId> last = MembersOf(world.tables().rows()[row]);
+      for (const BackendId id : MembersOf(before[row])) {
+        const auto has = [id](const std::vector<BackendId>& ids) {
+          return std::find(ids.begin(), ids.end(), id) != ids.end();
+        };
+        if (has(last) && !has(now)) ++missing;
+      }
+    }
+    CHECK(missing == 0);
+  }
+}
+
+TEST_CASE("flows are taken away first and given last",
+          "[core][controller][tables]") {
+  using Kind = FakeDatapath::Write::Kind;
+  CoreWorld world;
+  Furnish(world);
+  std::vector<Kind> kinds;
+  world.tables().OnWrite([&](const FakeDatapath::Write& write) {
+    if (kinds.empty() || kinds.back() != write.kind)
+      kinds.push_back(write.kind);
+  });
+  const auto kinds_of = [&](const Command& command) {
+    kinds.clear();
+    world.Do(command);
+    return kinds;
+  };
+  const auto is_row = [](Kind kind) {
+    return kind == Kind::kCandidates || kind == Kind::kOwners;
+  };
+  const std::vector<Kind> deleted = kinds_of(DeleteBackend{"web", "b1", true});
+  CHECK(deleted[0] == Kind::kState);
+  CHECK(std::all_of(deleted.begin() + 1, deleted.end(), is_row));
+  const std::vector<Kind> added = kinds_of(AddBackend{
+      .service = "web", .name = "b6", .address = Address("192.0.2.6")});
+  CHECK(added[0] == Kind::kPutBackend);
+  CHECK(std::all_of(added.begin() + 1, added.end(), is_row));
+  const std::vector<Kind> gone = kinds_of(DeleteService{"web", true});
+  CHECK(gone[0] == Kind::kState);
+  CHECK(gone[1] == Kind::kPutService);
+  CHECK(std::all_of(gone.begin() + 2, gone.end(), is_row));
+}
+
+TEST_CASE("a table that refuses is told, alarmed and tried again",
+          "[core][controller][tables]") {
+  CoreWorld world;
+  AddService(world, "api", "198.51.100.20:80", 1);
+  world.tables().FailPuts(2);
+  const absl::Status status =
+      world.Try(core::AddService{.name = "web",
+                                 .vip = Vip("198.51.100.10:443"),
+                                 .settings = SmallSettings()});
+  CHECK(status.code() == absl::StatusCode::kResourceExhausted);
+  CHECK(status.message() ==
+        "service at 198.51.100.10:443: fl_services: no memory");
+  CHECK(world.controller().desired().services.contains("web"));
+  CHECK(world.controller().Alarms()[0] ==
+        "the packet path lags behind the desired state, tried again every "
+        "second: service at 198.51.100.10:443: fl_services: no memory");
+  for (int i = 0; i < 2; ++i) {
+    CHECK(*world.controller().NextDeadline() <= world.now() + absl::Seconds(1));
+    world.Advance(absl::Seconds(1));
+    world.DueProbes();
+  }
+  CHECK(ComplainOfDifference(world.tables(), world.controller()) == "");
+}
+
+TEST_CASE("a service that cannot be removed keeps its rows and its lines",
+          "[core][controller][tables]") {
+  CoreWorld world;
+  AddService(world, "web", "198.51.100.10:443", 3);
+  const auto rows = world.tables().rows();
+  world.tables().FailPuts(1000);
+  CHECK(!world.Try(DeleteService{"web", true}).ok());
+  for (int i = 0; i < 5; ++i) world.Scan({});
+  CHECK(world.tables().rows() == rows);
+  CHECK(world.tables().backends().size() == 3);
+  // What can be done is done: no backend takes new flows.
+  for (const auto& [id, entry] : world.tables().backends())
+    CHECK(entry.state == FL_BACKEND_USED);
+
+  SECTION("until it can") {
+    world.tables().FailPuts(0);
+    world.Advance(absl::Seconds(1));
+    world.DueProbes();
+    CHECK(ComplainOfDifference(world.tables(), world.controller()) == "");
+  }
+  SECTION("or until another has its VIP") {
+    world.tables().FailPuts(0);
+    world.Do(core::AddService{.name = "new",
+                              .vip = Vip("198.51.100.10:443"),
+                              .settings = SmallSettings()});
+    CHECK(ComplainOfDifference(world.tables(), world.controller()) == "");
+  }
+}
+
+TEST_CASE("a deleted backend keeps its line while flows are recorded for it",
+          "[core][controller][tables]") {
+  CoreWorld world;
+  AddService(world, "web", "198.51.100.10:443", 5);
+  const BackendId id = world.IdOf("b1");
+  world.tables().SetLoad(id, {.live = 2});
+  const size_t listed = RowsWith(world.tables(), id);
+  REQUIRE(listed > 0);
+  world.Do(DeleteBackend{"web", "b1", true});
+  CHECK(RowsWith(world.tables(), id) == listed);
+  for (int i = 0; i < 5; ++i) world.Scan({id});
+  CHECK(world.tables().BackendState(id) == FL_BACKEND_USED);
+  CHECK(RowsWith(world.tables(), id) == listed);
+  CHECK(!world.controller().TakeDirty());
+
+  world.tables().SetLoad(id, {});
+  world.Scan({});
+  CHECK(RowsWith(world.tables(), id) == 0);
+  CHECK(world.tables().BackendState(id) == 0);
+  CHECK(world.controller().desired().quarantine.empty());
+  CHECK(world.controller().TakeDirty());
+  CHECK(!world.controller().TakeDirty());
+}
+
+TEST_CASE("one scan is not enough to free an id, nor one that began before",
+          "[core][controller][tables]") {
+  CoreWorld world;
+  AddService(world, "web", "198.51.100.10:443", 2);
+  const BackendId id = world.IdOf("b1");
+  const absl::Time before = world.wall();
+  world.Do(DeleteBackend{"web", "b1"});
+  for (int i = 0; i < 5; ++i) world.controller().OnFlowScan({}, before);
+  world.Scan({});
+  CHECK(world.tables().BackendState(id) == FL_BACKEND_USED);
+  world.Scan({});
+  CHECK(world.tables().BackendState(id) == 0);
+}
+
+TEST_CASE("a counter that is wrong does not keep an id that no scan sees",
+          "[core][controller][tables]") {
+  CoreWorld world;
+  AddService(world, "web", "198.51.100.10:443", 5);
+  const BackendId id = world.IdOf("b1");
+  world.tables().SetLoad(id, {.live = 1});
+  world.Do(DeleteBackend{"web", "b1", true});
+  world.Scan({});
+  world.Scan({});
+  CHECK(RowsWith(world.tables(), id) == 0);
+  CHECK(ComplainOfDifference(world.tables(), world.controller()) == "");
+}
+
+TEST_CASE("an id that was freed between prepare and commit stays free",
+          "[core][controller][tables]") {
+  CoreWorld world;
+  AddService(world, "web", "198.51.100.10:443", 3);
+  world.Do(DeleteBackend{"web", "b1"});
+  world.Scan({});
+  const auto change = world.controller().Prepare(
+      SetAdmin{"web", "b2", Admin::kDrain}, world.wall());
+  world.Scan({});
+  CHECK(world.controller().TakeDirty());
+  REQUIRE(world.controller().Commit(*change, world.now()).ok());
+  CHECK(world.controller().desired().quarantine.empty());
+  // The disk has it still.
+  CHECK(world.controller().TakeDirty());
+}
+
+TEST_CASE(
+    "a candidate that is displaced stays as owner until its flows are "
+    "gone",
+    "[core][controller][tables]") {
+  CoreWorld world;
+  AddService(world, "web", "198.51.100.10:443", 4);
+  for (BackendId id = 1; id <= 4; ++id) world.tables().SetLoad(id, {.live = 1});
+  const size_t rows = 512;
+  for (BackendId id = 1; id <= 4; ++id)
+    REQUIRE(RowsWith(world.tables(), id) == rows);
+  world.Do(AddBackend{
+      .service = "web", .name = "b5", .address = Address("192.0.2.5")});
+  for (BackendId id = 1; id <= 4; ++id)
+    CHECK(RowsWith(world.tables(), id) == rows);
+  world.tables().SetLoad(1, {});
+  world.Scan({2, 3, 4});
+  CHECK(RowsWith(world.tables(), 1) < rows);
+  CHECK(RowsWith(world.tables(), 2) == rows);
+}
+
+TEST_CASE("sockets that only the agent knows of keep an owner too",
+          "[core][controller][tables]") {
+  CoreWorld world;
+  AddService(world, "web", "198.51.100.10:443", 4);
+  world.Do(SetService{"web", {.agent_port = 6082}});
+  world.Report("b1", Presence::kPresent, 5);
+  world.Do(AddBackend{
+      .service = "web", .name = "b5", .address = Address("192.0.2.5")});
+  world.Scan({});
+  CHECK(RowsWith(world.tables(), 1) == 512);
+  CHECK(RowsWith(world.tables(), 2) < 512);
+  world.Report("b1", Presence::kPresent, 0);
+  world.Scan({});
+  CHECK(RowsWith(world.tables(), 1) < 512);
+}
+
+TEST_CASE("a row that is full refuses the new one, says so, and takes it later",
+          "[core][controller][tables]") {
+  CoreWorld world;
+  AddService(world, "web", "198.51.100.10:443", 4);
+  // Backends come while all that came before have flows.
+  for (int i = 5; i <= 8; ++i) {
+    for (BackendId id = 1; id < i; ++id)
+      world.tables().SetLoad(id, {.live = 1});
+    const std::string n = std::to_string(i);
+    world.Do(AddBackend{
+        .service = "web", .name = "b" + n, .address = Address("192.0.2." + n)});
+  }
+  for (BackendId id = 1; id <= 4; ++id)
+    CHECK(RowsWith(world.tables(), id) == 512);
+  const uint64_t overflowed = world.View().rows_overflowed;
+  REQUIRE(overflowed > 0);
+  world.AnswerAll(kSuccess);
+  CHECK(world.controller().Alarms() ==
+        std::vector<std::string>{
+            "service web: " + std::to_string(overflowed) +
+            " rows have no place for a new candidate until an owner has left"});
+  for (BackendId id = 1; id <= 8; ++id) world.tables().SetLoad(id, {});
+  world.Scan({});
+  CHECK(world.View().rows_overflowed == 0);
+  CHECK(ComplainOfDifference(world.tables(), world.controller()) == "");
+}
+
+TEST_CASE("what an unknown writer left is cleaned up in good order",
+          "[core][controller][tables]") {
+  CoreWorld world;
+  FakeDatapath& tables = world.tables();
+  AddService(world, "web", "198.51.100.10:443", 2);
+  // A backend, a service and rows that the desired state does not know.
+  tables.PutBackend(40, {.state = FL_BACKEND_USED | FL_BACKEND_ELIGIBLE,
+                         .address = Address("192.0.2.40"),
+                         .weight = 1,
+                         .service = 7});
+  REQUIRE(tables
+              .PutService(Vip("203.0.113.1:1"),
+                          {.id = 7, .rows_base = 1024, .rows = 256})
+              .ok());
+  tables.StoreCandidates(1025, 40);
+  REQUIRE(world.Restart().ok());
+  CHECK(!tables.services().contains(Vip("203.0.113.1:1")));
+  CHECK(tables.rows()[1025] == RowWords());
+  CHECK(tables.BackendState(40) == FL_BACKEND_USED);
+  CHECK(world.controller().desired().quarantine.contains(40));
+  CHECK(world.controller().TakeDirty());
+  world.Scan({40});
+  world.Scan({40});
+  CHECK(tables.BackendState(40) == FL_BACKEND_USED);
+  world.Scan({});
+  CHECK(tables.BackendState(40) == 0);
+}
+
+TEST_CASE("a desired state that is not sound is refused before a write",
+          "[core][controller][tables]") {
+  CoreWorld world;
+  AddService(world, "web", "198.51.100.10:443", 2);
+  const auto message = [&](const DesiredState& state) {
+    Controller controller(testing::kSmallSizes, world.tables(),
+                          testing::NoJitter);
+    const uint64_t writes = world.tables().writes();
+    const absl::Status status = controller.Adopt(state, world.now());
+    CHECK(world.tables().writes() == writes);
+    CHECK(controller.desired() == DesiredState());
+    return std::string(status.message());
+  };
+  DesiredState state = world.disk();
+  state.services["web"].rows = 1000;
+  CHECK(message(state) ==
+        "desired state: service \"web\": rows 1000: must be a power of two "
+        "from 256 to 65536");
+  state = world.disk();
+  state.services["web"].rows_base = 2048;
+  CHECK(message(state) ==
+        "desired state: service \"web\" needs a rows table of at least 2560, "
+        "the node config says 2048");
+  state = world.disk();
+  state.tombstones[Vip("198.51.100.10:443")] = {
+      .id = 5, .name = "", .since = {}};
+  CHECK(message(state) ==
+        "desired state: tombstone 198.51.100.10:443: is a service's VIP");
+}
+
+}  // namespace
+}  // namespace fairlead::core

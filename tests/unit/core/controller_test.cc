@@ -1,0 +1,393 @@
+#include "core/controller.h"
+
+#include <catch2/catch.hpp>
+
+#include "fairlead/abi/maps.h"
+#include "tests/support/core_world.h"
+
+namespace fairlead::core {
+namespace {
+
+using testing::Address;
+using testing::CoreWorld;
+using testing::Vip;
+using enum ProbeOutcome;
+using Presence = AgentReport::Presence;
+
+constexpr uint64_t kOffers = FL_BACKEND_ELIGIBLE | FL_BACKEND_FAIL_OPEN;
+
+ServiceSettings SmallSettings() {
+  ServiceSettings settings;
+  settings.rows = 256;
+  settings.agent_port = 0;
+  return settings;
+}
+
+// A service "web" with backends web1, web2, ... that nothing is known of yet.
+void AddWeb(CoreWorld& world, int backends,
+            const ServiceSettings& settings = SmallSettings()) {
+  world.Do(AddService{
+      .name = "web", .vip = Vip("198.51.100.10:443"), .settings = settings});
+  for (int i = 1; i <= backends; ++i)
+    world.Do(AddBackend{.service = "web",
+                        .name = "web" + std::to_string(i),
+                        .address = Address("192.0.2." + std::to_string(i))});
+}
+
+void AddHealthyWeb(CoreWorld& world, int backends,
+                   const ServiceSettings& settings = SmallSettings()) {
+  AddWeb(world, backends, settings);
+  world.AnswerAll(kSuccess);
+  for (int i = 1; i <= backends; ++i)
+    world.Report("web" + std::to_string(i), Presence::kPresent);
+  world.controller().TakeEvents();
+}
+
+ServiceSettings WithAgents() {
+  ServiceSettings settings = SmallSettings();
+  settings.agent_port = 6082;
+  return settings;
+}
+
+std::vector<std::string> Texts(const std::vector<Event>& events) {
+  std::vector<std::string> texts;
+  for (const Event& event : events)
+    texts.push_back(event.type + " " + event.backend + ": " + event.before +
+                    " -> " + event.after + " (" + event.reason + ")");
+  return texts;
+}
+
+using Strings = std::vector<std::string>;
+
+TEST_CASE("a new backend takes no flows before its first successful check",
+          "[core][controller]") {
+  CoreWorld world;
+  AddWeb(world, 1);
+  CHECK(world.LineOf("web1") == (FL_BACKEND_USED | FL_BACKEND_FAIL_OPEN));
+  CHECK(world.View("web1").state_text == "init");
+  CHECK(world.View("web1").reason == "check.pending");
+  world.AnswerNext(kSuccess);
+  CHECK((world.LineOf("web1") & FL_BACKEND_ELIGIBLE) != 0);
+  CHECK(Texts(world.controller().TakeEvents()) ==
+        Strings{"backend.state web1: init -> up (-)"});
+}
+
+TEST_CASE("without a check a backend takes flows as soon as it is there",
+          "[core][controller]") {
+  CoreWorld world;
+  ServiceSettings settings = SmallSettings();
+  settings.check = CheckKind::kNone;
+  AddWeb(world, 1, settings);
+  CHECK((world.LineOf("web1") & FL_BACKEND_ELIGIBLE) != 0);
+  CHECK(!world.controller().NextDeadline());
+}
+
+TEST_CASE("a backend waits for the first word of its agent",
+          "[core][controller]") {
+  CoreWorld world;
+  AddWeb(world, 1, WithAgents());
+  world.AnswerNext(kSuccess);
+  CHECK(world.View("web1").reason == "agent.pending");
+  CHECK((world.LineOf("web1") & FL_BACKEND_ELIGIBLE) == 0);
+  world.Report("web1", Presence::kStale);
+  CHECK((world.LineOf("web1") & FL_BACKEND_ELIGIBLE) == 0);
+  SECTION("which may be silence") {
+    world.Report("web1", Presence::kAbsent);
+    // It had answered.
+    CHECK(world.View("web1").agent.presence == Presence::kLost);
+    CHECK((world.LineOf("web1") & FL_BACKEND_ELIGIBLE) != 0);
+  }
+  SECTION("or a report") {
+    world.Report("web1", Presence::kPresent);
+    CHECK(world.LineOf("web1") ==
+          (FL_BACKEND_USED | kOffers | FL_BACKEND_AGENT));
+  }
+}
+
+TEST_CASE("a drain is one store: no new flows, rows untouched",
+          "[core][controller]") {
+  CoreWorld world;
+  AddHealthyWeb(world, 3);
+  const auto rows = world.tables().rows();
+  const uint64_t writes = world.tables().writes();
+  world.Do(SetAdmin{"web", "web2", Admin::kDrain});
+  CHECK(world.tables().writes() == writes + 1);
+  CHECK(world.LineOf("web2") == FL_BACKEND_USED);
+  CHECK(world.tables().rows() == rows);
+  CHECK(Texts(world.controller().TakeEvents()) ==
+        Strings{"backend.state web2: up -> draining (admin.drain)"});
+  world.Do(SetAdmin{"web", "web2", Admin::kReady});
+  CHECK(world.tables().writes() == writes + 2);
+  CHECK((world.LineOf("web2") & kOffers) == kOffers);
+}
+
+TEST_CASE("checks never touch the operator's intent", "[core][controller]") {
+  CoreWorld world;
+  AddHealthyWeb(world, 2);
+  world.Do(SetAdmin{"web", "web1", Admin::kDrain});
+  world.AnswerAll(kRefused, 4);
+  CHECK(world.View("web1").state == EffectiveState::kDraining);
+  CHECK(world.View("web1").reason == "admin.drain");
+  world.AnswerAll(kSuccess, 4);
+  CHECK(world.View("web1").backend.admin == Admin::kDrain);
+  CHECK((world.LineOf("web1") & kOffers) == 0);
+}
+
+TEST_CASE("a failing backend may still take flows when nobody else can",
+          "[core][controller]") {
+  CoreWorld world;
+  AddHealthyWeb(world, 2);
+  world.AnswerAll(kTimeout, 3);
+  CHECK(world.View().fail_open);
+  CHECK(world.View().available == 0);
+  CHECK(world.LineOf("web1") ==
+        (FL_BACKEND_USED | FL_BACKEND_FAIL_OPEN | FL_BACKEND_DEAD));
+  CHECK(world.controller().Alarms() ==
+        Strings{"service web: 0 of 2 backends available, needs 1: web1 "
+                "check.timeout, web2 check.timeout",
+                "service web: fail open: no backend is available, new flows go "
+                "to those that are not in drain or maint"});
+}
+
+TEST_CASE("a 503 drains without a record and ends with the signal",
+          "[core][controller]") {
+  CoreWorld world;
+  AddHealthyWeb(world, 2);
+  world.AnswerAll(kDrainStatus);
+  CHECK(world.View("web1").state == EffectiveState::kDraining);
+  CHECK(world.View("web1").reason == "signal.http-503");
+  CHECK(!world.View("web1").backend.drain);
+  CHECK(world.LineOf("web1") == (FL_BACKEND_USED | FL_BACKEND_FAIL_OPEN));
+  world.AnswerAll(kSuccess, 2);
+  CHECK(world.View("web1").state == EffectiveState::kUp);
+  CHECK(world.controller().desired().generation == 3);
+}
+
+TEST_CASE("maint stops the checks, and ready begins them anew",
+          "[core][controller]") {
+  CoreWorld world;
+  AddHealthyWeb(world, 1);
+  world.Do(SetAdmin{"web", "web1", Admin::kMaint, true});
+  CHECK(!world.controller().NextDeadline());
+  CHECK(world.View("web1").state_text == "maint");
+  CHECK(world.LineOf("web1") == FL_BACKEND_USED);
+  world.Do(SetAdmin{"web", "web1", Admin::kReady});
+  CHECK(world.View("web1").state == EffectiveState::kInit);
+  CHECK(world.controller().NextDeadline() == world.now());
+}
+
+TEST_CASE("drained is said on the word of the agent", "[core][controller]") {
+  CoreWorld world;
+  AddHealthyWeb(world, 2, WithAgents());
+  world.Report("web1", Presence::kPresent, 200);
+  world.Do(SetAdmin{"web", "web1", Admin::kDrain});
+  CHECK(world.View("web1").backend.drain->connections_at_start == 200);
+  world.Advance(absl::Seconds(4));
+  world.Report("web1", Presence::kPresent, 50);
+  CHECK(world.View("web1").state_text == "draining 75%");
+  world.Report("web1", Presence::kPresent, 0);
+  CHECK(world.View("web1").state_text == "draining 100%");
+  world.controller().TakeEvents();
+  world.Report("web1", Presence::kPresent, 0);
+  CHECK(world.View("web1").state_text == "drained");
+  CHECK(Texts(world.controller().TakeEvents()) ==
+        Strings{"backend.state web1: draining -> drained (admin.drain)"});
+  world.Do(SetAdmin{"web", "web1", Admin::kReady});
+  CHECK(world.View("web1").state == EffectiveState::kUp);
+}
+
+TEST_CASE("without an agent a drain never ends in drained",
+          "[core][controller]") {
+  CoreWorld world;
+  AddHealthyWeb(world, 2);
+  const BackendId id = world.IdOf("web1");
+  world.tables().SetLoad(id, {.live = 8, .pending = 2});
+  world.Do(SetAdmin{"web", "web1", Admin::kDrain});
+  world.tables().SetLoad(id, {.live = 4, .pending = 0});
+  CHECK(world.View("web1").state_text == "draining 60%");
+  world.tables().SetLoad(id, {});
+  world.Advance(absl::Hours(1));
+  world.Scan({});
+  CHECK(world.View("web1").state == EffectiveState::kDraining);
+  CHECK(world.View("web1").state_text == "draining, no flows seen here");
+}
+
+TEST_CASE("drained ends with the questions to the agent",
+          "[core][controller]") {
+  CoreWorld world;
+  AddHealthyWeb(world, 2, WithAgents());
+  world.Do(SetAdmin{"web", "web1", Admin::kDrain});
+  world.Advance(absl::Seconds(4));
+  world.Report("web1", Presence::kPresent, 0);
+  world.Report("web1", Presence::kPresent, 0);
+  REQUIRE(world.View("web1").state == EffectiveState::kDrained);
+  world.Do(SetService{"web", {.agent_port = 0}});
+  CHECK(world.View("web1").state == EffectiveState::kDraining);
+}
+
+TEST_CASE("a signal of drain does not shorten the operator's drain",
+          "[core][controller]") {
+  CoreWorld world;
+  AddHealthyWeb(world, 2, WithAgents());
+  world.AnswerAll(kDrainStatus);
+  world.Advance(absl::Minutes(1));
+  world.Report("web1", Presence::kPresent, 0);
+  world.Report("web1", Presence::kPresent, 0);
+  CHECK(world.View("web1").state == EffectiveState::kDrained);
+  // Nobody else was available, so flows were offered until now.
+  world.Do(SetAdmin{"web", "web1", Admin::kDrain});
+  CHECK(world.View("web1").state == EffectiveState::kDraining);
+  world.Report("web1", Presence::kPresent, 0);
+  world.Report("web1", Presence::kPresent, 0);
+  CHECK(world.View("web1").state == EffectiveState::kDraining);
+}
+
+TEST_CASE("the answer to a probe of a deleted backend is not its successor's",
+          "[core][controller]") {
+  CoreWorld world;
+  AddWeb(world, 1);
+  const std::vector<ProbeRequest> old = world.DueProbes();
+  REQUIRE(old.size() == 1);
+  CHECK(old[0].address == Address("192.0.2.1"));
+  CHECK(old[0].port == 443);
+  world.Do(DeleteBackend{"web", "web1"});
+  CHECK(!world.controller().NextDeadline());
+  world.Do(AddBackend{
+      .service = "web", .name = "web1", .address = Address("192.0.2.1")});
+  world.controller().OnProbeResult(old[0], {.outcome = kSuccess}, world.now());
+  CHECK(world.View("web1").health == Health::kInit);
+  CHECK(!world.View("web1").last_result);
+}
+
+TEST_CASE("a change made for an older generation is refused whole",
+          "[core][controller]") {
+  CoreWorld world;
+  AddHealthyWeb(world, 2);
+  Controller& controller = world.controller();
+  const auto first =
+      controller.Prepare(SetAdmin{"web", "web1", Admin::kDrain}, world.wall());
+  const auto second =
+      controller.Prepare(SetAdmin{"web", "web2", Admin::kDrain}, world.wall());
+  REQUIRE(controller.Commit(*first, world.now()).ok());
+  const uint64_t writes = world.tables().writes();
+  CHECK(controller.Commit(*second, world.now()).code() ==
+        absl::StatusCode::kAborted);
+  CHECK(world.tables().writes() == writes);
+  CHECK(world.View("web2").backend.admin == Admin::kReady);
+}
+
+TEST_CASE("a command for what is already so writes nothing and logs nothing",
+          "[core][controller]") {
+  CoreWorld world;
+  AddHealthyWeb(world, 2);
+  world.Do(SetAdmin{"web", "web1", Admin::kDrain});
+  world.controller().TakeEvents();
+  const DesiredState before = world.controller().desired();
+  const uint64_t writes = world.tables().writes();
+  world.Do(SetAdmin{"web", "web1", Admin::kDrain});
+  CHECK(world.controller().desired() == before);
+  CHECK(world.tables().writes() == writes);
+  CHECK(world.controller().TakeEvents().empty());
+}
+
+TEST_CASE("the guarantee counts agents, silent ones too",
+          "[core][controller]") {
+  CoreWorld world;
+  SECTION("all") {
+    AddHealthyWeb(world, 2, WithAgents());
+    world.Report("web1", Presence::kLost);
+    CHECK(world.View().guarantee == "sockets (2/2 agents)");
+    CHECK(world.controller().Alarms() ==
+          Strings{"service web: the agent of web1 is silent"});
+  }
+  SECTION("some") {
+    AddWeb(world, 3, WithAgents());
+    world.Report("web1", Presence::kPresent);
+    world.Report("web2", Presence::kAbsent);
+    CHECK(world.View().guarantee == "flow-table (1/3 agents)");
+  }
+  SECTION("none") {
+    AddWeb(world, 0, WithAgents());
+    CHECK(world.View().guarantee == "flow-table (0/0 agents)");
+  }
+  SECTION("none asked") {
+    AddWeb(world, 1);
+    world.Report("web1", Presence::kPresent);
+    CHECK(world.View().guarantee == "flow-table (no agents asked)");
+    CHECK(world.View("web1").agent.presence == Presence::kUnknown);
+  }
+}
+
+TEST_CASE("a service that begins to ask agents goes on meanwhile",
+          "[core][controller]") {
+  CoreWorld world;
+  AddHealthyWeb(world, 1);
+  world.Do(SetService{"web", {.agent_port = 6082}});
+  CHECK((world.LineOf("web1") & FL_BACKEND_ELIGIBLE) != 0);
+  world.Report("web1", Presence::kPresent);
+  CHECK((world.LineOf("web1") & FL_BACKEND_AGENT) != 0);
+  world.Do(SetService{"web", {.agent_port = 0}});
+  CHECK(world.LineOf("web1") == (FL_BACKEND_USED | kOffers));
+}
+
+TEST_CASE("an address known to have no next hop raises an alarm",
+          "[core][controller]") {
+  CoreWorld world;
+  AddHealthyWeb(world, 1);
+  CHECK(world.controller().Alarms().empty());
+  world.controller().OnNextHop(Address("192.0.2.1"), std::nullopt);
+  CHECK(world.controller().Alarms() ==
+        Strings{"service web: no next hop for web1 (192.0.2.1)"});
+  NextHop hop;
+  hop.interface_name = "eth0";
+  world.controller().OnNextHop(Address("192.0.2.1"), hop);
+  CHECK(world.controller().Alarms().empty());
+  CHECK(world.View("web1").next_hop->interface_name == "eth0");
+}
+
+TEST_CASE(
+    "a restart is no outage: what was eligible stays so until checks "
+    "say otherwise",
+    "[core][controller]") {
+  CoreWorld world;
+  AddHealthyWeb(world, 3, WithAgents());
+  world.Do(SetAdmin{"web", "web3", Admin::kDrain});
+  const auto lines = world.tables().backends();
+  const auto rows = world.tables().rows();
+  std::string complaint;
+  world.tables().OnWrite([&](const testing::FakeDatapath::Write&) {
+    for (const auto& [id, entry] : world.tables().backends())
+      if (entry.state != lines.at(id).state) complaint = "a line changed";
+    if (world.tables().rows() != rows) complaint = "a row changed";
+  });
+  REQUIRE(world.Restart().ok());
+  CHECK(complaint.empty());
+  CHECK(world.tables().backends() == lines);
+  CHECK(world.controller().TakeEvents().empty());
+  CHECK(world.View("web1").health == Health::kUp);
+  CHECK(world.View("web1").agent.presence == Presence::kLost);
+  world.tables().OnWrite({});
+  world.AnswerAll(kRefused, 2);
+  CHECK((world.LineOf("web1") & FL_BACKEND_ELIGIBLE) != 0);
+  world.AnswerAll(kRefused);
+  CHECK((world.LineOf("web1") & FL_BACKEND_ELIGIBLE) == 0);
+}
+
+TEST_CASE("after a restart a drain goes on and needs new evidence",
+          "[core][controller]") {
+  CoreWorld world;
+  AddHealthyWeb(world, 2, WithAgents());
+  world.Report("web1", Presence::kPresent, 10);
+  world.Do(SetAdmin{"web", "web1", Admin::kDrain});
+  REQUIRE(world.Restart().ok());
+  CHECK(world.View("web1").backend.drain->connections_at_start == 10);
+  world.Report("web1", Presence::kPresent, 0);
+  world.Advance(absl::Seconds(4));
+  world.Report("web1", Presence::kPresent, 0);
+  CHECK(world.View("web1").state == EffectiveState::kDraining);
+  world.Report("web1", Presence::kPresent, 0);
+  CHECK(world.View("web1").state == EffectiveState::kDrained);
+}
+
+}  // namespace
+}  // namespace fairlead::core

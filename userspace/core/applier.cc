@@ -1,0 +1,234 @@
+#include "core/applier.h"
+
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+#include "base/check.h"
+#include "base/status_macros.h"
+#include "fairlead/abi/maps.h"
+
+namespace fairlead::core {
+namespace {
+
+constexpr uint64_t kOffers = FL_BACKEND_ELIGIBLE | FL_BACKEND_FAIL_OPEN;
+
+bool SameMembers(const std::vector<WeightedMember>& a,
+                 const std::vector<WeightedMember>& b) {
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(),
+                    [](const WeightedMember& x, const WeightedMember& y) {
+                      return x.id == y.id && x.address == y.address &&
+                             x.weight == y.weight;
+                    });
+}
+
+}  // namespace
+
+Applier::Applier(const TableSizes& sizes, Datapath& datapath)
+    : sizes_(sizes), datapath_(datapath) {}
+
+std::vector<BackendId> Applier::FindStrays(
+    const absl::btree_set<BackendId>& known) const {
+  std::vector<BackendId> strays;
+  for (uint32_t i = 1; i < sizes_.backends; ++i) {
+    const auto id = static_cast<BackendId>(i);
+    if (datapath_.BackendState(id) != 0 && !known.contains(id))
+      strays.push_back(id);
+  }
+  return strays;
+}
+
+absl::Status Applier::Adopt(const Target& target, MayOwn may_own) {
+  for (uint32_t i = 1; i < sizes_.backends; ++i) {
+    const auto id = static_cast<BackendId>(i);
+    const uint64_t state = datapath_.BackendState(id) & ~FL_BACKEND_NEXT_HOP;
+    // Only the state is known; the zero weight makes PutBackends() write all.
+    if (state != 0) backends_[id] = {.state = state, .weight = 0};
+  }
+  for (const base::Endpoint& vip : datapath_.Vips()) {
+    // In use by nobody that is known: a tombstone has no rows to clear.
+    services_[vip] = {.tombstone = true};
+  }
+  stale_rows_ = true;
+  return Apply(target, may_own);
+}
+
+absl::Status Applier::Apply(const Target& target, MayOwn may_own) {
+  CloseStates(target);
+  FL_RETURN_IF_ERROR(RemoveServices(target));
+  PutBackends(target);
+  UpdateRows(target, may_own);
+  FL_RETURN_IF_ERROR(PutServices(target));
+  OpenStates(target);
+  if (stale_rows_) ClearFreeRows(target);
+  stale_rows_ = false;
+  return absl::OkStatus();
+}
+
+void Applier::CloseStates(const Target& target) {
+  for (auto& [id, entry] : backends_) {
+    const auto wanted = target.backends.find(id);
+    uint64_t state = entry.state & ~kOffers;
+    // What may open is left to OpenStates().
+    if (wanted != target.backends.end())
+      state |= entry.state & wanted->second.state & kOffers;
+    SetState(id, state);
+  }
+}
+
+absl::Status Applier::RemoveServices(const Target& target) {
+  std::vector<base::Endpoint> gone;
+  for (const auto& [vip, entry] : services_)
+    if (!target.services.contains(vip)) gone.push_back(vip);
+  for (const auto& [vip, wanted] : target.services) {
+    if (!wanted.entry.tombstone) continue;
+    const auto found = services_.find(vip);
+    if (found != services_.end() && found->second == wanted.entry) continue;
+    FL_RETURN_IF_ERROR(datapath_.PutService(vip, wanted.entry), "tombstone ",
+                       vip.ToString());
+    if (found != services_.end() && !found->second.tombstone)
+      ClearRows(found->second.rows_base, found->second.rows);
+    tables_.erase(vip);
+    services_[vip] = wanted.entry;
+  }
+  for (const base::Endpoint& vip : gone) {
+    datapath_.RemoveService(vip);
+    const ServiceEntry entry = services_[vip];
+    if (!entry.tombstone) ClearRows(entry.rows_base, entry.rows);
+    tables_.erase(vip);
+    services_.erase(vip);
+  }
+  return absl::OkStatus();
+}
+
+void Applier::PutBackends(const Target& target) {
+  for (const auto& [id, wanted] : target.backends) {
+    const auto found = backends_.find(id);
+    if (found == backends_.end()) {
+      // Not listed by any row yet, so it may be open from the start.
+      datapath_.PutBackend(id, wanted);
+      backends_[id] = wanted;
+      continue;
+    }
+    BackendEntry entry = wanted;
+    entry.state = found->second.state;
+    if (entry == found->second) continue;
+    const bool weight_only = entry.address == found->second.address &&
+                             entry.service == found->second.service;
+    if (weight_only)
+      datapath_.SetBackendWeight(id, entry.weight);
+    else
+      datapath_.PutBackend(id, entry);
+    found->second = entry;
+  }
+}
+
+void Applier::UpdateRows(const Target& target, MayOwn may_own) {
+  for (const auto& [vip, wanted] : target.services) {
+    if (wanted.entry.tombstone) continue;
+    const auto found = tables_.find(vip);
+    if (found != tables_.end() &&
+        found->second.base == wanted.entry.rows_base &&
+        found->second.candidates.size() == wanted.entry.rows &&
+        SameMembers(found->second.members, wanted.members))
+      continue;
+    RowTable& table = tables_[vip];
+    table.base = wanted.entry.rows_base;
+    table.members = wanted.members;
+    table.candidates =
+        BuildCandidates(wanted.members, wanted.entry.rows, TableSeed(vip));
+    RefreshRows(table, may_own);
+  }
+}
+
+absl::Status Applier::PutServices(const Target& target) {
+  absl::Status first_error;
+  for (const auto& [vip, wanted] : target.services) {
+    const auto found = services_.find(vip);
+    const bool is_new = found == services_.end();
+    if (!is_new && found->second == wanted.entry) continue;
+    const absl::Status status = base::Annotate(
+        datapath_.PutService(vip, wanted.entry), "service at ", vip.ToString());
+    first_error.Update(status);
+    if (!status.ok()) continue;
+    // Deleted and added anew while its tombstone could not be written.
+    if (!is_new && found->second.rows != 0 &&
+        found->second.rows_base != wanted.entry.rows_base)
+      stale_rows_ = true;
+    services_[vip] = wanted.entry;
+  }
+  return first_error;
+}
+
+void Applier::OpenStates(const Target& target) {
+  for (const auto& [id, wanted] : target.backends) SetState(id, wanted.state);
+}
+
+void Applier::SetState(BackendId id, uint64_t state) {
+  const auto found = backends_.find(id);
+  if (found == backends_.end() || found->second.state == state) return;
+  datapath_.SetBackendState(id, state);
+  found->second.state = state;
+}
+
+void Applier::RefreshRows(RowTable& table, MayOwn may_own) {
+  table.has_owners = false;
+  table.overflowed = 0;
+  for (uint32_t i = 0; i < table.candidates.size(); ++i) {
+    const uint32_t row = table.base + i;
+    if (!RefreshRow(row, table.candidates[i], may_own)) ++table.overflowed;
+    if (datapath_.ReadRow(row).owners != 0) table.has_owners = true;
+  }
+}
+
+bool Applier::RefreshRow(uint32_t row, const CandidateWord& wanted,
+                         MayOwn may_own) {
+  for (;;) {
+    const RowPlan plan = PlanRow(datapath_.ReadRow(row), wanted, may_own);
+    for (const RowStore& step : plan.steps()) {
+      if (step.word == RowWord::kCandidates)
+        datapath_.StoreCandidates(row, step.value);
+      else
+        datapath_.StoreOwners(row, step.value);
+    }
+    if (!plan.overflow) return true;
+    // Stores may have made room.
+    if (plan.count == 0) return false;
+  }
+}
+
+void Applier::ClearRows(uint32_t base, uint32_t rows) {
+  for (uint32_t row = base; row < base + rows; ++row) {
+    const RowWords words = datapath_.ReadRow(row);
+    if (words.candidates != 0) datapath_.StoreCandidates(row, 0);
+    if (words.owners != 0) datapath_.StoreOwners(row, 0);
+  }
+}
+
+void Applier::ClearFreeRows(const Target& target) {
+  absl::btree_map<uint32_t, uint32_t> regions;  // base -> rows
+  for (const auto& [vip, wanted] : target.services)
+    if (!wanted.entry.tombstone)
+      regions[wanted.entry.rows_base] = wanted.entry.rows;
+  uint32_t free = 0;
+  for (const auto& [base, rows] : regions) {
+    ClearRows(free, base - free);
+    free = base + rows;
+  }
+  ClearRows(free, sizes_.rows - free);
+}
+
+void Applier::Contract(MayOwn may_own) {
+  for (auto& [vip, table] : tables_)
+    if (table.has_owners || table.overflowed > 0) RefreshRows(table, may_own);
+}
+
+void Applier::Release(BackendId id) {
+  if (backends_.erase(id) > 0) datapath_.RemoveBackend(id);
+}
+
+uint64_t Applier::RowsOverflowed(const base::Endpoint& vip) const {
+  const auto found = tables_.find(vip);
+  return found == tables_.end() ? 0 : found->second.overflowed;
+}
+
+}  // namespace fairlead::core

@@ -1,0 +1,108 @@
+// Applier: writes a Target into the shared tables, as the difference to what is
+// there, in an order in which every prefix of the writes is a correct data
+// plane (make-before-break):
+//
+//   1 states that take new flows away          nobody is offered a bad choice
+//   2 services that are gone: tombstones, then their rows are cleared
+//   3 lines of new backends, weights           before any row lists them
+//   4 rows whose candidates changed            old and new share members
+//   5 services that are new or changed         their rows are complete
+//   6 states that allow new flows
+//
+// Lines of deleted backends stay, without new flows, until Release(): flows
+// recorded for them go on. Only PutService can fail; Apply() then stops where
+// going on would be wrong, says so, and is to be called again.
+//
+// The table of candidates of a service is kept, and built again only when its
+// members or their weights change.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "absl/container/btree_map.h"
+#include "absl/container/btree_set.h"
+#include "absl/functional/function_ref.h"
+#include "absl/status/status.h"
+#include "core/candidates.h"
+#include "core/model.h"
+#include "core/ports.h"
+
+namespace fairlead::core {
+
+struct TargetService {
+  ServiceEntry entry;
+  std::vector<WeightedMember> members;  // by id; none for a tombstone
+};
+
+// What the tables are to hold.
+struct Target {
+  absl::btree_map<base::Endpoint, TargetService> services;  // and tombstones
+  absl::btree_map<BackendId, BackendEntry> backends;        // configured
+};
+
+// May a backend that is no candidate of a row any more have flows in it?
+using MayOwn = absl::FunctionRef<bool(BackendId id)>;
+
+class Applier {
+ public:
+  Applier(const TableSizes& sizes, Datapath& datapath);
+  Applier(const Applier&) = delete;
+  Applier& operator=(const Applier&) = delete;
+
+  // Ids whose line is in use and which `known` does not contain.
+  std::vector<BackendId> FindStrays(
+      const absl::btree_set<BackendId>& known) const;
+
+  // Takes over tables in which another process may have stopped anywhere, then
+  // applies. Entries of no service are removed, rows of no service cleared.
+  absl::Status Adopt(const Target& target, MayOwn may_own);
+  absl::Status Apply(const Target& target, MayOwn may_own);
+
+  // One backend's state, if its line has been written and differs.
+  void SetState(BackendId id, uint64_t state);
+
+  // Drops owners from the rows that may own no more, and gives rows that had no
+  // place for a candidate another chance.
+  void Contract(MayOwn may_own);
+  // Frees the line of a deleted backend.
+  // Requires: no row lists it (Contract() with may_own(id) false).
+  void Release(BackendId id);
+
+  // Rows in which a new candidate had to be refused.
+  uint64_t RowsOverflowed(const base::Endpoint& vip) const;
+
+ private:
+  struct RowTable {
+    uint32_t base = 0;
+    std::vector<WeightedMember> members;
+    std::vector<CandidateWord> candidates;
+    bool has_owners = false;
+    uint64_t overflowed = 0;
+  };
+
+  void CloseStates(const Target& target);
+  absl::Status RemoveServices(const Target& target);
+  void PutBackends(const Target& target);
+  void UpdateRows(const Target& target, MayOwn may_own);
+  absl::Status PutServices(const Target& target);
+  void OpenStates(const Target& target);
+
+  void RefreshRows(RowTable& table, MayOwn may_own);
+  // Brings one row to `wanted`; false if it had no place for all.
+  bool RefreshRow(uint32_t row, const CandidateWord& wanted, MayOwn may_own);
+  void ClearRows(uint32_t base, uint32_t rows);
+  void ClearFreeRows(const Target& target);
+
+  // Constant after construction.
+  const TableSizes sizes_;
+  Datapath& datapath_;
+
+  // What the tables hold.
+  bool stale_rows_ = false;  // rows of no service may list something
+  absl::btree_map<base::Endpoint, ServiceEntry> services_;
+  absl::btree_map<base::Endpoint, RowTable> tables_;
+  absl::btree_map<BackendId, BackendEntry> backends_;
+};
+
+}  // namespace fairlead::core

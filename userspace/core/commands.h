@@ -1,0 +1,98 @@
+// What an operator may ask for. Each command is checked against the desired
+// state as a whole: it is refused and changes nothing, or it becomes one
+// Change.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "core/model.h"
+
+namespace fairlead::core {
+
+// Unset means: the default when adding, unchanged when setting.
+struct ServiceSettings {
+  std::optional<Policy> policy;
+  std::optional<int> choices;
+  std::optional<Encap> encap;
+  std::optional<int> need;
+  std::optional<uint32_t> rows;  // only when adding
+  std::optional<uint16_t> agent_port;
+  std::optional<CheckKind> check;
+  std::optional<uint16_t> check_port;
+  std::optional<std::string> check_path;
+  std::optional<std::string> check_host;
+  std::optional<int> check_status_low;
+  std::optional<int> check_status_high;
+  std::optional<absl::Duration> check_interval;
+  std::optional<absl::Duration> check_timeout;
+  std::optional<int> check_rise;
+  std::optional<int> check_fall;
+};
+
+struct AddService {
+  std::string name;
+  base::Endpoint vip;
+  ServiceSettings settings;
+};
+struct SetService {
+  std::string name;
+  ServiceSettings settings;
+};
+struct DeleteService {
+  std::string name;
+  bool force = false;  // although flows live or backends are left
+};
+struct ClearTombstone {
+  base::Endpoint vip;
+};
+
+struct AddBackend {
+  std::string service;
+  std::string name;  // empty: the address
+  base::IpAddress address;
+  int weight = 100;
+};
+struct SetBackend {
+  std::string service;
+  std::string name;
+  std::optional<int> weight;
+};
+struct DeleteBackend {
+  std::string service;
+  std::string name;
+  bool force = false;  // although flows live
+};
+struct SetAdmin {
+  std::string service;
+  std::string name;
+  Admin admin = Admin::kReady;
+  bool force = false;  // although fewer than `need` would remain
+};
+
+using Command =
+    std::variant<AddService, SetService, DeleteService, ClearTombstone,
+                 AddBackend, SetBackend, DeleteBackend, SetAdmin>;
+
+// One line of the audit log. Who and when are added by whoever carries out the
+// command; events that follow from health or agents have no who.
+struct Event {
+  std::string type;     // "backend.drain", "backend.state", "service.add", ...
+  std::string service;  // empty when not about one
+  std::string backend;  // empty when not about one
+  std::string before;   // human and machine readable, short
+  std::string after;
+  std::string reason;
+};
+
+// A command that has been accepted but not yet taken effect: make `next`
+// durable, then commit.
+struct Change {
+  DesiredState next;
+  std::vector<Event> events;
+  std::vector<std::string> plan;  // what it will write, for --dry-run
+};
+
+}  // namespace fairlead::core

@@ -1,0 +1,386 @@
+#include "core/controller.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/container/btree_map.h"
+#include "absl/container/btree_set.h"
+#include "absl/strings/str_cat.h"
+#include "base/status_macros.h"
+#include "core/allocation.h"
+#include "core/applier.h"
+#include "core/registry.h"
+#include "core/runtimes.h"
+#include "core/settings.h"
+#include "core/text.h"
+#include "core/views.h"
+
+namespace fairlead::core {
+namespace {
+
+// Between two tries to write what a table refused.
+constexpr absl::Duration kRetryInterval = absl::Seconds(1);
+
+// A deleted backend's id is free after so many scans, if the last one does not
+// see it: a flow that was being recorded when its backend was deleted may be
+// missed by the first.
+constexpr int kScansInQuarantine = 2;
+
+absl::Status CheckDesired(const DesiredState& desired,
+                          const TableSizes& sizes) {
+  absl::btree_set<base::Endpoint> vips;
+  for (const auto& [name, service] : desired.services) {
+    FL_RETURN_IF_ERROR(CheckService(service), "service ", Quoted(name));
+    if (vips.insert(service.vip).second) continue;
+    return absl::InvalidArgumentError(
+        absl::StrCat("service ", Quoted(name), ": vip ", service.vip.ToString(),
+                     " belongs to another service"));
+  }
+  for (const auto& [vip, tombstone] : desired.tombstones) {
+    if (vips.contains(vip))
+      return absl::InvalidArgumentError(
+          absl::StrCat("tombstone ", vip.ToString(), ": is a service's VIP"));
+  }
+  return CheckFits(desired, sizes);
+}
+
+bool SameIntent(const DesiredState& a, const DesiredState& b) {
+  return a.generation == b.generation && a.services == b.services &&
+         a.tombstones == b.tombstones;
+}
+
+TargetService TombstoneTarget(const Tombstone& tombstone) {
+  return {.entry = {.id = tombstone.id, .tombstone = true}, .members = {}};
+}
+
+TargetService ServiceTarget(const Service& service) {
+  TargetService target;
+  target.entry = {.id = service.id,
+                  .tombstone = false,
+                  .policy = service.policy,
+                  .choices = service.choices,
+                  .rows_base = service.rows_base,
+                  .rows = service.rows};
+  for (const auto& [name, backend] : service.backends)
+    target.members.push_back(
+        {backend.address, backend.id, static_cast<uint16_t>(backend.weight)});
+  std::sort(target.members.begin(), target.members.end(),
+            [](const WeightedMember& a, const WeightedMember& b) {
+              return a.id < b.id;
+            });
+  return target;
+}
+
+}  // namespace
+
+class Controller::Impl {
+ public:
+  Impl(const TableSizes& sizes, Datapath& datapath,
+       absl::AnyInvocable<double()> random)
+      : sizes_(sizes),
+        datapath_(datapath),
+        applier_(sizes, datapath),
+        runtimes_(std::move(random)) {}
+
+  absl::Status Adopt(DesiredState desired, base::MonoTime now);
+  absl::StatusOr<Change> Prepare(const Command& command, absl::Time wall) const;
+  absl::Status Commit(const Change& change, base::MonoTime now);
+  bool TakeDirty() { return std::exchange(dirty_, false); }
+
+  std::vector<ProbeRequest> DueProbes(base::MonoTime now);
+  std::optional<base::MonoTime> NextDeadline() const;
+  void OnProbeResult(const ProbeRequest& probe, const ProbeResult& result,
+                     base::MonoTime now) {
+    Store(runtimes_.OnProbeResult(desired_, probe, result, now));
+  }
+  void OnAgentReport(const std::string& service, const std::string& backend,
+                     const AgentReport& report, base::MonoTime now) {
+    Store(runtimes_.OnAgentReport(desired_, service, backend, report, now));
+  }
+  void OnNextHop(const base::IpAddress& address,
+                 const std::optional<NextHop>& next_hop) {
+    next_hops_[address] = next_hop;
+  }
+  void OnFlowScan(const std::vector<BackendId>& seen, absl::Time begun);
+
+  std::vector<Event> TakeEvents() { return runtimes_.TakeEvents(); }
+  std::vector<std::string> Alarms() const;
+  const DesiredState& desired() const { return desired_; }
+  ServiceView View(const Service& service) const;
+
+ private:
+  void QuarantineStrays();
+  void TakeOver(DesiredState next, base::MonoTime now);
+  Target MakeTarget() const;
+  absl::Status Apply(base::MonoTime now);
+  absl::Status Settle(absl::Status applied, base::MonoTime now);
+  // Does nothing without a runtime.
+  void Store(const BackendRuntime* runtime);
+  bool MayOwnFlows(BackendId id) const;
+  std::optional<NextHop> NextHopOf(const base::IpAddress& address) const;
+
+  // Constant after construction.
+  const TableSizes sizes_;
+  Datapath& datapath_;
+
+  DesiredState desired_;
+  bool dirty_ = false;
+  Applier applier_;
+  // While a table refuses what is desired: why, and when to try again.
+  absl::Status refused_;
+  std::optional<base::MonoTime> retry_at_;
+
+  Runtimes runtimes_;                      // of all configured backends
+  absl::btree_map<BackendId, int> scans_;  // since an id is in quarantine
+  absl::btree_map<base::IpAddress, std::optional<NextHop>> next_hops_;
+};
+
+absl::Status Controller::Impl::Adopt(DesiredState desired, base::MonoTime now) {
+  FL_RETURN_IF_ERROR(CheckDesired(desired, sizes_), "desired state");
+  desired_ = std::move(desired);
+  QuarantineStrays();
+  runtimes_.Adopt(
+      desired_, [&](BackendId id) { return datapath_.BackendState(id); }, now);
+  return Settle(applier_.Adopt(MakeTarget(),
+                               [&](BackendId id) { return MayOwnFlows(id); }),
+                now);
+}
+
+// Lines of backends that nobody knows: the desired state was lost or is an old
+// one. Their flows get the time that flows of deleted backends get.
+void Controller::Impl::QuarantineStrays() {
+  absl::btree_set<BackendId> known;
+  for (const auto& [id, since] : desired_.quarantine) known.insert(id);
+  for (const auto& [name, service] : desired_.services)
+    for (const auto& [backend_name, backend] : service.backends)
+      known.insert(backend.id);
+  for (const BackendId id : applier_.FindStrays(known)) {
+    desired_.quarantine[id] = absl::UnixEpoch();
+    dirty_ = true;
+  }
+}
+
+absl::StatusOr<Change> Controller::Impl::Prepare(const Command& command,
+                                                 absl::Time wall) const {
+  return PlanChange(
+      desired_, sizes_, command, wall, [&](const Backend& backend) {
+        const BackendRuntime& runtime = runtimes_.At(backend.id);
+        const LoadReport load = datapath_.Load(backend.id);
+        return BackendFacts{
+            .connections = CountConnections(runtime.agent.report(), load).count,
+            .available = runtime.effective.eligible};
+      });
+}
+
+absl::Status Controller::Impl::Commit(const Change& change,
+                                      base::MonoTime now) {
+  if (SameIntent(change.next, desired_)) return absl::OkStatus();
+  if (change.next.generation != desired_.generation + 1)
+    return absl::AbortedError(absl::StrCat(
+        "the change was made for generation ", change.next.generation,
+        ", the state is at ", desired_.generation, " already; try again"));
+  TakeOver(change.next, now);
+  return Apply(now);
+}
+
+void Controller::Impl::TakeOver(DesiredState next, base::MonoTime now) {
+  // Ids that were freed after the change was prepared stay free.
+  for (auto it = next.quarantine.begin(); it != next.quarantine.end();) {
+    const bool freed = !desired_.quarantine.contains(it->first) &&
+                       runtimes_.Find(it->first) == nullptr;
+    dirty_ = dirty_ || freed;
+    it = freed ? next.quarantine.erase(it) : std::next(it);
+  }
+  runtimes_.TakeOver(desired_, next, now);
+  desired_ = std::move(next);
+  absl::btree_set<base::IpAddress> addresses;
+  for (const auto& [name, service] : desired_.services)
+    for (const auto& [backend_name, backend] : service.backends)
+      addresses.insert(backend.address);
+  for (auto it = next_hops_.begin(); it != next_hops_.end();)
+    it = addresses.contains(it->first) ? std::next(it) : next_hops_.erase(it);
+}
+
+Target Controller::Impl::MakeTarget() const {
+  Target target;
+  for (const auto& [vip, tombstone] : desired_.tombstones)
+    target.services[vip] = TombstoneTarget(tombstone);
+  for (const auto& [name, service] : desired_.services) {
+    target.services[service.vip] = ServiceTarget(service);
+    for (const auto& [backend_name, backend] : service.backends)
+      target.backends[backend.id] = {
+          .state = runtimes_.At(backend.id).effective.bits,
+          .address = backend.address,
+          .weight = backend.weight,
+          .service = service.id};
+  }
+  return target;
+}
+
+absl::Status Controller::Impl::Apply(base::MonoTime now) {
+  return Settle(applier_.Apply(MakeTarget(),
+                               [&](BackendId id) { return MayOwnFlows(id); }),
+                now);
+}
+
+absl::Status Controller::Impl::Settle(absl::Status applied,
+                                      base::MonoTime now) {
+  refused_ = std::move(applied);
+  retry_at_ =
+      refused_.ok() ? std::nullopt : std::optional(now + kRetryInterval);
+  return refused_;
+}
+
+void Controller::Impl::Store(const BackendRuntime* runtime) {
+  if (runtime != nullptr)
+    applier_.SetState(runtime->id, runtime->effective.bits);
+}
+
+bool Controller::Impl::MayOwnFlows(BackendId id) const {
+  const BackendRuntime* runtime = runtimes_.Find(id);
+  if (runtime == nullptr && !desired_.quarantine.contains(id)) return false;
+  // Either may know of flows that the other does not: this host's table may
+  // have been wiped, and a scan of the agent is always a little old.
+  if (runtime != nullptr && runtime->agent.report().live_sockets > 0)
+    return true;
+  const LoadReport load = datapath_.Load(id);
+  return load.live + load.pending > 0;
+}
+
+std::vector<ProbeRequest> Controller::Impl::DueProbes(base::MonoTime now) {
+  // An error is kept for Alarms().
+  if (retry_at_ && now >= *retry_at_) (void)Apply(now);
+  return runtimes_.DueProbes(desired_, now);
+}
+
+std::optional<base::MonoTime> Controller::Impl::NextDeadline() const {
+  const std::optional<base::MonoTime> probe = runtimes_.NextDeadline();
+  if (!probe || !retry_at_) return probe ? probe : retry_at_;
+  return std::min(*probe, *retry_at_);
+}
+
+void Controller::Impl::OnFlowScan(const std::vector<BackendId>& seen,
+                                  absl::Time begun) {
+  const absl::btree_set<BackendId> seen_ids(seen.begin(), seen.end());
+  absl::btree_set<BackendId> free;
+  for (const auto& [id, since] : desired_.quarantine) {
+    // As long as a table refuses what is desired, flows may still be offered.
+    if (!refused_.ok() || begun <= since) continue;
+    if (++scans_[id] >= kScansInQuarantine && !seen_ids.contains(id))
+      free.insert(id);
+  }
+  applier_.Contract(
+      [&](BackendId id) { return !free.contains(id) && MayOwnFlows(id); });
+  for (const BackendId id : free) {
+    applier_.Release(id);
+    desired_.quarantine.erase(id);
+    scans_.erase(id);
+    dirty_ = true;
+  }
+}
+
+std::optional<NextHop> Controller::Impl::NextHopOf(
+    const base::IpAddress& address) const {
+  const auto found = next_hops_.find(address);
+  return found == next_hops_.end() ? std::nullopt : found->second;
+}
+
+ServiceView Controller::Impl::View(const Service& service) const {
+  std::vector<BackendView> backends;
+  for (const auto& [name, backend] : service.backends)
+    backends.push_back(MakeBackendView(backend, runtimes_.At(backend.id),
+                                       datapath_.Load(backend.id),
+                                       NextHopOf(backend.address)));
+  return MakeServiceView(service, std::move(backends),
+                         applier_.RowsOverflowed(service.vip));
+}
+
+std::vector<std::string> Controller::Impl::Alarms() const {
+  std::vector<std::string> alarms;
+  if (!refused_.ok())
+    alarms.push_back(
+        absl::StrCat("the packet path lags behind the desired "
+                     "state, tried again every second: ",
+                     refused_.message()));
+  for (const auto& [name, service] : desired_.services) {
+    std::vector<std::string> no_next_hop;
+    for (const auto& [backend_name, backend] : service.backends) {
+      const auto hop = next_hops_.find(backend.address);
+      if (hop != next_hops_.end() && !hop->second)
+        no_next_hop.push_back(
+            absl::StrCat(backend_name, " (", backend.address.ToString(), ")"));
+    }
+    for (std::string& alarm : ServiceAlarms(View(service), no_next_hop))
+      alarms.push_back(std::move(alarm));
+  }
+  return alarms;
+}
+
+Controller::Controller(TableSizes sizes, Datapath& datapath,
+                       absl::AnyInvocable<double()> random)
+    : impl_(std::make_unique<Impl>(sizes, datapath, std::move(random))) {}
+Controller::~Controller() = default;
+
+absl::Status Controller::Adopt(DesiredState desired, base::MonoTime now) {
+  return impl_->Adopt(std::move(desired), now);
+}
+
+absl::StatusOr<Change> Controller::Prepare(const Command& command,
+                                           absl::Time wall) const {
+  return impl_->Prepare(command, wall);
+}
+
+absl::Status Controller::Commit(const Change& change, base::MonoTime now) {
+  return impl_->Commit(change, now);
+}
+
+bool Controller::TakeDirty() { return impl_->TakeDirty(); }
+
+std::vector<ProbeRequest> Controller::DueProbes(base::MonoTime now) {
+  return impl_->DueProbes(now);
+}
+
+std::optional<base::MonoTime> Controller::NextDeadline() const {
+  return impl_->NextDeadline();
+}
+
+void Controller::OnProbeResult(const ProbeRequest& probe,
+                               const ProbeResult& result, base::MonoTime now) {
+  impl_->OnProbeResult(probe, result, now);
+}
+
+void Controller::OnAgentReport(const std::string& service,
+                               const std::string& backend,
+                               const AgentReport& report, base::MonoTime now) {
+  impl_->OnAgentReport(service, backend, report, now);
+}
+
+void Controller::OnNextHop(const base::IpAddress& address,
+                           const std::optional<NextHop>& next_hop) {
+  impl_->OnNextHop(address, next_hop);
+}
+
+void Controller::OnFlowScan(const std::vector<BackendId>& seen,
+                            absl::Time begun) {
+  impl_->OnFlowScan(seen, begun);
+}
+
+std::vector<Event> Controller::TakeEvents() { return impl_->TakeEvents(); }
+
+std::vector<std::string> Controller::Alarms() const { return impl_->Alarms(); }
+
+const DesiredState& Controller::desired() const { return impl_->desired(); }
+
+absl::StatusOr<ServiceView> Controller::View(const std::string& service) const {
+  FL_ASSIGN_OR_RETURN(const Service* found, FindService(desired(), service));
+  return impl_->View(*found);
+}
+
+std::vector<ServiceView> Controller::ViewAll() const {
+  std::vector<ServiceView> views;
+  for (const auto& [name, service] : desired().services)
+    views.push_back(impl_->View(service));
+  return views;
+}
+
+}  // namespace fairlead::core

@@ -1,0 +1,117 @@
+// Controller: the decisions of one LB host. Events and `now` go in; writes to
+// the Datapath port, events for the audit log and the probes to start come out.
+// It knows no clock, does no I/O and can be run for simulated days.
+//
+// Order of a change: Prepare (refuses or answers a Change, changes nothing) ->
+// the caller makes Change::next durable -> Commit (writes the shared tables,
+// make-before-break; the next SYN obeys) -> the caller acknowledges. One change
+// at a time: a Change is refused by Commit if another was committed since.
+//
+// After a restart: Adopt() takes the desired state and the tables as they were
+// left in pinned maps. A backend that was eligible there stays eligible until
+// `fall` checks have failed, so that a restart is not an outage.
+//
+// A committed change is the truth even if a table refused it: Commit() then
+// answers the error, Alarms() tells, and DueProbes() tries again every second.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/functional/any_invocable.h"
+#include "absl/status/statusor.h"
+#include "core/commands.h"
+#include "core/model.h"
+#include "core/ports.h"
+
+namespace fairlead::core {
+
+// What `backend list` and `show` tell.
+struct BackendView {
+  Backend backend;
+  EffectiveState state = EffectiveState::kInit;
+  std::string state_text;  // "draining 37%"
+  std::string reason;      // "-" when there is nothing to say
+  Health health = Health::kInit;
+  Signal signal = Signal::kNone;
+  std::optional<ProbeResult> last_result;
+  std::optional<base::MonoTime> last_result_at;
+  AgentReport agent;
+  LoadReport load;
+  std::optional<NextHop> next_hop;
+  bool eligible = false;
+};
+
+struct ServiceView {
+  Service service;
+  std::vector<BackendView> backends;  // by name
+  int available = 0;                  // backends that may take new flows
+  std::string guarantee;              // "sockets (3/3 agents)"
+  uint64_t rows_overflowed = 0;
+  bool fail_open = false;
+};
+
+class Controller {
+ public:
+  // `random` answers a uniform value in [0, 1); it jitters probes.
+  Controller(TableSizes sizes, Datapath& datapath,
+             absl::AnyInvocable<double()> random);
+  ~Controller();
+  Controller(const Controller&) = delete;
+  Controller& operator=(const Controller&) = delete;
+
+  // Takes over `desired` and brings the tables to it. FAILED_PRECONDITION or
+  // INVALID_ARGUMENT: `desired` is not valid or does not fit the tables, and
+  // nothing was taken over. Another error: as for Commit().
+  // Requires: first call.
+  absl::Status Adopt(DesiredState desired, base::MonoTime now);
+
+  // `wall` is stamped into what becomes durable.
+  absl::StatusOr<Change> Prepare(const Command& command, absl::Time wall) const;
+  // ABORTED: another change was committed since Prepare(); nothing was done.
+  // Another error: committed, but a table refused a write; tried again later.
+  absl::Status Commit(const Change& change, base::MonoTime now);
+  // True if the desired state has changed since the last call other than by
+  // Commit(), and is to be made durable when there is time.
+  bool TakeDirty();
+
+  // To be called when NextDeadline() has come: answers the probes to start now,
+  // each to be answered by OnProbeResult().
+  std::vector<ProbeRequest> DueProbes(base::MonoTime now);
+  std::optional<base::MonoTime> NextDeadline() const;
+
+  // An answer that is not waited for any more is ignored.
+  void OnProbeResult(const ProbeRequest& probe, const ProbeResult& result,
+                     base::MonoTime now);
+  // Presence kUnknown says nothing and is ignored. kAbsent from an agent that
+  // was there means kLost. Ignored if the backend is not there any more or its
+  // service asks no agents.
+  void OnAgentReport(const std::string& service, const std::string& backend,
+                     const AgentReport& report, base::MonoTime now);
+  // nullopt: the address has no next hop now.
+  void OnNextHop(const base::IpAddress& address,
+                 const std::optional<NextHop>& next_hop);
+  // A scan of the flow table that began at `begun`, after the call before, is
+  // over: contracts rows, and frees the id of a deleted backend if it is the
+  // second scan or a later one since and found no flow of it.
+  void OnFlowScan(const std::vector<BackendId>& seen, absl::Time begun);
+
+  // Changes of effective states since the last call, in order. The events of
+  // commands are in their Change.
+  std::vector<Event> TakeEvents();
+
+  // What an operator should look at, a line each, in a fixed order.
+  std::vector<std::string> Alarms() const;
+
+  const DesiredState& desired() const;
+  absl::StatusOr<ServiceView> View(const std::string& service) const;
+  std::vector<ServiceView> ViewAll() const;
+
+ private:
+  class Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace fairlead::core

@@ -1,0 +1,73 @@
+#include "core/effective.h"
+
+#include "core/health.h"
+#include "fairlead/abi/maps.h"
+
+namespace fairlead::core {
+namespace {
+
+using Presence = AgentReport::Presence;
+
+bool AgentAllows(const EffectiveInput& input) {
+  if (!input.agent_asked) return true;
+  return input.agent != Presence::kUnknown && input.agent != Presence::kStale;
+}
+
+std::string FailureOf(const EffectiveInput& input) {
+  return input.last_failure ? FailureReason(*input.last_failure) : "-";
+}
+
+void DeriveState(const EffectiveInput& input, Effective& effective) {
+  const EffectiveState closed =
+      input.drained ? EffectiveState::kDrained : EffectiveState::kDraining;
+  const auto is = [&](EffectiveState state, std::string reason) {
+    effective.state = state;
+    effective.reason = std::move(reason);
+  };
+  if (input.admin == Admin::kMaint)
+    return is(EffectiveState::kMaint, "admin.maint");
+  if (input.admin == Admin::kDrain) return is(closed, "admin.drain");
+  if (input.health == Health::kDown || input.health == Health::kRising)
+    return is(EffectiveState::kDown, FailureOf(input));
+  if (input.signal == Signal::kDrain) return is(closed, "signal.http-503");
+  if (input.health == Health::kInit)
+    return is(EffectiveState::kInit, "check.pending");
+  if (!AgentAllows(input)) return is(EffectiveState::kInit, "agent.pending");
+  effective.eligible = true;
+  is(EffectiveState::kUp,
+     input.health == Health::kFalling ? FailureOf(input) : "-");
+}
+
+// Silent to probes and to the agent's poll. Then it comes last in hop lists;
+// the packets of recorded flows go on to it all the same.
+bool IsSilent(const EffectiveInput& input) {
+  if (input.admin == Admin::kMaint || input.health != Health::kDown ||
+      !input.last_failure)
+    return false;
+  const ProbeOutcome outcome = input.last_failure->outcome;
+  if (outcome != ProbeOutcome::kTimeout &&
+      outcome != ProbeOutcome::kUnreachable)
+    return false;
+  return !input.agent_asked ||
+         (input.agent != Presence::kPresent && input.agent != Presence::kStale);
+}
+
+}  // namespace
+
+bool HasAgent(Presence presence) {
+  return presence == Presence::kPresent || presence == Presence::kLost;
+}
+
+Effective DeriveEffective(const EffectiveInput& input) {
+  Effective effective;
+  DeriveState(input, effective);
+  effective.bits = FL_BACKEND_USED;
+  if (effective.eligible) effective.bits |= FL_BACKEND_ELIGIBLE;
+  if (input.admin == Admin::kReady) effective.bits |= FL_BACKEND_FAIL_OPEN;
+  if (input.agent_asked && HasAgent(input.agent))
+    effective.bits |= FL_BACKEND_AGENT;
+  if (IsSilent(input)) effective.bits |= FL_BACKEND_DEAD;
+  return effective;
+}
+
+}  // namespace fairlead::core

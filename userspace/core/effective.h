@@ -1,0 +1,39 @@
+// What follows from the three intents and the agent: the effective state, the
+// reason that says why, and the bits of the backend's line. One function of its
+// input; a check or a signal makes things worse than the operator's intent,
+// never better.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "core/model.h"
+
+namespace fairlead::core {
+
+struct EffectiveInput {
+  Admin admin = Admin::kReady;
+  Health health = Health::kInit;
+  Signal signal = Signal::kNone;
+  std::optional<ProbeResult> last_failure;
+  bool agent_asked = false;  // the service has an agent port
+  AgentReport::Presence agent = AgentReport::Presence::kUnknown;
+  bool drained = false;
+};
+
+struct Effective {
+  EffectiveState state = EffectiveState::kInit;
+  std::string reason = "-";
+  bool eligible = false;
+  uint64_t bits = 0;  // FL_BACKEND_*
+
+  friend bool operator==(const Effective&, const Effective&) = default;
+};
+
+// An agent works there, though it may be silent: hop lists are honoured.
+bool HasAgent(AgentReport::Presence presence);
+
+Effective DeriveEffective(const EffectiveInput& input);
+
+}  // namespace fairlead::core

@@ -1,0 +1,204 @@
+// The words of the control plane: what an operator wants (services, backends,
+// intents), what the world reports (probe results, agents, next hops), and what
+// follows from both (effective states). Passive data; no behaviour beyond
+// comparison.
+//
+// Units: durations are absl::Duration, weights are 1..256, ports host order.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/container/btree_map.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "base/ip_address.h"
+#include "base/mono_time.h"
+
+namespace fairlead::core {
+
+using ServiceId = uint16_t;  // 1..; names a service in the maps of this host
+using BackendId = uint16_t;  // 1..; names one backend of one service
+
+enum class Policy : uint8_t { kHash, kSource, kLeastConn };
+enum class Encap : uint8_t { kGue };
+
+// An operator's intent; nothing else ever changes it.
+enum class Admin : uint8_t { kReady, kDrain, kMaint };
+
+enum class CheckKind : uint8_t { kNone, kTcp, kHttp };
+
+struct CheckConfig {
+  CheckKind kind = CheckKind::kTcp;
+  uint16_t port = 0;  // 0: the service's port
+  std::string path = "/";
+  std::string host;  // of the Host header; empty: the backend's address
+  int status_low = 200;
+  int status_high = 299;
+  absl::Duration interval = absl::Seconds(2);
+  absl::Duration timeout = absl::Seconds(1);
+  int rise = 2;
+  int fall = 3;
+
+  friend bool operator==(const CheckConfig&, const CheckConfig&) = default;
+};
+
+// Set while admin is not ready; survives restarts.
+struct DrainRecord {
+  absl::Time since;
+  uint64_t connections_at_start = 0;
+
+  friend bool operator==(const DrainRecord&, const DrainRecord&) = default;
+};
+
+struct Backend {
+  BackendId id = 0;
+  std::string name;
+  base::IpAddress address;
+  int weight = 100;
+  Admin admin = Admin::kReady;
+  std::optional<DrainRecord> drain;
+
+  friend bool operator==(const Backend&, const Backend&) = default;
+};
+
+struct Service {
+  ServiceId id = 0;
+  std::string name;
+  base::Endpoint vip;
+  Policy policy = Policy::kHash;
+  int choices = 1;  // candidates that a new flow chooses from
+  Encap encap = Encap::kGue;
+  int need = 1;  // backends below which the service raises an alarm
+  uint32_t rows = 0;
+  uint32_t rows_base = 0;
+  uint16_t agent_port = 0;  // where agents report; 0: no agents are asked
+  CheckConfig check;
+  absl::btree_map<std::string, Backend> backends;  // by name
+
+  friend bool operator==(const Service&, const Service&) = default;
+};
+
+// A deleted service's VIP: dropped and counted until cleared.
+struct Tombstone {
+  ServiceId id = 0;  // keeps the counters of what it drops
+  std::string name;
+  absl::Time since;
+
+  friend bool operator==(const Tombstone&, const Tombstone&) = default;
+};
+
+// What the daemon owns, makes durable and applies. `generation` grows by one
+// with every change.
+struct DesiredState {
+  uint64_t generation = 0;
+  absl::btree_map<std::string, Service> services;  // by name
+  absl::btree_map<base::Endpoint, Tombstone> tombstones;
+  // Ids of deleted backends; not reused before a full scan of the flow table
+  // found no slot and no row with them.
+  absl::btree_map<BackendId, absl::Time> quarantine;
+
+  friend bool operator==(const DesiredState&, const DesiredState&) = default;
+};
+
+// Sizes of the tables of this host, from the node config.
+struct TableSizes {
+  uint32_t services = 512;
+  uint32_t backends = 4096;
+  uint32_t rows = 1u << 20;
+  uint32_t flow_buckets = 1u << 18;
+};
+
+// --- reports from the world ---
+
+// A probe that the controller wants to be made.
+struct ProbeRequest {
+  uint64_t number = 0;  // no other probe of this controller has it
+  std::string service;
+  std::string backend;
+  base::IpAddress address;
+  uint16_t port = 0;
+  CheckConfig check;
+};
+
+enum class ProbeOutcome : uint8_t {
+  kSuccess,
+  kRefused,         // check.tcp-refused
+  kTimeout,         // check.timeout
+  kUnreachable,     // check.unreachable
+  kStatusMismatch,  // check.status-mismatch(500)
+  kDrainStatus,     // signal.http-503
+  kProtocol,        // check.protocol
+  kLate,            // started or finished late by our own fault: no result
+};
+
+struct ProbeResult {
+  ProbeOutcome outcome = ProbeOutcome::kSuccess;
+  int http_status = 0;
+  absl::Duration duration;
+  std::string detail;  // for people
+};
+
+// What an agent said about one service on its host.
+struct AgentReport {
+  enum class Presence : uint8_t {
+    kUnknown,  // not asked yet
+    kAbsent,   // nobody answers
+    kPresent,  // answers, and holds this host's current peer map
+    kStale,    // answers, but its peer map is not ours yet
+    kLost,     // answered once, is silent now; its XDP program goes on
+  };
+  Presence presence = Presence::kUnknown;
+  uint64_t live_sockets = 0;
+  uint64_t scan = 0;  // number of the scan that counted them
+  std::string boot_id;
+  base::MonoTime begun;  // a time before the scan began, on this host's clock
+};
+
+struct NextHop {
+  uint32_t interface = 0;
+  std::string interface_name;
+  uint8_t destination_mac[6] = {};
+  uint8_t source_mac[6] = {};
+  uint16_t path_mtu = 0;
+
+  friend bool operator==(const NextHop&, const NextHop&) = default;
+};
+
+// What the packet path counted for one backend.
+struct LoadReport {
+  uint64_t live = 0;
+  uint64_t pending = 0;
+};
+
+// --- what follows ---
+
+enum class Health : uint8_t { kInit, kUp, kRising, kFalling, kDown };
+enum class Signal : uint8_t { kNone, kDrain };
+
+enum class EffectiveState : uint8_t {
+  kInit,  // takes no new flows before its first successful check
+  kUp,
+  kDraining,  // no new flows; old ones live
+  kDrained,   // no new flows; no old ones either
+  kDown,
+  kMaint,
+};
+
+absl::string_view ToString(Policy value);
+absl::string_view ToString(Encap value);
+absl::string_view ToString(Admin value);
+absl::string_view ToString(CheckKind value);
+absl::string_view ToString(Health value);
+absl::string_view ToString(Signal value);
+absl::string_view ToString(EffectiveState value);
+absl::string_view ToString(ProbeOutcome value);
+absl::string_view ToString(AgentReport::Presence value);
+
+std::optional<Policy> ParsePolicy(absl::string_view text);
+std::optional<Encap> ParseEncap(absl::string_view text);
+std::optional<CheckKind> ParseCheckKind(absl::string_view text);
+
+}  // namespace fairlead::core

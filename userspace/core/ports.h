@@ -1,0 +1,70 @@
+// What core needs from the world, as interfaces: each has a real adapter, an
+// in-memory fake under tests/support, and one suite that runs against both.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "core/model.h"
+#include "core/row_plan.h"
+
+namespace fairlead::core {
+
+// fl_services entry of a service or of a tombstone.
+struct ServiceEntry {
+  ServiceId id = 0;
+  bool tombstone = false;
+  Policy policy = Policy::kHash;
+  int choices = 1;
+  uint32_t rows_base = 0;
+  uint32_t rows = 0;
+
+  friend bool operator==(const ServiceEntry&, const ServiceEntry&) = default;
+};
+
+// fl_backends line. `state` holds FL_BACKEND_* bits without
+// FL_BACKEND_NEXT_HOP, which the adapter adds while it has a next hop for the
+// address.
+struct BackendEntry {
+  uint64_t state = 0;
+  base::IpAddress address;
+  int weight = 100;
+  ServiceId service = 0;
+
+  friend bool operator==(const BackendEntry&, const BackendEntry&) = default;
+};
+
+// The shared tables. Writes take effect for the next packet when the call
+// returns. Only PutService can fail: the others store to memory.
+class Datapath {
+ public:
+  virtual ~Datapath() = default;
+
+  virtual absl::Status PutService(const base::Endpoint& vip,
+                                  const ServiceEntry& entry) = 0;
+  virtual void RemoveService(const base::Endpoint& vip) = 0;
+  // The VIPs that have an entry, in order, for adoption: one that the desired
+  // state does not know was left by a writer that was killed.
+  virtual std::vector<base::Endpoint> Vips() const = 0;
+
+  // Writes the whole line. If the line is in use already, no reader sees it
+  // unused meanwhile, and if it has this address it keeps its next hop.
+  virtual void PutBackend(BackendId id, const BackendEntry& entry) = 0;
+  // One store: the next SYN sees it.
+  virtual void SetBackendState(BackendId id, uint64_t state) = 0;
+  virtual void SetBackendWeight(BackendId id, int weight) = 0;
+  virtual void RemoveBackend(BackendId id) = 0;
+  // As found in the table, for adoption: 0 when the line is unused.
+  virtual uint64_t BackendState(BackendId id) const = 0;
+
+  // `row` counts over all services: rows_base + row of the service.
+  virtual RowWords ReadRow(uint32_t row) const = 0;
+  virtual void StoreCandidates(uint32_t row, uint64_t word) = 0;
+  virtual void StoreOwners(uint32_t row, uint64_t word) = 0;
+
+  virtual LoadReport Load(BackendId id) const = 0;
+};
+
+}  // namespace fairlead::core

@@ -1,0 +1,381 @@
+#include "core/registry.h"
+
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "base/status_macros.h"
+#include "core/allocation.h"
+#include "core/settings.h"
+#include "core/text.h"
+
+namespace fairlead::core {
+namespace {
+
+std::string CountOf(uint64_t count, absl::string_view noun) {
+  return absl::StrCat(count, " ", noun, count == 1 ? "" : "s");
+}
+
+template <typename Map>
+std::vector<std::string> KeysOf(const Map& map) {
+  std::vector<std::string> keys;
+  for (const auto& [key, value] : map) keys.push_back(key);
+  return keys;
+}
+
+std::string RowsText(const Service& service) {
+  return absl::StrCat("rows ", service.rows_base, " to ",
+                      service.rows_base + service.rows - 1);
+}
+
+std::string RowsPlan(const Service& service) {
+  return absl::StrCat("fl_rows: ", RowsText(service), " of ", service.name,
+                      " list ", CountOf(service.backends.size(), "backend"));
+}
+
+std::string ServicePlan(const Service& service) {
+  return absl::StrCat("fl_services: ", service.vip.ToString(), " is service ",
+                      service.id, " (", service.name, "), policy ",
+                      ToString(service.policy), ", choices ", service.choices,
+                      ", ", RowsText(service));
+}
+
+std::string BackendText(const Backend& backend) {
+  return absl::StrCat(backend.address.ToString(), " weight ", backend.weight);
+}
+
+// Builds one Change; each handler is one command.
+class Planner {
+ public:
+  Planner(const DesiredState& desired, const TableSizes& sizes, absl::Time wall,
+          FactsOf facts)
+      : desired_(desired), sizes_(sizes), wall_(wall), facts_(facts) {
+    change_.next = desired;
+  }
+
+  absl::Status operator()(const AddService& command);
+  absl::Status operator()(const SetService& command);
+  absl::Status operator()(const DeleteService& command);
+  absl::Status operator()(const ClearTombstone& command);
+  absl::Status operator()(const AddBackend& command);
+  absl::Status operator()(const SetBackend& command);
+  absl::Status operator()(const DeleteBackend& command);
+  absl::Status operator()(const SetAdmin& command);
+
+  Change Take() {
+    if (change_.next != desired_) ++change_.next.generation;
+    return std::move(change_);
+  }
+
+ private:
+  // In change_.next; the error lists what there is.
+  absl::StatusOr<Service*> Find(const std::string& service);
+  absl::StatusOr<Backend*> Find(Service& service, const std::string& backend);
+
+  void Log(Event event) { change_.events.push_back(std::move(event)); }
+  void Plan(std::string step) { change_.plan.push_back(std::move(step)); }
+  absl::Status CheckFree(const AddService& command) const;
+  void DropTombstone(const base::Endpoint& vip);
+  void Retire(const Backend& backend);
+  absl::Status CheckNeed(const Service& service, const Backend& backend,
+                         Admin wanted) const;
+  uint64_t ConnectionsOf(const Service& service) const;
+
+  const DesiredState& desired_;
+  const TableSizes& sizes_;
+  const absl::Time wall_;
+  const FactsOf facts_;
+  Change change_;
+};
+
+absl::StatusOr<Service*> Planner::Find(const std::string& service) {
+  FL_RETURN_IF_ERROR(FindService(change_.next, service).status());
+  return &change_.next.services.find(service)->second;
+}
+
+absl::StatusOr<Backend*> Planner::Find(Service& service,
+                                       const std::string& backend) {
+  FL_ASSIGN_OR_RETURN(const Backend* found, FindBackend(service, backend));
+  return &service.backends.find(found->name)->second;
+}
+
+absl::Status Planner::CheckFree(const AddService& command) const {
+  if (desired_.services.contains(command.name))
+    return absl::AlreadyExistsError(
+        "there is a service of that name; choose another name or delete it");
+  for (const auto& [name, service] : desired_.services) {
+    if (service.vip == command.vip)
+      return absl::AlreadyExistsError(absl::StrCat(
+          "vip ", command.vip.ToString(), " belongs to service ", Quoted(name),
+          "; choose another VIP or delete that service"));
+  }
+  return absl::OkStatus();
+}
+
+void Planner::DropTombstone(const base::Endpoint& vip) {
+  const auto found = change_.next.tombstones.find(vip);
+  if (found == change_.next.tombstones.end()) return;
+  Log({.type = "tombstone.clear",
+       .service = found->second.name,
+       .before = vip.ToString()});
+  change_.next.tombstones.erase(found);
+}
+
+absl::Status Planner::operator()(const AddService& command) {
+  const std::string context = absl::StrCat("service ", Quoted(command.name));
+  Service service;
+  service.name = command.name;
+  service.vip = command.vip;
+  FL_RETURN_IF_ERROR(CompleteSettings(command.settings, service), context);
+  FL_RETURN_IF_ERROR(CheckFree(command), context);
+  DropTombstone(command.vip);
+  FL_ASSIGN_OR_RETURN(service.id, AllocateServiceId(change_.next, sizes_),
+                      context);
+  FL_ASSIGN_OR_RETURN(service.rows_base,
+                      AllocateRows(change_.next, sizes_, service.rows),
+                      context);
+  Log({.type = "service.add",
+       .service = service.name,
+       .after = absl::StrCat(service.vip.ToString(), " policy ",
+                             ToString(service.policy), " rows ", service.rows,
+                             " check ", ToString(service.check.kind))});
+  Plan(ServicePlan(service));
+  change_.next.services.emplace(service.name, std::move(service));
+  return absl::OkStatus();
+}
+
+absl::Status Planner::operator()(const SetService& command) {
+  FL_ASSIGN_OR_RETURN(Service * service, Find(command.name));
+  const Service before = *service;
+  FL_RETURN_IF_ERROR(ChangeSettings(command.settings, *service), "service ",
+                     Quoted(command.name));
+  const auto old_settings = DescribeSettings(before);
+  const auto new_settings = DescribeSettings(*service);
+  std::vector<std::string> from;
+  std::vector<std::string> to;
+  for (size_t i = 0; i < old_settings.size(); ++i) {
+    if (old_settings[i] == new_settings[i]) continue;
+    from.push_back(
+        absl::StrJoin({old_settings[i].first, old_settings[i].second}, " "));
+    to.push_back(
+        absl::StrJoin({new_settings[i].first, new_settings[i].second}, " "));
+  }
+  if (from.empty()) return absl::OkStatus();
+  Log({.type = "service.set",
+       .service = service->name,
+       .before = absl::StrJoin(from, ", "),
+       .after = absl::StrJoin(to, ", ")});
+  if (before.policy != service->policy || before.choices != service->choices)
+    Plan(ServicePlan(*service));
+  else
+    Plan(absl::StrCat("service ", service->name, ": ", absl::StrJoin(to, ", "),
+                      "; no table is written"));
+  return absl::OkStatus();
+}
+
+uint64_t Planner::ConnectionsOf(const Service& service) const {
+  uint64_t connections = 0;
+  for (const auto& [name, backend] : service.backends)
+    connections += facts_(backend).connections;
+  return connections;
+}
+
+void Planner::Retire(const Backend& backend) {
+  change_.next.quarantine[backend.id] = wall_;
+  Plan(absl::StrCat("fl_backends: ", backend.id, " (", backend.name,
+                    ") takes no new flows, and is removed when no flow is "
+                    "recorded for it any more"));
+}
+
+absl::Status Planner::operator()(const DeleteService& command) {
+  FL_ASSIGN_OR_RETURN(Service * service, Find(command.name));
+  const uint64_t connections = ConnectionsOf(*service);
+  if (!command.force && !service->backends.empty())
+    return absl::FailedPreconditionError(absl::StrCat(
+        "service ", Quoted(command.name), " has ",
+        CountOf(service->backends.size(), "backend"), " with ",
+        CountOf(connections, "flow"),
+        ": delete them first; with force its flows lose their backends"));
+  for (const auto& [name, backend] : service->backends) Retire(backend);
+  Log({.type = "service.delete",
+       .service = command.name,
+       .before = absl::StrCat(service->vip.ToString(), ", ",
+                              CountOf(service->backends.size(), "backend"),
+                              ", ", CountOf(connections, "flow")),
+       .after = "tombstone"});
+  Plan(absl::StrCat("fl_services: ", service->vip.ToString(),
+                    " is a tombstone: dropped and counted until cleared"));
+  change_.next.tombstones[service->vip] = {
+      .id = service->id, .name = command.name, .since = wall_};
+  change_.next.services.erase(command.name);
+  return absl::OkStatus();
+}
+
+absl::Status Planner::operator()(const ClearTombstone& command) {
+  if (!desired_.tombstones.contains(command.vip)) {
+    std::vector<std::string> have;
+    for (const auto& [vip, tombstone] : desired_.tombstones)
+      have.push_back(vip.ToString());
+    const std::string vip = command.vip.ToString();
+    return absl::NotFoundError(
+        absl::StrCat("no tombstone ", vip, Hint(vip, have)));
+  }
+  DropTombstone(command.vip);
+  Plan(absl::StrCat("fl_services: ", command.vip.ToString(),
+                    " is removed: its packets pass to this host"));
+  return absl::OkStatus();
+}
+
+absl::Status Planner::operator()(const AddBackend& command) {
+  FL_ASSIGN_OR_RETURN(Service * service, Find(command.service));
+  Backend backend;
+  backend.address = command.address;
+  backend.name =
+      command.name.empty() ? command.address.ToString() : command.name;
+  backend.weight = command.weight;
+  const std::string context =
+      absl::StrCat("backend ", Quoted(backend.name), " of service ",
+                   Quoted(command.service));
+  if (service->backends.contains(backend.name))
+    return absl::AlreadyExistsError(
+        absl::StrCat(context,
+                     ": there is one of that name; choose another "
+                     "name or delete it"));
+  for (const auto& [name, other] : service->backends) {
+    if (other.address == backend.address)
+      return absl::AlreadyExistsError(
+          absl::StrCat(context, ": address ", backend.address.ToString(),
+                       " belongs to backend ", Quoted(name)));
+  }
+  FL_ASSIGN_OR_RETURN(backend.id, AllocateBackendId(change_.next, sizes_),
+                      context);
+  service->backends.emplace(backend.name, backend);
+  FL_RETURN_IF_ERROR(CheckService(*service), "service ",
+                     Quoted(command.service));
+  Log({.type = "backend.add",
+       .service = command.service,
+       .backend = backend.name,
+       .after = BackendText(backend)});
+  Plan(absl::StrCat("fl_backends: ", backend.id, " is ", backend.name, " (",
+                    BackendText(backend), ")"));
+  Plan(RowsPlan(*service));
+  return absl::OkStatus();
+}
+
+absl::Status Planner::operator()(const SetBackend& command) {
+  FL_ASSIGN_OR_RETURN(Service * service, Find(command.service));
+  FL_ASSIGN_OR_RETURN(Backend * backend, Find(*service, command.name));
+  const int weight = command.weight.value_or(backend->weight);
+  FL_RETURN_IF_ERROR(CheckWeight(weight), "backend ", Quoted(backend->name),
+                     " of service ", Quoted(command.service));
+  if (weight == backend->weight) return absl::OkStatus();
+  Log({.type = "backend.set",
+       .service = command.service,
+       .backend = backend->name,
+       .before = absl::StrCat("weight ", backend->weight),
+       .after = absl::StrCat("weight ", weight)});
+  backend->weight = weight;
+  Plan(absl::StrCat("fl_backends: ", backend->id, " (", backend->name,
+                    ") has weight ", weight));
+  Plan(RowsPlan(*service));
+  return absl::OkStatus();
+}
+
+absl::Status Planner::operator()(const DeleteBackend& command) {
+  FL_ASSIGN_OR_RETURN(Service * service, Find(command.service));
+  FL_ASSIGN_OR_RETURN(Backend * found, Find(*service, command.name));
+  const Backend backend = *found;
+  const uint64_t connections = facts_(backend).connections;
+  if (!command.force && connections > 0)
+    return absl::FailedPreconditionError(absl::StrCat(
+        "backend ", Quoted(backend.name), " of service ",
+        Quoted(command.service), " has ", CountOf(connections, "flow"),
+        ": drain it first; with force its ", CountOf(connections, "flow"),
+        connections == 1 ? " loses its backend" : " lose their backend"));
+  service->backends.erase(backend.name);
+  Retire(backend);
+  Log({.type = "backend.delete",
+       .service = command.service,
+       .backend = backend.name,
+       .before = absl::StrCat(BackendText(backend), ", ",
+                              CountOf(connections, "flow"))});
+  Plan(RowsPlan(*service));
+  return absl::OkStatus();
+}
+
+absl::Status Planner::CheckNeed(const Service& service, const Backend& backend,
+                                Admin wanted) const {
+  // One that takes no flows anyway is no loss.
+  if (!facts_(backend).available) return absl::OkStatus();
+  int left = -1;
+  for (const auto& [name, other] : service.backends)
+    left += facts_(other).available ? 1 : 0;
+  if (left >= service.need) return absl::OkStatus();
+  return absl::FailedPreconditionError(
+      absl::StrCat("backend ", Quoted(backend.name), " of service ",
+                   Quoted(service.name), ": ", ToString(wanted), " leaves ",
+                   left, " of ", CountOf(service.backends.size(), "backend"),
+                   " available, the service needs ", service.need,
+                   "; ready another first, lower need, or force"));
+}
+
+absl::Status Planner::operator()(const SetAdmin& command) {
+  FL_ASSIGN_OR_RETURN(Service * service, Find(command.service));
+  FL_ASSIGN_OR_RETURN(Backend * backend, Find(*service, command.name));
+  if (command.admin == backend->admin) return absl::OkStatus();
+  if (command.admin != Admin::kReady && !command.force)
+    FL_RETURN_IF_ERROR(CheckNeed(*service, *backend, command.admin));
+  Log({.type = absl::StrCat("backend.", ToString(command.admin)),
+       .service = command.service,
+       .backend = backend->name,
+       .before = std::string(ToString(backend->admin)),
+       .after = std::string(ToString(command.admin))});
+  backend->admin = command.admin;
+  if (command.admin == Admin::kReady) {
+    backend->drain.reset();
+  } else if (!backend->drain) {
+    backend->drain = {.since = wall_,
+                      .connections_at_start = facts_(*backend).connections};
+  }
+  Plan(absl::StrCat("fl_backends: ", backend->id, " (", backend->name, ") ",
+                    command.admin == Admin::kReady
+                        ? "may take new flows as soon as it is healthy"
+                        : "takes no new flows; its flows live on"));
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::StatusOr<Change> PlanChange(const DesiredState& desired,
+                                  const TableSizes& sizes,
+                                  const Command& command, absl::Time wall,
+                                  FactsOf facts) {
+  Planner planner(desired, sizes, wall, facts);
+  FL_RETURN_IF_ERROR(std::visit(planner, command));
+  return planner.Take();
+}
+
+absl::StatusOr<const Service*> FindService(const DesiredState& desired,
+                                           const std::string& name) {
+  const auto found = desired.services.find(name);
+  if (found != desired.services.end()) return &found->second;
+  return absl::NotFoundError(absl::StrCat(
+      "no service ", Quoted(name), Hint(name, KeysOf(desired.services))));
+}
+
+absl::StatusOr<const Backend*> FindBackend(const Service& service,
+                                           const std::string& name) {
+  const auto found = service.backends.find(name);
+  if (found != service.backends.end()) return &found->second;
+  if (const auto address = base::IpAddress::Parse(name); address.ok()) {
+    for (const auto& [other_name, backend] : service.backends)
+      if (backend.address == *address) return &backend;
+  }
+  return absl::NotFoundError(
+      absl::StrCat("no backend ", Quoted(name), " in service ",
+                   Quoted(service.name), Hint(name, KeysOf(service.backends))));
+}
+
+}  // namespace fairlead::core

@@ -1,0 +1,38 @@
+// From a command and the desired state to the next desired state: all the rules
+// of what an operator may ask for. Pure: nothing is changed, nothing is
+// written.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "absl/functional/function_ref.h"
+#include "absl/status/statusor.h"
+#include "core/commands.h"
+#include "core/model.h"
+
+namespace fairlead::core {
+
+// What the rules need to know of the world.
+struct BackendFacts {
+  uint64_t connections = 0;
+  bool available = false;  // may take new flows now
+};
+using FactsOf = absl::FunctionRef<BackendFacts(const Backend& backend)>;
+
+// A command that asks for what is already so is accepted: `next` equals
+// `desired`, without events. Errors:
+// INVALID_ARGUMENT, NOT_FOUND, ALREADY_EXISTS, RESOURCE_EXHAUSTED as named, and
+// FAILED_PRECONDITION for what `force` would override.
+absl::StatusOr<Change> PlanChange(const DesiredState& desired,
+                                  const TableSizes& sizes,
+                                  const Command& command, absl::Time wall,
+                                  FactsOf facts);
+
+// The error lists what there is. A backend is found by name or by address.
+absl::StatusOr<const Service*> FindService(const DesiredState& desired,
+                                           const std::string& name);
+absl::StatusOr<const Backend*> FindBackend(const Service& service,
+                                           const std::string& name);
+
+}  // namespace fairlead::core

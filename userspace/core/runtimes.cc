@@ -1,0 +1,253 @@
+#include "core/runtimes.h"
+
+#include "base/check.h"
+#include "fairlead/abi/maps.h"
+
+namespace fairlead::core {
+namespace {
+
+void ReconfigureAdmin(Admin before, Admin after, BackendRuntime& runtime,
+                      base::MonoTime now) {
+  if (before == after) return;
+  if (after == Admin::kMaint)
+    runtime.check.Pause();
+  else
+    runtime.check.Resume(now);
+  // A signal may have begun it, but then flows were offered at need until now.
+  if (before == Admin::kReady) runtime.drain.End();
+}
+
+void ReconfigureAgent(uint16_t before, uint16_t after,
+                      BackendRuntime& runtime) {
+  AgentView& agent = runtime.agent;
+  if (before == after) return;
+  if (after == 0) {
+    agent = AgentView();
+    runtime.drain.End();  // what it proved may be over, and nobody would say
+  } else if (before == 0) {
+    // To be asked is no reason not to be used meanwhile.
+    agent.AssumeAbsent();
+  } else {
+    agent.AskElsewhere();
+  }
+}
+
+}  // namespace
+
+void Runtimes::Adopt(const DesiredState& desired,
+                     absl::FunctionRef<uint64_t(BackendId)> table_state,
+                     base::MonoTime now) {
+  for (const auto& [name, service] : desired.services) {
+    for (const auto& [backend_name, backend] : service.backends) {
+      const auto [it, is_new] = runtimes_.emplace(
+          backend.id,
+          MakeAdopted(service, backend, table_state(backend.id), now));
+      FL_CHECK(is_new);
+      Derive(service, backend, it->second, now);
+      Reschedule(it->second);
+    }
+  }
+}
+
+BackendRuntime Runtimes::Make(const Service& service, const Backend& backend,
+                              base::MonoTime now) const {
+  BackendRuntime runtime{.id = backend.id,
+                         .service = service.name,
+                         .backend = backend.name,
+                         .check = HealthCheck(service.check, now)};
+  if (backend.admin == Admin::kMaint) runtime.check.Pause();
+  return runtime;
+}
+
+BackendRuntime Runtimes::MakeAdopted(const Service& service,
+                                     const Backend& backend,
+                                     uint64_t table_state, base::MonoTime now) {
+  BackendRuntime runtime = Make(service, backend, now);
+  const bool was_eligible = (table_state & FL_BACKEND_ELIGIBLE) != 0;
+  if (was_eligible && backend.admin != Admin::kMaint) {
+    // Not all probes at once: what is taken for up can wait its turn.
+    runtime.check =
+        HealthCheck(service.check, now + service.check.interval * random_());
+    runtime.check.AssumeUp();
+  }
+  if (service.agent_port == 0) return runtime;
+  if ((table_state & FL_BACKEND_AGENT) != 0)
+    runtime.agent.AssumeLost();
+  else if (was_eligible)
+    runtime.agent.AssumeAbsent();
+  return runtime;
+}
+
+void Runtimes::TakeOver(const DesiredState& before, const DesiredState& after,
+                        base::MonoTime now) {
+  ForgetDeleted(after);
+  for (const auto& [name, service] : after.services) {
+    const auto old = before.services.find(name);
+    if (old != before.services.end()) Reconfigure(old->second, service, now);
+    for (const auto& [backend_name, backend] : service.backends) {
+      const auto found = runtimes_.find(backend.id);
+      if (found != runtimes_.end()) {
+        Refresh(service, backend, found->second, now);
+        continue;
+      }
+      // Its event is backend.add.
+      BackendRuntime& runtime =
+          runtimes_.emplace(backend.id, Make(service, backend, now))
+              .first->second;
+      Derive(service, backend, runtime, now);
+      Reschedule(runtime);
+    }
+  }
+}
+
+void Runtimes::ForgetDeleted(const DesiredState& after) {
+  absl::btree_set<BackendId> configured;
+  for (const auto& [name, service] : after.services)
+    for (const auto& [backend_name, backend] : service.backends)
+      configured.insert(backend.id);
+  for (auto it = runtimes_.begin(); it != runtimes_.end();) {
+    if (configured.contains(it->first)) {
+      ++it;
+      continue;
+    }
+    if (it->second.deadline)
+      deadlines_.erase({*it->second.deadline, it->first});
+    it = runtimes_.erase(it);
+  }
+}
+
+void Runtimes::Reconfigure(const Service& before, const Service& after,
+                           base::MonoTime now) {
+  for (const auto& [name, backend] : after.backends) {
+    const auto old = before.backends.find(name);
+    const auto found = runtimes_.find(backend.id);
+    if (found == runtimes_.end() || old == before.backends.end()) continue;
+    BackendRuntime& runtime = found->second;
+    runtime.check.Reconfigure(after.check, now);
+    ReconfigureAgent(before.agent_port, after.agent_port, runtime);
+    ReconfigureAdmin(old->second.admin, backend.admin, runtime, now);
+  }
+}
+
+void Runtimes::Derive(const Service& service, const Backend& backend,
+                      BackendRuntime& runtime, base::MonoTime now) {
+  if (backend.admin != Admin::kReady ||
+      runtime.check.signal() == Signal::kDrain)
+    runtime.drain.Begin(now);
+  else
+    runtime.drain.End();
+  runtime.effective =
+      DeriveEffective({.admin = backend.admin,
+                       .health = runtime.check.health(),
+                       .signal = runtime.check.signal(),
+                       .last_failure = runtime.check.last_failure(),
+                       .agent_asked = service.agent_port != 0,
+                       .agent = runtime.agent.presence(),
+                       .drained = runtime.drain.drained()});
+}
+
+void Runtimes::Refresh(const Service& service, const Backend& backend,
+                       BackendRuntime& runtime, base::MonoTime now) {
+  const EffectiveState before = runtime.effective.state;
+  Derive(service, backend, runtime, now);
+  Reschedule(runtime);
+  if (runtime.effective.state == before) return;
+  events_.push_back({.type = "backend.state",
+                     .service = service.name,
+                     .backend = backend.name,
+                     .before = std::string(ToString(before)),
+                     .after = std::string(ToString(runtime.effective.state)),
+                     .reason = runtime.effective.reason});
+}
+
+void Runtimes::Reschedule(BackendRuntime& runtime) {
+  const std::optional<base::MonoTime> deadline = runtime.check.deadline();
+  if (deadline == runtime.deadline) return;
+  if (runtime.deadline) deadlines_.erase({*runtime.deadline, runtime.id});
+  runtime.deadline = deadline;
+  if (deadline) deadlines_.insert({*deadline, runtime.id});
+}
+
+std::vector<ProbeRequest> Runtimes::DueProbes(const DesiredState& desired,
+                                              base::MonoTime now) {
+  std::vector<ProbeRequest> probes;
+  while (!deadlines_.empty() && deadlines_.begin()->first <= now) {
+    BackendRuntime& runtime =
+        runtimes_.find(deadlines_.begin()->second)->second;
+    FL_CHECK(runtime.check.StartProbe(++probes_, now));
+    Reschedule(runtime);
+    const Service& service = desired.services.find(runtime.service)->second;
+    const CheckConfig& check = service.check;
+    probes.push_back(
+        {.number = probes_,
+         .service = runtime.service,
+         .backend = runtime.backend,
+         .address = service.backends.find(runtime.backend)->second.address,
+         .port = check.port != 0 ? check.port : service.vip.port,
+         .check = check});
+  }
+  return probes;
+}
+
+std::optional<base::MonoTime> Runtimes::NextDeadline() const {
+  if (deadlines_.empty()) return std::nullopt;
+  return deadlines_.begin()->first;
+}
+
+const BackendRuntime* Runtimes::OnProbeResult(const DesiredState& desired,
+                                              const ProbeRequest& probe,
+                                              const ProbeResult& result,
+                                              base::MonoTime now) {
+  const auto named = FindNamed(desired, probe.service, probe.backend);
+  if (!named) return nullptr;
+  BackendRuntime& runtime = *named->runtime;
+  if (!runtime.check.OnResult(probe.number, result, now, random_()))
+    return nullptr;
+  if (result.outcome != ProbeOutcome::kLate) {
+    runtime.last_result = result;
+    runtime.last_result_at = now;
+  }
+  Refresh(*named->service, *named->backend, runtime, now);
+  return &runtime;
+}
+
+const BackendRuntime* Runtimes::OnAgentReport(const DesiredState& desired,
+                                              const std::string& service,
+                                              const std::string& backend,
+                                              const AgentReport& report,
+                                              base::MonoTime now) {
+  const auto named = FindNamed(desired, service, backend);
+  if (!named || named->service->agent_port == 0) return nullptr;
+  BackendRuntime& runtime = *named->runtime;
+  runtime.agent.OnReport(report);
+  runtime.drain.OnReport(runtime.agent.report());
+  Refresh(*named->service, *named->backend, runtime, now);
+  return &runtime;
+}
+
+std::optional<Runtimes::Named> Runtimes::FindNamed(const DesiredState& desired,
+                                                   const std::string& service,
+                                                   const std::string& backend) {
+  const auto found = desired.services.find(service);
+  if (found == desired.services.end()) return std::nullopt;
+  const auto found_backend = found->second.backends.find(backend);
+  if (found_backend == found->second.backends.end()) return std::nullopt;
+  const auto runtime = runtimes_.find(found_backend->second.id);
+  FL_CHECK(runtime != runtimes_.end());
+  return Named{.service = &found->second,
+               .backend = &found_backend->second,
+               .runtime = &runtime->second};
+}
+
+const BackendRuntime* Runtimes::Find(BackendId id) const {
+  const auto found = runtimes_.find(id);
+  return found == runtimes_.end() ? nullptr : &found->second;
+}
+
+const BackendRuntime& Runtimes::At(BackendId id) const {
+  const BackendRuntime* runtime = Find(id);
+  FL_CHECK(runtime != nullptr);
+  return *runtime;
+}
+
+}  // namespace fairlead::core

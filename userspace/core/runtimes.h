@@ -1,0 +1,113 @@
+// Runtimes: what is known of the configured backends beyond what an operator
+// wants. It runs their checks, listens to their agents, watches their drains
+// and keeps the effective state that follows; it writes nothing.
+//
+// The desired state is the caller's, and passed to each call: the backends in
+// it are those of the last Adopt() or TakeOver().
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/container/btree_map.h"
+#include "absl/container/btree_set.h"
+#include "absl/functional/any_invocable.h"
+#include "absl/functional/function_ref.h"
+#include "base/mono_time.h"
+#include "core/agent_view.h"
+#include "core/commands.h"
+#include "core/drain.h"
+#include "core/effective.h"
+#include "core/health.h"
+#include "core/model.h"
+
+namespace fairlead::core {
+
+struct BackendRuntime {
+  BackendId id = 0;
+  std::string service;
+  std::string backend;
+  HealthCheck check;
+  std::optional<ProbeResult> last_result;
+  std::optional<base::MonoTime> last_result_at;
+  AgentView agent;
+  DrainWatch drain;
+  Effective effective;
+  // Where it stands in the index of deadlines.
+  std::optional<base::MonoTime> deadline;
+};
+
+class Runtimes {
+ public:
+  // `random` answers in [0, 1).
+  explicit Runtimes(absl::AnyInvocable<double()> random)
+      : random_(std::move(random)) {}
+  Runtimes(const Runtimes&) = delete;
+  Runtimes& operator=(const Runtimes&) = delete;
+
+  // `table_state` answers a line's FL_BACKEND_* bits as they were left: what
+  // was eligible is taken for up until results say otherwise.
+  void Adopt(const DesiredState& desired,
+             absl::FunctionRef<uint64_t(BackendId)> table_state,
+             base::MonoTime now);
+  void TakeOver(const DesiredState& before, const DesiredState& after,
+                base::MonoTime now);
+
+  std::vector<ProbeRequest> DueProbes(const DesiredState& desired,
+                                      base::MonoTime now);
+  std::optional<base::MonoTime> NextDeadline() const;
+
+  // The backend that it was about; nullptr if it is not waited for.
+  const BackendRuntime* OnProbeResult(const DesiredState& desired,
+                                      const ProbeRequest& probe,
+                                      const ProbeResult& result,
+                                      base::MonoTime now);
+  const BackendRuntime* OnAgentReport(const DesiredState& desired,
+                                      const std::string& service,
+                                      const std::string& backend,
+                                      const AgentReport& report,
+                                      base::MonoTime now);
+
+  // nullptr: not configured.
+  const BackendRuntime* Find(BackendId id) const;
+  // Requires: configured.
+  const BackendRuntime& At(BackendId id) const;
+  // Changes of effective states since the last call, in order.
+  std::vector<Event> TakeEvents() { return std::exchange(events_, {}); }
+
+ private:
+  struct Named {
+    const Service* service;
+    const Backend* backend;
+    BackendRuntime* runtime;
+  };
+  std::optional<Named> FindNamed(const DesiredState& desired,
+                                 const std::string& service,
+                                 const std::string& backend);
+
+  BackendRuntime Make(const Service& service, const Backend& backend,
+                      base::MonoTime now) const;
+  BackendRuntime MakeAdopted(const Service& service, const Backend& backend,
+                             uint64_t table_state, base::MonoTime now);
+  void ForgetDeleted(const DesiredState& after);
+  void Reconfigure(const Service& before, const Service& after,
+                   base::MonoTime now);
+  // Derives the effective state anew.
+  void Derive(const Service& service, const Backend& backend,
+              BackendRuntime& runtime, base::MonoTime now);
+  // Derive(), with an event if the state changes, and the index of deadlines.
+  void Refresh(const Service& service, const Backend& backend,
+               BackendRuntime& runtime, base::MonoTime now);
+  void Reschedule(BackendRuntime& runtime);
+
+  absl::AnyInvocable<double()> random_;
+  absl::btree_map<BackendId, BackendRuntime> runtimes_;
+  absl::btree_set<std::pair<base::MonoTime, BackendId>> deadlines_;
+  uint64_t probes_ = 0;
+  std::vector<Event> events_;
+};
+
+}  // namespace fairlead::core

@@ -1,0 +1,267 @@
+#include "core/settings.h"
+
+#include <algorithm>
+#include <bit>
+
+#include "absl/container/btree_set.h"
+#include "absl/strings/ascii.h"
+#include "absl/strings/str_cat.h"
+#include "base/status_macros.h"
+#include "core/text.h"
+#include "fairlead/abi/limits.h"
+
+namespace fairlead::core {
+namespace {
+
+bool IsLowerAlnum(char c) {
+  return absl::ascii_isdigit(static_cast<unsigned char>(c)) ||
+         absl::ascii_islower(static_cast<unsigned char>(c));
+}
+
+bool IsPlainToken(absl::string_view text) {
+  return std::all_of(text.begin(), text.end(), [](char c) {
+    return absl::ascii_isgraph(static_cast<unsigned char>(c));
+  });
+}
+
+absl::Status Refuse(absl::string_view field, absl::string_view value,
+                    absl::string_view remedy) {
+  return absl::InvalidArgumentError(
+      absl::StrCat(field, " ", value, ": ", remedy));
+}
+
+absl::Status CheckRange(absl::string_view field, int64_t value, int64_t low,
+                        int64_t high) {
+  if (low <= value && value <= high) return absl::OkStatus();
+  return Refuse(field, absl::StrCat(value),
+                absl::StrCat("must be ", low, " to ", high));
+}
+
+absl::Status CheckRows(uint32_t rows) {
+  if (std::has_single_bit(rows) && rows >= FL_MIN_ROW_COUNT &&
+      rows <= FL_MAX_ROW_COUNT)
+    return absl::OkStatus();
+  return Refuse("rows", absl::StrCat(rows),
+                absl::StrCat("must be a power of two from ", FL_MIN_ROW_COUNT,
+                             " to ", FL_MAX_ROW_COUNT));
+}
+
+absl::Status CheckChoices(const Service& service) {
+  FL_RETURN_IF_ERROR(CheckRange("choices", service.choices, 1, FL_MAX_CHOICES));
+  if (service.policy == Policy::kLeastConn || service.choices == 1)
+    return absl::OkStatus();
+  return Refuse("choices", absl::StrCat(service.choices),
+                absl::StrCat("policy ", ToString(service.policy),
+                             " has 1, more need policy least-conn"));
+}
+
+absl::Status CheckTimes(const CheckConfig& check) {
+  if (check.interval < kShortestInterval || check.interval > kLongestInterval)
+    return Refuse("check interval", absl::FormatDuration(check.interval),
+                  "must be 100ms to 1h");
+  if (check.timeout < kShortestTimeout)
+    return Refuse("check timeout", absl::FormatDuration(check.timeout),
+                  "must be at least 10ms");
+  if (check.timeout > check.interval)
+    return Refuse(
+        "check timeout", absl::FormatDuration(check.timeout),
+        absl::StrCat("must not be longer than the interval, which is ",
+                     absl::FormatDuration(check.interval)));
+  return absl::OkStatus();
+}
+
+absl::Status CheckRequest(const CheckConfig& check) {
+  if (check.path.empty() || check.path[0] != '/' || !IsPlainToken(check.path) ||
+      check.path.size() > kLongestPath)
+    return Refuse(
+        "check path", Quoted(check.path),
+        absl::StrCat("must begin with / and have at most ", kLongestPath,
+                     " printable characters without spaces"));
+  if (!IsPlainToken(check.host) || check.host.size() > kLongestHost)
+    return Refuse("check host", Quoted(check.host),
+                  absl::StrCat("must have at most ", kLongestHost,
+                               " printable characters without spaces"));
+  FL_RETURN_IF_ERROR(CheckRange("check status", check.status_low, 100, 599));
+  FL_RETURN_IF_ERROR(CheckRange("check status", check.status_high, 100, 599));
+  if (check.status_low <= check.status_high) return absl::OkStatus();
+  return Refuse("check status",
+                absl::StrCat(check.status_low, "-", check.status_high),
+                "the lower one comes first");
+}
+
+absl::Status CheckCheck(const CheckConfig& check) {
+  FL_RETURN_IF_ERROR(CheckTimes(check));
+  FL_RETURN_IF_ERROR(CheckRange("check rise", check.rise, 1, kMostInARow));
+  FL_RETURN_IF_ERROR(CheckRange("check fall", check.fall, 1, kMostInARow));
+  return CheckRequest(check);
+}
+
+// A path for a check that sends none is a misunderstanding.
+absl::Status CheckHttpOnly(const CheckConfig& before,
+                           const CheckConfig& after) {
+  if (after.kind == CheckKind::kHttp) return absl::OkStatus();
+  const bool changed = before.path != after.path || before.host != after.host ||
+                       before.status_low != after.status_low ||
+                       before.status_high != after.status_high;
+  if (!changed) return absl::OkStatus();
+  return Refuse("check", ToString(after.kind),
+                "path, host and status need check http");
+}
+
+template <typename T>
+void Lay(const std::optional<T>& setting, T& field) {
+  if (setting) field = *setting;
+}
+
+void LayCheck(const ServiceSettings& settings, CheckConfig& check) {
+  Lay(settings.check, check.kind);
+  Lay(settings.check_port, check.port);
+  Lay(settings.check_path, check.path);
+  Lay(settings.check_host, check.host);
+  Lay(settings.check_status_low, check.status_low);
+  Lay(settings.check_status_high, check.status_high);
+  Lay(settings.check_interval, check.interval);
+  Lay(settings.check_timeout, check.timeout);
+  Lay(settings.check_rise, check.rise);
+  Lay(settings.check_fall, check.fall);
+}
+
+absl::Status LaySettings(const ServiceSettings& settings, Service& service) {
+  const Policy old_policy = service.policy;
+  const CheckConfig old_check = service.check;
+  Lay(settings.policy, service.policy);
+  if (service.policy != old_policy)
+    service.choices = service.policy == Policy::kLeastConn ? 2 : 1;
+  Lay(settings.choices, service.choices);
+  Lay(settings.encap, service.encap);
+  Lay(settings.need, service.need);
+  Lay(settings.agent_port, service.agent_port);
+  LayCheck(settings, service.check);
+  FL_RETURN_IF_ERROR(CheckHttpOnly(old_check, service.check));
+  return CheckService(service);
+}
+
+absl::Status CheckBackends(const Service& service) {
+  absl::btree_set<base::IpAddress> seen;
+  for (const auto& [name, backend] : service.backends) {
+    FL_RETURN_IF_ERROR(CheckBackendName(name, backend.address), "backend");
+    const std::string who = absl::StrCat("backend ", Quoted(name));
+    FL_RETURN_IF_ERROR(CheckAddress(backend.address), who);
+    FL_RETURN_IF_ERROR(CheckWeight(backend.weight), who);
+    if (!seen.insert(backend.address).second)
+      return base::Annotate(Refuse("address", backend.address.ToString(),
+                                   "another backend has it"),
+                            who);
+    if (backend.address == service.vip.address)
+      return base::Annotate(
+          Refuse("address", backend.address.ToString(),
+                 "is the VIP's; name the backend's own address"),
+          who);
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::Status CheckName(absl::string_view name) {
+  const bool letters = std::all_of(name.begin(), name.end(), [](char c) {
+    return IsLowerAlnum(c) || c == '.' || c == '_' || c == '-';
+  });
+  if (name.empty() || name.size() > kLongestName || !letters ||
+      !IsLowerAlnum(name[0]))
+    return Refuse(
+        "name", Quoted(name),
+        absl::StrCat("must be 1 to ", kLongestName,
+                     " of a-z 0-9 . _ -, the first a letter or digit"));
+  if (base::IpAddress::Parse(name).ok())
+    return Refuse("name", Quoted(name), "must not be an address");
+  return absl::OkStatus();
+}
+
+absl::Status CheckBackendName(absl::string_view name,
+                              const base::IpAddress& address) {
+  if (name == address.ToString()) return absl::OkStatus();
+  return CheckName(name);
+}
+
+absl::Status CheckAddress(const base::IpAddress& address) {
+  const std::string text = address.ToString();
+  const auto refuse = [&](absl::string_view kind) {
+    return Refuse("address", text,
+                  absl::StrCat("is ", kind, "; name the address of one host"));
+  };
+  if (address.is_unspecified() || address == base::IpAddress::FromIpv4(0))
+    return refuse("the unspecified address");
+  if (address.is_loopback()) return refuse("a loopback address");
+  if (address.is_multicast()) return refuse("a multicast address");
+  if (address == base::IpAddress::FromIpv4(0xffffffff))
+    return refuse("the broadcast address");
+  return absl::OkStatus();
+}
+
+absl::Status CheckWeight(int weight) {
+  if (1 <= weight && weight <= FL_MAX_WEIGHT) return absl::OkStatus();
+  return Refuse(
+      "weight", absl::StrCat(weight),
+      absl::StrCat("must be 1 to ", FL_MAX_WEIGHT,
+                   weight == 0 ? "; to take no new flows, drain it" : ""));
+}
+
+absl::Status CompleteSettings(const ServiceSettings& settings,
+                              Service& service) {
+  service.rows = settings.rows.value_or(kDefaultRows);
+  service.agent_port = kDefaultAgentPort;
+  if (settings.check_interval && *settings.check_interval >= kShortestInterval)
+    service.check.timeout =
+        std::min(service.check.timeout, *settings.check_interval);
+  return LaySettings(settings, service);
+}
+
+absl::Status ChangeSettings(const ServiceSettings& settings, Service& service) {
+  if (settings.rows && *settings.rows != service.rows)
+    return Refuse("rows", absl::StrCat(*settings.rows),
+                  absl::StrCat("fixed at ", service.rows,
+                               " when the service was created"));
+  return LaySettings(settings, service);
+}
+
+absl::Status CheckService(const Service& service) {
+  FL_RETURN_IF_ERROR(CheckName(service.name));
+  FL_RETURN_IF_ERROR(CheckAddress(service.vip.address), "vip");
+  FL_RETURN_IF_ERROR(CheckRange("vip port", service.vip.port, 1, 65535));
+  FL_RETURN_IF_ERROR(CheckRows(service.rows));
+  FL_RETURN_IF_ERROR(CheckChoices(service));
+  FL_RETURN_IF_ERROR(CheckRange("need", service.need, 1, FL_MAX_BACKENDS - 1));
+  FL_RETURN_IF_ERROR(CheckCheck(service.check));
+  if (service.backends.size() > MostBackends(service.rows))
+    return absl::ResourceExhaustedError(absl::StrCat(
+        service.rows, " rows take at most ", MostBackends(service.rows),
+        " backends; create the service with more rows"));
+  return CheckBackends(service);
+}
+
+uint32_t MostBackends(uint32_t rows) { return rows / FL_ROWS_PER_BACKEND; }
+
+std::vector<std::pair<std::string, std::string>> DescribeSettings(
+    const Service& service) {
+  const CheckConfig& check = service.check;
+  return {
+      {"policy", std::string(ToString(service.policy))},
+      {"choices", absl::StrCat(service.choices)},
+      {"encap", std::string(ToString(service.encap))},
+      {"need", absl::StrCat(service.need)},
+      {"rows", absl::StrCat(service.rows)},
+      {"agent-port", absl::StrCat(service.agent_port)},
+      {"check", std::string(ToString(check.kind))},
+      {"check-port", absl::StrCat(check.port)},
+      {"check-path", check.path},
+      {"check-host", check.host.empty() ? "-" : check.host},
+      {"check-status", absl::StrCat(check.status_low, "-", check.status_high)},
+      {"check-interval", absl::FormatDuration(check.interval)},
+      {"check-timeout", absl::FormatDuration(check.timeout)},
+      {"check-rise", absl::StrCat(check.rise)},
+      {"check-fall", absl::StrCat(check.fall)},
+  };
+}
+
+}  // namespace fairlead::core

@@ -1,0 +1,118 @@
+#include "core/views.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+
+namespace fairlead::core {
+namespace {
+
+std::string StateText(const Backend& backend, const BackendRuntime& runtime,
+                      const LoadReport& load) {
+  const std::string state(ToString(runtime.effective.state));
+  switch (runtime.effective.state) {
+    case EffectiveState::kDraining:
+      return DrainText(backend.drain,
+                       CountConnections(runtime.agent.report(), load));
+    case EffectiveState::kMaint:
+      return runtime.drain.drained() ? "maint, drained" : state;
+    case EffectiveState::kInit:
+    case EffectiveState::kUp:
+    case EffectiveState::kDrained:
+    case EffectiveState::kDown:
+      break;
+  }
+  return state;
+}
+
+std::string GuaranteeText(const Service& service,
+                          const std::vector<BackendView>& backends) {
+  if (service.agent_port == 0) return "flow-table (no agents asked)";
+  size_t agents = 0;
+  for (const BackendView& view : backends)
+    agents += HasAgent(view.agent.presence) ? 1 : 0;
+  const bool all = agents == backends.size() && agents > 0;
+  return absl::StrCat(all ? "sockets (" : "flow-table (", agents, "/",
+                      backends.size(), " agents)");
+}
+
+std::string AvailabilityAlarm(const ServiceView& view) {
+  const Service& service = view.service;
+  std::string reasons;
+  for (const BackendView& backend : view.backends) {
+    if (backend.eligible) continue;
+    absl::StrAppend(&reasons, reasons.empty() ? ": " : ", ",
+                    backend.backend.name, " ", backend.reason);
+  }
+  return absl::StrCat("service ", service.name, ": ", view.available, " of ",
+                      view.backends.size(), " backends available, needs ",
+                      service.need, reasons);
+}
+
+std::string FailOpenAlarm(const ServiceView& view) {
+  bool ready = false;
+  for (const BackendView& backend : view.backends)
+    ready = ready || backend.backend.admin == Admin::kReady;
+  return absl::StrCat("service ", view.service.name,
+                      ready ? ": fail open: no backend is available, new flows "
+                              "go to those that are not in drain or maint"
+                            : ": fail open: every backend is in drain or "
+                              "maint, new flows go to them all the same");
+}
+
+}  // namespace
+
+BackendView MakeBackendView(const Backend& backend,
+                            const BackendRuntime& runtime,
+                            const LoadReport& load,
+                            const std::optional<NextHop>& next_hop) {
+  return {.backend = backend,
+          .state = runtime.effective.state,
+          .state_text = StateText(backend, runtime, load),
+          .reason = runtime.effective.reason,
+          .health = runtime.check.health(),
+          .signal = runtime.check.signal(),
+          .last_result = runtime.last_result,
+          .last_result_at = runtime.last_result_at,
+          .agent = runtime.agent.report(),
+          .load = load,
+          .next_hop = next_hop,
+          .eligible = runtime.effective.eligible};
+}
+
+ServiceView MakeServiceView(const Service& service,
+                            std::vector<BackendView> backends,
+                            uint64_t rows_overflowed) {
+  ServiceView view;
+  view.service = service;
+  view.guarantee = GuaranteeText(service, backends);
+  for (const BackendView& backend : backends)
+    view.available += backend.eligible ? 1 : 0;
+  view.fail_open = !backends.empty() && view.available == 0;
+  view.rows_overflowed = rows_overflowed;
+  view.backends = std::move(backends);
+  return view;
+}
+
+std::vector<std::string> ServiceAlarms(
+    const ServiceView& view, const std::vector<std::string>& no_next_hop) {
+  std::vector<std::string> alarms;
+  const std::string service = absl::StrCat("service ", view.service.name);
+  if (view.available < view.service.need)
+    alarms.push_back(AvailabilityAlarm(view));
+  if (view.fail_open) alarms.push_back(FailOpenAlarm(view));
+  if (view.rows_overflowed > 0)
+    alarms.push_back(absl::StrCat(
+        service, ": ", view.rows_overflowed,
+        " rows have no place for a new candidate until an owner has left"));
+  for (const BackendView& backend : view.backends) {
+    if (backend.agent.presence == AgentReport::Presence::kLost)
+      alarms.push_back(absl::StrCat(service, ": the agent of ",
+                                    backend.backend.name, " is silent"));
+  }
+  for (const std::string& name : no_next_hop)
+    alarms.push_back(absl::StrCat(service, ": no next hop for ", name));
+  return alarms;
+}
+
+}  // namespace fairlead::core

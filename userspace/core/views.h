@@ -1,0 +1,30 @@
+// What `show` and `list` tell, and the alarms: texts for people, made of what
+// the controller knows.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/controller.h"
+#include "core/model.h"
+#include "core/runtimes.h"
+
+namespace fairlead::core {
+
+BackendView MakeBackendView(const Backend& backend,
+                            const BackendRuntime& runtime,
+                            const LoadReport& load,
+                            const std::optional<NextHop>& next_hop);
+
+// `backends` of `service`, by name.
+ServiceView MakeServiceView(const Service& service,
+                            std::vector<BackendView> backends,
+                            uint64_t rows_overflowed);
+
+// What is wrong with one service. `no_next_hop`: the backends whose addresses
+// are known to have none.
+std::vector<std::string> ServiceAlarms(
+    const ServiceView& view, const std::vector<std::string>& no_next_hop);
+
+}  // namespace fairlead::core
