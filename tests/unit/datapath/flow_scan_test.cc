@@ -1,0 +1,222 @@
+#include "datapath/flow_scan.h"
+
+#include <catch2/catch.hpp>
+#include <random>
+#include <vector>
+
+#include "lib/flow_slot.h"
+
+namespace fairlead::datapath {
+namespace {
+
+// Free, embryonic, young, established, closing.
+constexpr fl_timeouts kTimeouts = {{0, 10, 20, 1000, 50, 0, 0, 0}};
+constexpr uint32_t kNow = 5000;
+constexpr uint32_t kAll = 1u << 20;
+
+struct Table {
+  std::vector<fl_bucket> flows = std::vector<fl_bucket>(64);
+  std::vector<fl_load> load = std::vector<fl_load>(8);
+
+  fl_slot& SlotAt(size_t position) {
+    return flows[position / FL_BUCKET_SLOTS].slots[position % FL_BUCKET_SLOTS];
+  }
+  // A slot as a packet `age` ticks ago left it, counted.
+  fl_slot& Add(size_t position, unsigned int state, uint16_t backend,
+               uint32_t age, uint16_t flags = 0) {
+    fl_slot& slot = SlotAt(position);
+    const uint64_t tag = uint64_t{position + 1} << 40;
+    slot.word0 = fl_slot_word0(tag, state, backend);
+    slot.word1 = fl_slot_word1(kNow - age, kNow - age, flags);
+    ++(fl_slot_is_pending(state) ? load[backend].pending : load[backend].live);
+    return slot;
+  }
+  // Whether each counter is the number of slots that count in it.
+  bool Adds() const {
+    std::vector<fl_load> sums(load.size());
+    for (const fl_bucket& bucket : flows) {
+      for (const fl_slot& slot : bucket.slots) {
+        const unsigned int state = fl_slot_state(slot.word0);
+        if (state == FL_SLOT_FREE) continue;
+        fl_load& sum = sums[fl_slot_backend(slot.word0)];
+        ++(fl_slot_is_pending(state) ? sum.pending : sum.live);
+      }
+    }
+    for (size_t i = 0; i < load.size(); ++i) {
+      if (load[i].live != sums[i].live || load[i].pending != sums[i].pending) {
+        return false;
+      }
+    }
+    return true;
+  }
+};
+
+unsigned int StateOf(const fl_slot& slot) { return fl_slot_state(slot.word0); }
+
+}  // namespace
+
+TEST_CASE("a silent flow is freed one step after it was marked",
+          "[datapath][flows]") {
+  struct Case {
+    unsigned int state, expiring;
+    uint32_t timeout;
+    uint16_t flags;
+  };
+  const Case test =
+      GENERATE(Case{FL_SLOT_EMBRYONIC, FL_SLOT_EXPIRING_PENDING, 10, 0},
+               Case{FL_SLOT_YOUNG, FL_SLOT_EXPIRING_PENDING, 20, 0},
+               Case{FL_SLOT_YOUNG, FL_SLOT_EXPIRING_PENDING, 10, FL_SLOT_FIN},
+               Case{FL_SLOT_ESTABLISHED, FL_SLOT_EXPIRING_ESTABLISHED, 1000, 0},
+               Case{FL_SLOT_CLOSING, FL_SLOT_EXPIRING_CLOSING, 50, 0});
+  CAPTURE(test.state);
+  Table table;
+  const fl_slot& due =
+      table.Add(5, test.state, 3, test.timeout + 1, test.flags);
+  const fl_slot& not_due =
+      table.Add(6, test.state, 3, test.timeout, test.flags);
+  FlowScan scan(table.flows, table.load, kTimeouts);
+
+  REQUIRE(scan.Step(kAll, kNow).has_value());
+  CHECK(StateOf(due) == test.expiring);
+  CHECK(StateOf(not_due) == test.state);
+  CHECK(table.Adds());
+
+  const auto sweep = scan.Step(kAll, kNow);
+  CHECK(due.word0 == 0);
+  CHECK(StateOf(not_due) == test.state);
+  CHECK(table.Adds());
+  REQUIRE(sweep.has_value());
+  CHECK(sweep->expired == 1);
+}
+
+TEST_CASE("a segment between mark and end saves its flow",
+          "[datapath][flows]") {
+  Table table;
+  fl_slot& slot = table.Add(5, FL_SLOT_ESTABLISHED, 3, 2000);
+  FlowScan scan(table.flows, table.load, kTimeouts);
+  scan.Step(kAll, kNow);
+  REQUIRE(StateOf(slot) == FL_SLOT_EXPIRING_ESTABLISHED);
+  SECTION("whole") { fl_slot_touch(&slot, slot.word0, FL_TCP_ACK, kNow); }
+  SECTION("seen after its first store") {
+    slot.word1 = fl_slot_word1(fl_slot_born(slot.word1), kNow, 0);
+  }
+  const auto sweep = scan.Step(kAll, kNow);
+  CHECK(StateOf(slot) == FL_SLOT_ESTABLISHED);
+  CHECK(table.Adds());
+  REQUIRE(sweep.has_value());
+  CHECK(sweep->returned == 1);
+  CHECK(sweep->expired == 0);
+}
+
+TEST_CASE("expiring slots that a killed daemon left go back to their states",
+          "[datapath][flows]") {
+  Table table;
+  const fl_slot& pending = table.Add(5, FL_SLOT_EXPIRING_PENDING, 1, 0);
+  const fl_slot& established = table.Add(6, FL_SLOT_EXPIRING_ESTABLISHED, 2, 0);
+  const fl_slot& closing = table.Add(7, FL_SLOT_EXPIRING_CLOSING, 3, 0);
+  FlowScan scan(table.flows, table.load, kTimeouts);
+  const auto sweep = scan.Step(kAll, kNow);
+  CHECK(StateOf(pending) == FL_SLOT_YOUNG);
+  CHECK(StateOf(established) == FL_SLOT_ESTABLISHED);
+  CHECK(StateOf(closing) == FL_SLOT_CLOSING);
+  CHECK(table.Adds());
+  REQUIRE(sweep.has_value());
+  CHECK(sweep->reverted == 3);
+}
+
+TEST_CASE("a step looks at as many buckets as it is told to",
+          "[datapath][flows]") {
+  Table table;
+  const fl_slot& first = table.Add(0, FL_SLOT_EMBRYONIC, 1, 100);
+  const fl_slot& last =
+      table.Add(64 * FL_BUCKET_SLOTS - 1, FL_SLOT_EMBRYONIC, 2, 100);
+  FlowScan scan(table.flows, table.load, kTimeouts);
+  CHECK_FALSE(scan.Step(40, kNow).has_value());
+  CHECK(StateOf(first) == FL_SLOT_EXPIRING_PENDING);
+  CHECK(StateOf(last) == FL_SLOT_EMBRYONIC);
+  const auto sweep = scan.Step(40, kNow);
+  CHECK(first.word0 == 0);
+  CHECK(StateOf(last) == FL_SLOT_EXPIRING_PENDING);
+  REQUIRE(sweep.has_value());
+  CHECK(sweep->number == 1);
+  CHECK_FALSE(scan.Step(0, kNow).has_value());
+  CHECK(last.word0 == 0);
+}
+
+TEST_CASE("a sweep counts slots by state and by backend", "[datapath][flows]") {
+  Table table;
+  table.Add(0, FL_SLOT_EMBRYONIC, 1, 0);
+  table.Add(1, FL_SLOT_YOUNG, 1, 0);
+  table.Add(9, FL_SLOT_ESTABLISHED, 1, 0);
+  table.Add(17, FL_SLOT_CLOSING, 2, 0);
+  FlowScan scan(table.flows, table.load, kTimeouts);
+  scan.Step(kAll, kNow);
+  const auto sweep = scan.Step(kAll, kNow);
+  REQUIRE(sweep.has_value());
+  CHECK(sweep->number == 2);
+  CHECK(sweep->slots[FL_SLOT_FREE] == 64 * FL_BUCKET_SLOTS - 4);
+  CHECK(sweep->slots[FL_SLOT_EMBRYONIC] == 1);
+  CHECK(sweep->slots[FL_SLOT_YOUNG] == 1);
+  CHECK(sweep->slots[FL_SLOT_ESTABLISHED] == 1);
+  CHECK(sweep->slots[FL_SLOT_CLOSING] == 1);
+  CHECK(sweep->backends[1].pending == 2);
+  CHECK(sweep->backends[1].live == 1);
+  CHECK(sweep->backends[2].live == 1);
+  CHECK(sweep->Saw(1));
+  CHECK(sweep->Saw(2));
+  CHECK_FALSE(sweep->Saw(3));
+  CHECK_FALSE(sweep->Saw(60000));
+}
+
+TEST_CASE("a slot with a backend past the table is freed like any other",
+          "[datapath][flows]") {
+  Table table;
+  fl_slot& slot = table.SlotAt(3);
+  slot.word0 = fl_slot_word0(1ull << 40, FL_SLOT_ESTABLISHED, 9999);
+  slot.word1 = fl_slot_word1(1, 1, 0);
+  FlowScan scan(table.flows, table.load, kTimeouts);
+  scan.Step(kAll, kNow);
+  scan.Step(0, kNow);
+  CHECK(slot.word0 == 0);
+  CHECK(table.Adds());
+}
+
+TEST_CASE("a flow is looked up in both of its buckets", "[datapath][flows]") {
+  Table table;
+  const uint64_t hash = 0x123456789abcdef0;
+  const FlowScan scan(table.flows, table.load, kTimeouts);
+  CHECK_FALSE(scan.Lookup(hash).has_value());
+  const uint32_t bucket =
+      GENERATE_COPY(fl_bucket_first(hash, 63), fl_bucket_second(hash, 63));
+  fl_slot& slot = table.flows[bucket].slots[2];
+  slot.word0 = fl_slot_word0(hash, FL_SLOT_CLOSING, 5);
+  slot.word1 = fl_slot_word1(100, 200, 0);
+  const auto flow = scan.Lookup(hash);
+  REQUIRE(flow.has_value());
+  CHECK(flow->state == FL_SLOT_CLOSING);
+  CHECK(flow->backend == 5);
+  CHECK(flow->born == 100);
+  CHECK(flow->last_seen == 200);
+}
+
+TEST_CASE("random tables stay counted through many sweeps",
+          "[datapath][flows]") {
+  std::mt19937 generator(1);
+  const auto random = [&] { return static_cast<uint32_t>(generator()); };
+  for (int round = 0; round < 50; ++round) {
+    Table table;
+    for (size_t i = 0; i < 64 * FL_BUCKET_SLOTS; ++i) {
+      const unsigned int state = random() % 8;
+      if (state == FL_SLOT_FREE) continue;
+      table.Add(i, state, static_cast<uint16_t>(random() % 8), random() % 2000,
+                random() % 2);
+    }
+    FlowScan scan(table.flows, table.load, kTimeouts);
+    for (uint32_t step = 0; step < 40; ++step) {
+      scan.Step(random() % 30, kNow + step * 50);
+      REQUIRE(table.Adds());
+    }
+  }
+}
+
+}  // namespace fairlead::datapath

@@ -1,0 +1,116 @@
+#include "datapath/flow_scan.h"
+
+#include <algorithm>
+#include <bit>
+#include <utility>
+
+#include "base/check.h"
+#include "lib/flow_slot.h"
+
+namespace fairlead::datapath {
+
+FlowScan::FlowScan(std::span<fl_bucket> flows, std::span<fl_load> load,
+                   const fl_timeouts& timeouts)
+    : flows_(flows), load_(load), timeouts_(timeouts) {
+  FL_CHECK(flows.size() >= 2 && std::has_single_bit(flows.size()));
+  BeginSweep();
+}
+
+void FlowScan::BeginSweep() {
+  const uint64_t number = sweep_.number + 1;
+  sweep_ = FlowSweep();
+  sweep_.number = number;
+  sweep_.backends.resize(load_.size());
+  next_bucket_ = 0;
+}
+
+std::optional<FlowSweep> FlowScan::Step(uint32_t buckets, uint32_t now_tick) {
+  EndExpiry();
+  const size_t end =
+      std::min<size_t>(flows_.size(), next_bucket_ + size_t{buckets});
+  for (; next_bucket_ < end; ++next_bucket_) {
+    for (fl_slot& slot : flows_[next_bucket_].slots) LookAt(slot, now_tick);
+  }
+  if (end < flows_.size()) return std::nullopt;
+  FlowSweep finished = std::move(sweep_);
+  sweep_.number = finished.number;
+  BeginSweep();
+  return finished;
+}
+
+void FlowScan::EndExpiry() {
+  for (const Expiring& expiring : expiring_) {
+    const fl_slot_change change =
+        fl_slot_expire_end(expiring.slot, expiring.word1);
+    Move(change.before, change.after);
+    if (change.before != change.after && change.after == 0) {
+      ++sweep_.expired;
+    } else {
+      ++sweep_.returned;
+    }
+  }
+  expiring_.clear();
+}
+
+// Every slot that this scan made expiring has left that state in EndExpiry, so
+// one that is expiring here was left by a daemon that was killed. It goes back
+// to where it came from and is judged anew by the next sweep.
+void FlowScan::LookAt(fl_slot& slot, uint32_t now_tick) {
+  uint64_t word0 = fl_load64(&slot.word0);
+  if (fl_slot_state(word0) >= FL_SLOT_EXPIRING_PENDING) {
+    // Another word 1 than the slot's says that it was hit meanwhile.
+    const fl_slot_change change =
+        fl_slot_expire_end(&slot, ~fl_load64(&slot.word1));
+    Move(change.before, change.after);
+    ++sweep_.reverted;
+    word0 = fl_load64(&slot.word0);
+  }
+  Count(word0);
+  __u64 word1 = 0;
+  if (fl_slot_expire_begin(&slot, now_tick, &timeouts_, &word1)) {
+    expiring_.push_back({.slot = &slot, .word1 = word1});
+  }
+}
+
+void FlowScan::Count(uint64_t word0) {
+  const unsigned int state = fl_slot_state(word0);
+  ++sweep_.slots[state];
+  if (state == FL_SLOT_FREE) return;
+  const uint16_t backend = fl_slot_backend(word0);
+  if (backend >= sweep_.backends.size()) return;
+  core::LoadReport& count = sweep_.backends[backend];
+  ++(fl_slot_is_pending(state) ? count.pending : count.live);
+}
+
+void FlowScan::Move(uint64_t before, uint64_t after) {
+  if (before == after) return;
+  AddLoad(before, -1);
+  AddLoad(after, 1);
+}
+
+void FlowScan::AddLoad(uint64_t word0, int64_t amount) {
+  const unsigned int state = fl_slot_state(word0);
+  const uint16_t backend = fl_slot_backend(word0);
+  if (state == FL_SLOT_FREE || backend >= load_.size()) return;
+  fl_load& load = load_[backend];
+  __sync_fetch_and_add(fl_slot_is_pending(state) ? &load.pending : &load.live,
+                       static_cast<uint64_t>(amount));
+}
+
+std::optional<FlowRecord> FlowScan::Lookup(uint64_t hash) const {
+  const uint32_t mask = static_cast<uint32_t>(flows_.size() - 1);
+  const fl_buckets buckets = {
+      .first = &flows_[fl_bucket_first(hash, mask)],
+      .second = &flows_[fl_bucket_second(hash, mask)],
+  };
+  __u64 word0 = 0;
+  const fl_slot* slot = fl_slot_find(&buckets, hash, &word0);
+  if (slot == nullptr) return std::nullopt;
+  const uint64_t word1 = fl_load64(&slot->word1);
+  return FlowRecord{.state = fl_slot_state(word0),
+                    .backend = fl_slot_backend(word0),
+                    .born = fl_slot_born(word1),
+                    .last_seen = fl_slot_last_seen(word1)};
+}
+
+}  // namespace fairlead::datapath

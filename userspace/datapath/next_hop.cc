@@ -1,0 +1,132 @@
+#include "datapath/next_hop.h"
+
+#include <linux/neighbour.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "absl/strings/str_cat.h"
+
+namespace fairlead::datapath {
+namespace {
+
+// States in which the kernel itself would send to the neighbour.
+constexpr uint16_t kUsable = NUD_REACHABLE | NUD_STALE | NUD_DELAY | NUD_PROBE |
+                             NUD_PERMANENT | NUD_NOARP;
+
+template <typename Map, typename Key, typename Value>
+bool Put(Map& map, const Key& key, const Value& value) {
+  const auto [at, inserted] = map.try_emplace(key, value);
+  if (inserted) return true;
+  if (at->second == value) return false;
+  at->second = value;
+  return true;
+}
+
+struct ApplyToView {
+  NetworkView& view;
+
+  bool operator()(const Neighbour& n) const {
+    return Put(view.neighbours, NeighbourKey{n.interface, n.address}, n);
+  }
+  bool operator()(const Gone<Neighbour>& gone) const {
+    return view.neighbours.erase(
+               NeighbourKey{gone.what.interface, gone.what.address}) > 0;
+  }
+  bool operator()(const Link& link) const {
+    return Put(view.links, link.interface, link);
+  }
+  bool operator()(const Gone<Link>& gone) const {
+    auto& neighbours = view.neighbours;
+    const auto first =
+        neighbours.lower_bound(NeighbourKey{gone.what.interface, {}});
+    auto last = first;
+    while (last != neighbours.end() &&
+           last->first.interface == gone.what.interface) {
+      ++last;
+    }
+    neighbours.erase(first, last);
+    return view.links.erase(gone.what.interface) > 0;
+  }
+  template <typename Other>
+  bool operator()(const Other&) const {
+    return false;
+  }
+};
+
+std::string NeighbourProblem(const NeighbourKey& key, const Neighbour* found,
+                             absl::string_view interface) {
+  const std::string who =
+      absl::StrCat("neighbour ", key.address.ToString(), " on ", interface);
+  if (found == nullptr || found->state == NUD_NONE ||
+      (found->state & NUD_INCOMPLETE) != 0) {
+    return absl::StrCat(who, " is not resolved yet");
+  }
+  if ((found->state & NUD_FAILED) != 0) {
+    return absl::StrCat(who, " does not answer");
+  }
+  return absl::StrCat(who, " has no MAC address");
+}
+
+std::string RouteProblem(const base::IpAddress& destination,
+                         const std::optional<Route>& route) {
+  if (route && route->kind == RouteKind::kLocal) {
+    return absl::StrCat(destination.ToString(), " is an address of this host");
+  }
+  return absl::StrCat("no route to ", destination.ToString());
+}
+
+uint16_t PathMtu(const Route& route, const Link& link) {
+  uint32_t mtu = link.mtu;
+  if (route.mtu != 0) mtu = std::min(mtu, route.mtu);
+  return static_cast<uint16_t>(std::min<uint32_t>(mtu, UINT16_MAX));
+}
+
+}  // namespace
+
+bool NetworkView::Apply(const NetlinkMessage& message) {
+  return std::visit(ApplyToView{*this}, message.body);
+}
+
+NextHopAnswer FindNextHop(const base::IpAddress& destination,
+                          const std::optional<Route>& route,
+                          const NetworkView& view) {
+  NextHopAnswer answer;
+  if (!route || route->kind != RouteKind::kUnicast) {
+    answer.reason = RouteProblem(destination, route);
+    return answer;
+  }
+  const auto link = view.links.find(route->interface);
+  if (link == view.links.end()) {
+    answer.reason = absl::StrCat("route to ", destination.ToString(),
+                                 " by unknown interface ", route->interface);
+    return answer;
+  }
+  const Link& egress = link->second;
+  if (!egress.up || !egress.mac) {
+    answer.reason = absl::StrCat("route to ", destination.ToString(), " by ",
+                                 egress.name, ", which is ",
+                                 egress.up ? "no Ethernet interface" : "down");
+    return answer;
+  }
+  answer.neighbour =
+      NeighbourKey{route->interface, route->gateway.value_or(destination)};
+  const auto found = view.neighbours.find(*answer.neighbour);
+  const Neighbour* neighbour =
+      found == view.neighbours.end() ? nullptr : &found->second;
+  if (neighbour == nullptr || (neighbour->state & kUsable) == 0 ||
+      !neighbour->mac) {
+    answer.reason = NeighbourProblem(*answer.neighbour, neighbour, egress.name);
+    return answer;
+  }
+  core::NextHop hop;
+  hop.interface = egress.interface;
+  hop.interface_name = egress.name;
+  std::memcpy(hop.destination_mac, neighbour->mac->data(), 6);
+  std::memcpy(hop.source_mac, egress.mac->data(), 6);
+  hop.path_mtu = PathMtu(*route, egress);
+  answer.next_hop = hop;
+  return answer;
+}
+
+}  // namespace fairlead::datapath

@@ -1,0 +1,75 @@
+// Recount: makes fl_load equal to the slots again, at adoption. A daemon that
+// was killed between a compare-and-swap and its counter left that counter off
+// for good; so does a map that had to be made anew.
+//
+// Packets move slots and counters all the while, so neither can just be summed
+// and stored. But each winner of a transition moves both, so the error of a
+// counter stays what it is, and one round bounds it: all slots are read twice,
+// all counters once in between. A slot that counted the same both times counted
+// so when the counter was read; one that changed may or may not have. The error
+// lies in the interval that this gives, and in that of every other round: what
+// the intervals share soon is one number, or contains zero and nothing is done.
+//
+// What it can get wrong: a CPU that won a transition and did not reach the
+// counter yet, because it was interrupted just there, looks like an error of
+// one. It would have to stay there for kAgreeing rounds in a row; then one
+// counter is off by one until the next adoption. Nothing routes by it.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "fairlead/abi/flow_slot.h"
+#include "fairlead/abi/maps.h"
+
+namespace fairlead::datapath {
+
+class Recount {
+ public:
+  // Rounds in a row that must agree before a counter is corrected.
+  static constexpr int kAgreeing = 3;
+  // After so many rounds, counters that do not agree stay as they are.
+  static constexpr int kMaxRounds = 16;
+
+  // Borrows the tables.
+  Recount(std::span<const fl_bucket> flows, std::span<fl_load> load);
+  Recount(const Recount&) = delete;
+  Recount& operator=(const Recount&) = delete;
+
+  // One round over the whole table (2 ms for a million slots); true when it was
+  // the last, and all is corrected. Meant to be called once per turn of the
+  // loop, so that rounds are apart. A FlowScan may take its steps in between:
+  // what it does to a slot, it does to the counter before it returns.
+  bool Round();
+
+  // Requires: Round() returned true. How many counters were wrong.
+  int corrected() const { return corrected_; }
+
+ private:
+  // Of one counter: its value less the slots that count in it.
+  struct Error {
+    int64_t low = INT64_MIN;
+    int64_t high = INT64_MAX;
+    int rounds = 0;  // that agree on it
+
+    bool MayBeZero() const { return low <= 0 && high >= 0; }
+    void Narrow(int64_t round_low, int64_t round_high);
+  };
+
+  uint32_t CounterOf(uint64_t word0) const;
+  void Measure();
+  bool IsSettled() const;
+  void Correct();
+  __u64& CounterAt(size_t counter) const;
+
+  const std::span<const fl_bucket> flows_;
+  const std::span<fl_load> load_;
+
+  // By counter: 2 * backend id, plus 1 for pending.
+  std::vector<Error> errors_;
+  int rounds_ = 0;
+  int corrected_ = 0;
+};
+
+}  // namespace fairlead::datapath

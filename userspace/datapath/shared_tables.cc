@@ -1,0 +1,363 @@
+#include "datapath/shared_tables.h"
+
+#include <arpa/inet.h>
+#include <bpf/bpf.h>
+#include <netinet/in.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstddef>
+#include <cstring>
+#include <utility>
+#include <vector>
+
+#include "absl/container/btree_set.h"
+#include "base/check.h"
+#include "base/status_macros.h"
+#include "lib/flow_slot.h"
+
+namespace fairlead::datapath {
+namespace {
+
+// The words of a backend line that hold more than one field.
+static_assert(offsetof(fl_backend, egress) % 8 == 0 &&
+              offsetof(fl_backend, weight) ==
+                  offsetof(fl_backend, egress) + 4 &&
+              offsetof(fl_backend, service) ==
+                  offsetof(fl_backend, egress) + 6);
+
+__u64* EgressWord(fl_backend& line) {
+  return reinterpret_cast<__u64*>(&line.egress);
+}
+
+uint64_t MakeEgressWord(uint32_t egress, uint16_t weight, uint16_t service) {
+  return uint64_t{egress} | uint64_t{weight} << 32 | uint64_t{service} << 48;
+}
+
+uint64_t PackMac(const uint8_t (&mac)[6], uint16_t upper) {
+  uint64_t word = 0;
+  std::memcpy(&word, mac, sizeof(mac));
+  return word | uint64_t{upper} << 48;
+}
+
+base::IpAddress AddressOf(const __u32 (&words)[4]) {
+  std::array<uint8_t, 16> bytes;
+  std::memcpy(bytes.data(), words, sizeof(bytes));
+  return base::IpAddress(bytes);
+}
+
+fl_service_key KeyOf(const base::Endpoint& vip) {
+  fl_service_key key = {};
+  std::memcpy(key.address, vip.address.bytes().data(), sizeof(key.address));
+  key.port = htons(vip.port);
+  key.proto = IPPROTO_TCP;
+  return key;
+}
+
+fl_service_key AddressKeyOf(const base::IpAddress& address) {
+  fl_service_key key = {};
+  std::memcpy(key.address, address.bytes().data(), sizeof(key.address));
+  return key;
+}
+
+uint8_t PolicyOf(core::Policy policy) {
+  switch (policy) {
+    case core::Policy::kHash:
+      return FL_POLICY_HASH;
+    case core::Policy::kSource:
+      return FL_POLICY_SOURCE;
+    case core::Policy::kLeastConn:
+      return FL_POLICY_LEAST_CONN;
+  }
+  return FL_POLICY_HASH;
+}
+
+fl_service ValueOf(const core::ServiceEntry& entry) {
+  fl_service value = {};
+  value.id = entry.id;
+  value.flags = entry.tombstone ? FL_SERVICE_TOMBSTONE : 0;
+  value.policy = PolicyOf(entry.policy);
+  value.choices = static_cast<uint8_t>(entry.choices);
+  value.encap = FL_ENCAP_GUE;
+  value.rows_base = entry.rows_base;
+  value.row_mask = entry.rows == 0 ? 0 : entry.rows - 1;
+  return value;
+}
+
+// A counter that a daemon killed inside a transition left one too low reads as
+// empty, not as 2^64 - 1.
+uint64_t CountOf(const __u64* counter) {
+  const uint64_t value = fl_load64(counter);
+  return static_cast<int64_t>(value) < 0 ? 0 : value;
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<SharedTables>> SharedTables::Open(
+    const MapFds& maps, const core::TableSizes& sizes) {
+  FL_ASSIGN_OR_RETURN(
+      auto rows, MappedArray<fl_row>::Map(maps.rows, sizes.rows, "fl_rows"));
+  FL_ASSIGN_OR_RETURN(
+      auto backends, MappedArray<fl_backend>::Map(maps.backends, sizes.backends,
+                                                  "fl_backends"));
+  FL_ASSIGN_OR_RETURN(auto load, MappedArray<fl_load>::Map(
+                                     maps.load, sizes.backends, "fl_load"));
+  FL_ASSIGN_OR_RETURN(
+      auto flows,
+      MappedArray<fl_bucket>::Map(maps.flows, sizes.flow_buckets, "fl_flows"));
+  std::unique_ptr<SharedTables> tables(
+      new SharedTables(maps, sizes, std::move(rows), std::move(backends),
+                       std::move(load), std::move(flows)));
+  FL_RETURN_IF_ERROR(tables->AdoptServices());
+  tables->AdoptNextHops();
+  return tables;
+}
+
+SharedTables::SharedTables(const MapFds& maps, const core::TableSizes& sizes,
+                           MappedArray<fl_row> rows,
+                           MappedArray<fl_backend> backends,
+                           MappedArray<fl_load> load,
+                           MappedArray<fl_bucket> flows)
+    : maps_(maps),
+      sizes_(sizes),
+      rows_(std::move(rows)),
+      backends_(std::move(backends)),
+      load_(std::move(load)),
+      flows_(std::move(flows)) {}
+
+absl::Status SharedTables::AdoptServices() {
+  std::vector<base::IpAddress> addresses;
+  fl_service_key key = {};
+  fl_service value = {};
+  int result = bpf_map_get_next_key(maps_.services, nullptr, &key);
+  for (; result == 0;
+       result = bpf_map_get_next_key(maps_.services, &key, &key)) {
+    if (bpf_map_lookup_elem(maps_.services, &key, &value) != 0) continue;
+    if (value.flags & FL_SERVICE_ADDRESS) {
+      addresses.push_back(AddressOf(key.address));
+    } else {
+      vips_[base::Endpoint{AddressOf(key.address), ntohs(key.port)}] = value.id;
+    }
+  }
+  if (result != -ENOENT) return base::BpfError(result, "list fl_services");
+  FL_RETURN_IF_ERROR(RemoveUnusedAddresses(addresses));
+  for (const auto& [vip, id] : vips_) {
+    if (std::find(addresses.begin(), addresses.end(), vip.address) !=
+        addresses.end()) {
+      continue;
+    }
+    fl_service entry = {};
+    entry.flags = FL_SERVICE_ADDRESS;
+    FL_RETURN_IF_ERROR(
+        Update(AddressKeyOf(vip.address), entry, vip.address.ToString()));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status SharedTables::RemoveUnusedAddresses(
+    std::span<const base::IpAddress> addresses) {
+  for (const base::IpAddress& address : addresses) {
+    if (HasVipOn(address)) continue;
+    const fl_service_key key = AddressKeyOf(address);
+    const int result = bpf_map_delete_elem(maps_.services, &key);
+    if (result != 0) {
+      return base::BpfError(result, absl::StrCat("remove ", address.ToString(),
+                                                 " from fl_services"));
+    }
+  }
+  return absl::OkStatus();
+}
+
+// The name of the interface is not in the line; netlink tells it with the first
+// answer.
+void SharedTables::AdoptNextHops() {
+  for (const fl_backend& line : backends_.elements()) {
+    const uint64_t wanted = FL_BACKEND_USED | FL_BACKEND_NEXT_HOP;
+    if ((fl_load64(&line.state) & wanted) != wanted) continue;
+    core::NextHop hop;
+    hop.interface = line.egress;
+    std::memcpy(hop.destination_mac, &line.next_hop, 6);
+    std::memcpy(hop.source_mac, &line.source, 6);
+    hop.path_mtu = static_cast<uint16_t>(line.next_hop >> 48);
+    next_hops_[AddressOf(line.address)] = hop;
+  }
+}
+
+absl::Status SharedTables::Update(const fl_service_key& key,
+                                  const fl_service& value,
+                                  absl::string_view what) {
+  const int result = bpf_map_update_elem(maps_.services, &key, &value, BPF_ANY);
+  if (result == 0) return absl::OkStatus();
+  return base::BpfError(result,
+                        absl::StrCat("put ", what, " into fl_services (of ",
+                                     sizes_.services, " services)"));
+}
+
+bool SharedTables::HasVipOn(const base::IpAddress& address) const {
+  const auto first = vips_.lower_bound(base::Endpoint{address, 0});
+  return first != vips_.end() && first->first.address == address;
+}
+
+// The address entry comes first and goes last, so that no packet meets a
+// service whose odd packets (fragments, broken headers) would pass.
+absl::Status SharedTables::PutService(const base::Endpoint& vip,
+                                      const core::ServiceEntry& entry) {
+  FL_CHECK(entry.id < sizes_.services);
+  FL_CHECK(uint64_t{entry.rows_base} + entry.rows <= sizes_.rows);
+  const fl_service_key address_key = AddressKeyOf(vip.address);
+  const bool is_new_address = !HasVipOn(vip.address);
+  if (is_new_address) {
+    fl_service address = {};
+    address.flags = FL_SERVICE_ADDRESS;
+    FL_RETURN_IF_ERROR(Update(address_key, address, vip.address.ToString()));
+  }
+  absl::Status status = Update(KeyOf(vip), ValueOf(entry), vip.ToString());
+  if (!status.ok()) {
+    if (is_new_address) bpf_map_delete_elem(maps_.services, &address_key);
+    return status;
+  }
+  vips_[vip] = entry.id;
+  return absl::OkStatus();
+}
+
+void SharedTables::RemoveService(const base::Endpoint& vip) {
+  if (vips_.erase(vip) == 0) return;
+  const fl_service_key key = KeyOf(vip);
+  bpf_map_delete_elem(maps_.services, &key);
+  if (HasVipOn(vip.address)) return;
+  const fl_service_key address_key = AddressKeyOf(vip.address);
+  bpf_map_delete_elem(maps_.services, &address_key);
+}
+
+std::vector<base::Endpoint> SharedTables::Vips() const {
+  std::vector<base::Endpoint> vips;
+  for (const auto& [vip, id] : vips_) vips.push_back(vip);
+  return vips;
+}
+
+fl_backend& SharedTables::LineOf(core::BackendId id) const {
+  FL_CHECK(id != FL_NO_BACKEND && id < backends_.elements().size());
+  return backends_.elements()[id];
+}
+
+// A line that keeps its address keeps its next hop, and packets go on through
+// it all the while. Otherwise the line is void until its last store.
+void SharedTables::PutBackend(core::BackendId id,
+                              const core::BackendEntry& entry) {
+  fl_backend& line = LineOf(id);
+  const bool same_address = (fl_load64(&line.state) & FL_BACKEND_USED) != 0 &&
+                            AddressOf(line.address) == entry.address;
+  if (!same_address) {
+    fl_store64(&line.state, 0);
+    uint64_t words[2];
+    std::memcpy(words, entry.address.bytes().data(), sizeof(words));
+    __u64* address = reinterpret_cast<__u64*>(&line.address);
+    fl_store64(&address[0], words[0]);
+    fl_store64(&address[1], words[1]);
+  }
+  fl_store64(EgressWord(line),
+             MakeEgressWord(line.egress, static_cast<uint16_t>(entry.weight),
+                            entry.service));
+  if (!same_address) StoreNextHop(line, NextHopOf(entry.address));
+  SetBackendState(id, entry.state);
+}
+
+// This thread is the only writer of the state, so reading it first is safe.
+void SharedTables::SetBackendState(core::BackendId id, uint64_t state) {
+  fl_backend& line = LineOf(id);
+  const uint64_t next_hop = fl_load64(&line.state) & FL_BACKEND_NEXT_HOP;
+  fl_store64(&line.state, (state & ~FL_BACKEND_NEXT_HOP) | next_hop);
+}
+
+void SharedTables::SetBackendWeight(core::BackendId id, int weight) {
+  fl_backend& line = LineOf(id);
+  fl_store64(
+      EgressWord(line),
+      MakeEgressWord(line.egress, static_cast<uint16_t>(weight), line.service));
+}
+
+void SharedTables::RemoveBackend(core::BackendId id) {
+  fl_backend& line = LineOf(id);
+  __u64* words = reinterpret_cast<__u64*>(&line);
+  // The state is the first word: nothing of the line is used from then on.
+  for (size_t i = 0; i < sizeof(line) / sizeof(*words); ++i) {
+    fl_store64(&words[i], 0);
+  }
+}
+
+uint64_t SharedTables::BackendState(core::BackendId id) const {
+  return fl_load64(&LineOf(id).state) & ~FL_BACKEND_NEXT_HOP;
+}
+
+fl_row& SharedTables::RowAt(uint32_t row) const {
+  FL_CHECK(row < rows_.elements().size());
+  return rows_.elements()[row];
+}
+
+int SharedTables::BackendWeight(core::BackendId id) const {
+  return LineOf(id).weight;
+}
+
+core::RowWords SharedTables::ReadRow(uint32_t row) const {
+  const fl_row& shared = RowAt(row);
+  return {.candidates = fl_load64(&shared.candidates),
+          .owners = fl_load64(&shared.owners)};
+}
+
+void SharedTables::StoreCandidates(uint32_t row, uint64_t word) {
+  fl_store64(&RowAt(row).candidates, word);
+}
+
+void SharedTables::StoreOwners(uint32_t row, uint64_t word) {
+  fl_store64(&RowAt(row).owners, word);
+}
+
+core::LoadReport SharedTables::Load(core::BackendId id) const {
+  FL_CHECK(id < load_.elements().size());
+  const fl_load& load = load_.elements()[id];
+  return {.live = CountOf(&load.live), .pending = CountOf(&load.pending)};
+}
+
+void SharedTables::SetNextHop(const base::IpAddress& address,
+                              const std::optional<core::NextHop>& next_hop) {
+  if (next_hop) {
+    next_hops_[address] = *next_hop;
+  } else {
+    next_hops_.erase(address);
+  }
+  for (fl_backend& line : backends_.elements()) {
+    if ((fl_load64(&line.state) & FL_BACKEND_USED) == 0) continue;
+    if (AddressOf(line.address) == address) StoreNextHop(line, next_hop);
+  }
+}
+
+std::optional<core::NextHop> SharedTables::NextHopOf(
+    const base::IpAddress& address) const {
+  const auto found = next_hops_.find(address);
+  if (found == next_hops_.end()) return std::nullopt;
+  return found->second;
+}
+
+// On the same interface the words are stored in place: a packet that meets old
+// and new MACs mixed is sent all the same. Towards another interface it would
+// leave by the wrong one, so the line has no next hop meanwhile and packets are
+// dropped by name.
+void SharedTables::StoreNextHop(fl_backend& line,
+                                const std::optional<core::NextHop>& next_hop) {
+  const uint64_t state = fl_load64(&line.state);
+  if (!next_hop) {
+    fl_store64(&line.state, state & ~FL_BACKEND_NEXT_HOP);
+    return;
+  }
+  if (line.egress != next_hop->interface) {
+    fl_store64(&line.state, state & ~FL_BACKEND_NEXT_HOP);
+  }
+  fl_store64(&line.next_hop,
+             PackMac(next_hop->destination_mac, next_hop->path_mtu));
+  fl_store64(&line.source, PackMac(next_hop->source_mac, 0));
+  fl_store64(EgressWord(line),
+             MakeEgressWord(next_hop->interface, line.weight, line.service));
+  fl_store64(&line.state, state | FL_BACKEND_NEXT_HOP);
+}
+
+}  // namespace fairlead::datapath

@@ -1,0 +1,99 @@
+// SharedTables: the real core::Datapath. Rows, backends, load and flows are
+// memory shared with the kernel; services are a hash map.
+//
+// It is the only writer of rows, backends and services, from one thread. The
+// packet path reads at any time, so every change is a sequence of single 8-byte
+// stores, each of which leaves a state that a packet may meet.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+
+#include "absl/container/btree_map.h"
+#include "absl/status/statusor.h"
+#include "core/ports.h"
+#include "datapath/map_fds.h"
+#include "datapath/mapped_array.h"
+#include "fairlead/abi/flow_slot.h"
+#include "fairlead/abi/maps.h"
+#include "fairlead/abi/row.h"
+
+namespace fairlead::datapath {
+
+class SharedTables : public core::Datapath {
+ public:
+  // Maps the tables and takes over what they hold: which addresses services
+  // use, and the next hop of every backend line.
+  // Requires: `maps` have the sizes `sizes` and outlive the result.
+  static absl::StatusOr<std::unique_ptr<SharedTables>> Open(
+      const MapFds& maps, const core::TableSizes& sizes);
+
+  SharedTables(const SharedTables&) = delete;
+  SharedTables& operator=(const SharedTables&) = delete;
+
+  // On error the table is as it was.
+  absl::Status PutService(const base::Endpoint& vip,
+                          const core::ServiceEntry& entry) override;
+  void RemoveService(const base::Endpoint& vip) override;
+  void PutBackend(core::BackendId id, const core::BackendEntry& entry) override;
+  void SetBackendState(core::BackendId id, uint64_t state) override;
+  void SetBackendWeight(core::BackendId id, int weight) override;
+  void RemoveBackend(core::BackendId id) override;
+  uint64_t BackendState(core::BackendId id) const override;
+  core::RowWords ReadRow(uint32_t row) const override;
+  void StoreCandidates(uint32_t row, uint64_t word) override;
+  void StoreOwners(uint32_t row, uint64_t word) override;
+  core::LoadReport Load(core::BackendId id) const override;
+
+  // How packets reach `address`, in all lines with that outer address and in
+  // those that get it later; without a value they are dropped by name.
+  void SetNextHop(const base::IpAddress& address,
+                  const std::optional<core::NextHop>& next_hop);
+  std::optional<core::NextHop> NextHopOf(const base::IpAddress& address) const;
+
+  int BackendWeight(core::BackendId id) const;
+
+  // VIPs in fl_services, tombstones included, in order. After adoption: those
+  // that the daemon before this one left.
+  std::vector<base::Endpoint> Vips() const;
+
+  std::span<fl_bucket> flows() const { return flows_.elements(); }
+  std::span<fl_load> load() const { return load_.elements(); }
+
+ private:
+  SharedTables(const MapFds& maps, const core::TableSizes& sizes,
+               MappedArray<fl_row> rows, MappedArray<fl_backend> backends,
+               MappedArray<fl_load> load, MappedArray<fl_bucket> flows);
+
+  absl::Status AdoptServices();
+  // An address entry that no service needs: a daemon was killed between two
+  // updates.
+  absl::Status RemoveUnusedAddresses(
+      std::span<const base::IpAddress> addresses);
+  void AdoptNextHops();
+
+  absl::Status Update(const fl_service_key& key, const fl_service& value,
+                      absl::string_view what);
+  bool HasVipOn(const base::IpAddress& address) const;
+
+  fl_backend& LineOf(core::BackendId id) const;
+  fl_row& RowAt(uint32_t row) const;
+  void StoreNextHop(fl_backend& line,
+                    const std::optional<core::NextHop>& next_hop);
+
+  // Constant after construction.
+  const MapFds maps_;
+  const core::TableSizes sizes_;
+  const MappedArray<fl_row> rows_;
+  const MappedArray<fl_backend> backends_;
+  const MappedArray<fl_load> load_;
+  const MappedArray<fl_bucket> flows_;
+
+  // VIPs in fl_services: an address entry exists while its address is here.
+  absl::btree_map<base::Endpoint, core::ServiceId> vips_;
+  absl::btree_map<base::IpAddress, core::NextHop> next_hops_;
+};
+
+}  // namespace fairlead::datapath
