@@ -1,0 +1,206 @@
+#include "routes/route_watcher.h"
+
+#include <linux/netlink.h>
+#include <poll.h>
+#include <sys/socket.h>
+
+#include <array>
+#include <utility>
+#include <variant>
+
+#include "base/errors.h"
+#include "base/log.h"
+#include "base/status_macros.h"
+#include "event/scope.h"
+
+namespace fairlead::routes {
+namespace {
+
+using datapath::NetlinkMessage;
+
+constexpr size_t kDatagramBytes = 32 * 1024;
+constexpr int kReceiveBufferBytes = 1024 * 1024;
+
+absl::StatusOr<base::UniqueFd> NetlinkSocket(uint32_t groups) {
+  base::UniqueFd fd(
+      socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE));
+  if (!fd.valid()) return base::SyscallError("open a netlink socket");
+  sockaddr_nl address = {};
+  address.nl_family = AF_NETLINK;
+  address.nl_groups = groups;
+  if (bind(fd.get(), reinterpret_cast<const sockaddr*>(&address),
+           sizeof(address)) != 0)
+    return base::SyscallError("bind a netlink socket");
+  // Losing notifications is survived by asking again; a larger buffer makes it
+  // rare. Failing to get one is no reason to stop.
+  (void)setsockopt(fd.get(), SOL_SOCKET, SO_RCVBUF, &kReceiveBufferBytes,
+                   sizeof(kReceiveBufferBytes));
+  return fd;
+}
+
+std::span<const uint8_t> Bytes(const std::vector<char>& buffer, size_t size) {
+  return {reinterpret_cast<const uint8_t*>(buffer.data()), size};
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<RouteWatcher>> RouteWatcher::Create(
+    event::Loop& loop, OnChange on_change) {
+  FL_ASSIGN_OR_RETURN(base::UniqueFd requests, NetlinkSocket(0));
+  FL_ASSIGN_OR_RETURN(base::UniqueFd notifications,
+                      NetlinkSocket(datapath::NextHopGroups()));
+  return std::unique_ptr<RouteWatcher>(
+      new RouteWatcher(loop, std::move(on_change), std::move(requests),
+                       std::move(notifications)));
+}
+
+RouteWatcher::RouteWatcher(event::Loop& loop, OnChange on_change,
+                           base::UniqueFd requests,
+                           base::UniqueFd notifications)
+    : loop_(loop),
+      on_change_(std::move(on_change)),
+      requests_(std::move(requests)),
+      notifications_(std::move(notifications)),
+      changed_(loop),
+      passed_(loop) {}
+
+void RouteWatcher::Watch(const base::IpAddress& address) {
+  if (watched_.try_emplace(address).second) changed_.NotifyAll();
+}
+
+void RouteWatcher::Unwatch(const base::IpAddress& address) {
+  watched_.erase(address);
+}
+
+void RouteWatcher::WatchOnly(const std::set<base::IpAddress>& addresses) {
+  for (auto it = watched_.begin(); it != watched_.end();)
+    it = addresses.count(it->first) ? std::next(it) : watched_.erase(it);
+  for (const base::IpAddress& address : addresses) Watch(address);
+}
+
+bool RouteWatcher::AllResolved() const {
+  for (const auto& [address, watched] : watched_)
+    if (!watched.next_hop.has_value()) return false;
+  return true;
+}
+
+event::Task<void> RouteWatcher::Run() {
+  event::Scope listening(co_await event::CurrentScope());
+  listening.Spawn(Listen());
+  while (!listening.cancelled()) {
+    const absl::Status passed = co_await Pass();
+    if (absl::IsCancelled(passed)) break;
+    if (!passed.ok()) base::LogWarning("next hops: ", passed.message());
+    passed_.NotifyAll();
+    const absl::Status waited = co_await changed_.Wait(
+        loop_.Now() + (AllResolved() ? kRefreshInterval : kUnresolvedInterval));
+    if (absl::IsCancelled(waited)) break;
+    if (absl::IsCancelled(co_await loop_.SleepFor(kSettleTime))) break;
+  }
+  listening.Cancel();
+  co_await listening.Join();
+}
+
+event::Task<void> RouteWatcher::Listen() {
+  std::vector<char> buffer(kDatagramBytes);
+  while (true) {
+    // What changed is not read: a pass asks for everything. ENOBUFS, lost
+    // notifications, is no different.
+    const absl::StatusOr<size_t> got =
+        co_await loop_.Recv(notifications_.get(), buffer);
+    if (absl::IsCancelled(got.status())) co_return;
+    changed_.NotifyAll();
+  }
+}
+
+event::Task<absl::Status> RouteWatcher::Pass() {
+  view_ = {};
+  local_.clear();
+  FL_CO_RETURN_IF_ERROR(co_await Dump(datapath::LinkDumpRequest(++sequence_)),
+                        "list links");
+  FL_CO_RETURN_IF_ERROR(
+      co_await Dump(datapath::AddressDumpRequest(++sequence_)),
+      "list addresses");
+  FL_CO_RETURN_IF_ERROR(
+      co_await Dump(datapath::NeighbourDumpRequest(++sequence_)),
+      "list neighbours");
+  std::vector<base::IpAddress> addresses;
+  for (const auto& [address, watched] : watched_) addresses.push_back(address);
+  for (const base::IpAddress& address : addresses)
+    FL_CO_RETURN_IF_ERROR(co_await LookUp(address), "look up the route to ",
+                          address.ToString());
+  co_return absl::OkStatus();
+}
+
+event::Task<absl::Status> RouteWatcher::Dump(std::vector<uint8_t> request) {
+  co_return co_await Exchange(
+      std::move(request), [this](const NetlinkMessage& message) {
+        if (const auto* address =
+                std::get_if<datapath::Address>(&message.body)) {
+          local_.insert(address->address);
+        } else {
+          view_.Apply(message);
+        }
+        return std::holds_alternative<datapath::DumpDone>(message.body);
+      });
+}
+
+event::Task<absl::Status> RouteWatcher::LookUp(base::IpAddress address) {
+  std::optional<datapath::Route> route;
+  FL_CO_RETURN_IF_ERROR(co_await Exchange(
+      datapath::RouteRequest(address, ++sequence_),
+      [&route](const NetlinkMessage& message) {
+        if (const auto* found = std::get_if<datapath::Route>(&message.body))
+          route = *found;
+        return true;
+      }));
+  const datapath::NextHopAnswer answer =
+      datapath::FindNextHop(address, route, view_);
+  if (answer.neighbour.has_value())
+    FL_CO_RETURN_IF_ERROR(co_await Resolve(*answer.neighbour));
+  const auto found = watched_.find(address);
+  if (found == watched_.end()) co_return absl::OkStatus();
+  Watched& watched = found->second;
+  if (watched.told && watched.next_hop == answer.next_hop &&
+      watched.reason == answer.reason)
+    co_return absl::OkStatus();
+  watched = {true, answer.next_hop, answer.reason};
+  on_change_(address, answer.next_hop, answer.reason);
+  co_return absl::OkStatus();
+}
+
+// The kernel then probes the neighbour if it has gone stale.
+event::Task<absl::Status> RouteWatcher::Resolve(
+    const datapath::NeighbourKey& neighbour) {
+  co_return co_await Exchange(
+      datapath::ResolveRequest(neighbour.interface, neighbour.address,
+                               ++sequence_),
+      [](const NetlinkMessage&) { return true; });
+}
+
+event::Task<absl::Status> RouteWatcher::Exchange(
+    std::vector<uint8_t> request,
+    absl::AnyInvocable<bool(const NetlinkMessage&)> on_message) {
+  const uint32_t sequence = sequence_;
+  const base::MonoTime deadline = loop_.Now() + kAnswerTimeout;
+  FL_CO_RETURN_IF_ERROR(co_await loop_.SendAll(
+      requests_.get(),
+      absl::string_view(reinterpret_cast<const char*>(request.data()),
+                        request.size()),
+      deadline));
+  std::vector<char> buffer(kDatagramBytes);
+  while (true) {
+    FL_CO_ASSIGN_OR_RETURN(
+        const size_t got,
+        co_await loop_.Recv(requests_.get(), buffer, deadline));
+    FL_CO_ASSIGN_OR_RETURN(const std::vector<NetlinkMessage> messages,
+                           datapath::ParseNetlink(Bytes(buffer, got)));
+    for (const NetlinkMessage& message : messages) {
+      // An answer to a request that was given up earlier.
+      if (message.sequence != sequence) continue;
+      if (on_message(message)) co_return absl::OkStatus();
+    }
+  }
+}
+
+}  // namespace fairlead::routes
