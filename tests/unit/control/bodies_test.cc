@@ -1,0 +1,194 @@
+#include "control/bodies.h"
+
+#include <catch2/catch.hpp>
+#include <string>
+#include <variant>
+
+#include "absl/strings/str_cat.h"
+
+namespace fairlead::control {
+namespace {
+
+using Catch::Matchers::Contains;
+
+template <typename Command>
+Command CommandOf(const absl::StatusOr<ChangeRequest>& request) {
+  INFO(request.status().ToString());
+  REQUIRE(request.ok());
+  REQUIRE(std::holds_alternative<Command>(request->command));
+  return std::get<Command>(request->command);
+}
+
+std::string Problem(const absl::StatusOr<ChangeRequest>& request) {
+  REQUIRE(absl::IsInvalidArgument(request.status()));
+  return std::string(request.status().message());
+}
+
+TEST_CASE("a whole service is read", "[control][bodies]") {
+  const auto command = CommandOf<core::AddService>(ReadAddService(R"({
+      "name": "ws", "vip": "198.51.100.10:443/tcp", "policy": "least-conn",
+      "choices": 3, "encap": "gue", "need": 2, "rows": 512, "agent_port": 7000,
+      "check": {"type": "http", "port": 8080, "path": "/live", "host": "ws",
+                "status": "204", "interval": "5s", "timeout": "500ms",
+                "rise": 3, "fall": 4}})"));
+  CHECK(command.name == "ws");
+  CHECK(command.vip.ToString() == "198.51.100.10:443");
+  const core::ServiceSettings& settings = command.settings;
+  CHECK(settings.policy == core::Policy::kLeastConn);
+  CHECK(settings.choices == 3);
+  CHECK(settings.encap == core::Encap::kGue);
+  CHECK(settings.need == 2);
+  CHECK(settings.rows == 512u);
+  CHECK(settings.agent_port == 7000);
+  CHECK(settings.check == core::CheckKind::kHttp);
+  CHECK(settings.check_port == 8080);
+  CHECK(settings.check_path == "/live");
+  CHECK(settings.check_host == "ws");
+  CHECK(settings.check_status_low == 204);
+  CHECK(settings.check_status_high == 204);
+  CHECK(settings.check_interval == absl::Seconds(5));
+  CHECK(settings.check_timeout == absl::Milliseconds(500));
+  CHECK(settings.check_rise == 3);
+  CHECK(settings.check_fall == 4);
+}
+
+TEST_CASE("what is not said stays unset", "[control][bodies]") {
+  const auto command = CommandOf<core::SetService>(ReadSetService("ws", ""));
+  CHECK(command.name == "ws");
+  CHECK_FALSE(command.settings.policy.has_value());
+  CHECK_FALSE(command.settings.check.has_value());
+  CHECK_FALSE(command.settings.check_interval.has_value());
+}
+
+TEST_CASE("every change takes if_generation and dry_run", "[control][bodies]") {
+  const std::string options = R"({"if_generation": 7, "dry_run": true})";
+  const BackendPath path = {.service = "ws", .backend = "web1"};
+  for (const absl::StatusOr<ChangeRequest>& request :
+       {ReadSetService("ws", options), ReadDeleteService("ws", options),
+        ReadClearTombstone("198.51.100.10:443", options),
+        ReadSetBackend(path, options), ReadDeleteBackend(path, options),
+        ReadSetAdmin(path, core::Admin::kDrain, options)}) {
+    REQUIRE(request.ok());
+    CHECK(request->options.if_generation == 7u);
+    CHECK(request->options.dry_run);
+  }
+  const absl::StatusOr<DetachRequest> detach = ReadDetach(options);
+  REQUIRE(detach.ok());
+  CHECK(detach->options.if_generation == 7u);
+}
+
+TEST_CASE("a backend's address has no port", "[control][bodies]") {
+  const auto command = CommandOf<core::AddBackend>(
+      ReadAddBackend("ws", R"({"address": "2001:db8::7", "weight": 50})"));
+  CHECK(command.service == "ws");
+  CHECK(command.address.ToString() == "2001:db8::7");
+  CHECK(command.name.empty());
+  CHECK(command.weight == 50);
+  for (const char* address : {"192.0.2.7:80", "[2001:db8::7]:80"}) {
+    CHECK_THAT(Problem(ReadAddBackend(
+                   "ws", absl::StrCat(R"({"address": ")", address, R"("})"))),
+               Contains(address) && Contains("direct server return"));
+  }
+}
+
+TEST_CASE("intents and force are read", "[control][bodies]") {
+  const BackendPath path = {.service = "ws", .backend = "192.0.2.7"};
+  const auto drain = CommandOf<core::SetAdmin>(
+      ReadSetAdmin(path, core::Admin::kDrain, R"({"force": true})"));
+  CHECK(drain.service == "ws");
+  CHECK(drain.name == "192.0.2.7");
+  CHECK(drain.admin == core::Admin::kDrain);
+  CHECK(drain.force);
+  CHECK_FALSE(
+      CommandOf<core::DeleteBackend>(ReadDeleteBackend(path, "")).force);
+  CHECK(CommandOf<core::DeleteService>(
+            ReadDeleteService("ws", R"({"force": true})"))
+            .force);
+  CHECK(ReadDetach(R"({"force": true})")->force);
+}
+
+TEST_CASE("garbage is refused with the field and the value",
+          "[control][bodies]") {
+  struct Case {
+    const char* body;
+    const char* field;
+    const char* value;
+  };
+  const Case cases[] = {
+      {"nonsense", "no JSON", "line 1"},
+      {"[]", "document", "array"},
+      {R"({"vip": "198.51.100.10:443"})", "\"name\"", "missing"},
+      {R"({"name": "ws"})", "\"vip\"", "missing"},
+      {R"({"name": 7, "vip": "198.51.100.10:443"})", "\"name\"", "7"},
+      {R"({"name": "ws", "vip": "198.51.100.10"})", "\"vip\"", "198.51.100.10"},
+      {R"({"name": "ws", "vip": "198.51.100.10:0"})", "\"vip\"", "\"0\""},
+      {R"({"name": "ws", "vip": "198.51.100.10:443/udp"})", "\"vip\"", "/udp"},
+      {R"({"name": "ws", "vip": "host:443"})", "\"vip\"", "host"},
+      {R"({"name": "ws", "vip": "198.51.100.10:443", "polcy": "hash"})",
+       "\"polcy\"", "\"policy\""},
+      {R"({"name": "ws", "vip": "198.51.100.10:443", "policy": "maglev"})",
+       "\"policy\"", "maglev"},
+      {R"({"name": "ws", "vip": "198.51.100.10:443", "choices": 5})",
+       "\"choices\"", "5"},
+      {R"({"name": "ws", "vip": "198.51.100.10:443", "need": -1})", "\"need\"",
+       "-1"},
+      {R"({"name": "ws", "vip": "198.51.100.10:443", "agent_port": 65536})",
+       "\"agent_port\"", "65536"},
+      {R"({"name": "ws", "vip": "198.51.100.10:443", "encap": "ipip"})",
+       "\"encap\"", "ipip"},
+      {R"({"name": "ws", "vip": "198.51.100.10:443", "check": "tcp"})",
+       "\"check\"", "tcp"},
+      {R"({"name": "ws", "vip": "198.51.100.10:443", "check": {"typ": 1}})",
+       "\"check.typ\"", "\"type\""},
+      {R"({"name": "ws", "vip": "198.51.100.10:443",
+           "check": {"type": "smtp"}})",
+       "\"check.type\"", "smtp"},
+      {R"({"name": "ws", "vip": "198.51.100.10:443",
+           "check": {"interval": 2}})",
+       "\"check.interval\"", "2"},
+      {R"({"name": "ws", "vip": "198.51.100.10:443",
+           "check": {"interval": "-2s"}})",
+       "\"check.interval\"", "-2s"},
+      {R"({"name": "ws", "vip": "198.51.100.10:443",
+           "check": {"status": "2xx"}})",
+       "\"check.status\"", "2xx"},
+      {R"({"name": "ws", "vip": "198.51.100.10:443", "dry_run": 1})",
+       "\"dry_run\"", "1"},
+      {R"({"name": "ws", "vip": "198.51.100.10:443", "if_generation": "7"})",
+       "\"if_generation\"", "7"},
+      {R"({"name": "ws", "vip": "198.51.100.10:443", "force": true})",
+       "\"force\"", "unknown"},
+      {R"({"name": "ws", "name": "ws"})", "\"name\"", "twice"},
+  };
+  for (const Case& garbage : cases) {
+    INFO(garbage.body);
+    CHECK_THAT(Problem(ReadAddService(garbage.body)),
+               Contains(garbage.field) && Contains(garbage.value));
+  }
+}
+
+TEST_CASE("a body over the limit is refused, one at the limit is not",
+          "[control][bodies]") {
+  const std::string start = R"({"force": true)";
+  const std::string body =
+      start + std::string(kMaxChangeBytes - start.size() - 1, ' ') + "}";
+  CHECK(ReadDeleteService("ws", body).ok());
+  CHECK_THAT(Problem(ReadDeleteService("ws", body + " ")), Contains("65537"));
+}
+
+TEST_CASE("weights and tombstones are checked", "[control][bodies]") {
+  const BackendPath path = {.service = "ws", .backend = "web1"};
+  CHECK(CommandOf<core::SetBackend>(ReadSetBackend(path, R"({"weight": 256})"))
+            .weight == 256);
+  CHECK_THAT(Problem(ReadSetBackend(path, R"({"weight": 257})")),
+             Contains("\"weight\"") && Contains("257"));
+  CHECK_THAT(Problem(ReadSetBackend(path, R"({"weight": "heavy"})")),
+             Contains("heavy"));
+  CHECK(CommandOf<core::ClearTombstone>(
+            ReadClearTombstone("[2001:db8::1]:443", ""))
+            .vip.ToString() == "[2001:db8::1]:443");
+  CHECK_THAT(Problem(ReadClearTombstone("nonsense", "")), Contains("nonsense"));
+}
+
+}  // namespace
+}  // namespace fairlead::control

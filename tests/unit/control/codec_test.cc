@@ -1,0 +1,184 @@
+#include "control/codec.h"
+
+#include <catch2/catch.hpp>
+#include <string>
+
+#include "fairlead/abi/flow_slot.h"
+#include "fairlead/abi/maps.h"
+
+namespace fairlead::control {
+namespace {
+
+base::IpAddress Address(absl::string_view text) {
+  return base::IpAddress::Parse(text).value();
+}
+
+// The same document without its layout.
+std::string Golden(absl::string_view text) {
+  return DumpJson(ParseJson(text).value());
+}
+
+AnswerTime Now() {
+  return {.mono = base::MonoTime::FromNanoseconds(100'000'000'000),
+          .wall = absl::FromUnixSeconds(1'795'176'060)};
+}
+
+core::BackendView DrainingBackend() {
+  core::BackendView view;
+  view.backend = {
+      .id = 1,
+      .name = "web1",
+      .address = Address("192.0.2.11"),
+      .weight = 100,
+      .admin = core::Admin::kDrain,
+      .drain = core::DrainRecord{.since = absl::FromUnixSeconds(1'795'176'000),
+                                 .connections_at_start = 1200}};
+  view.state = core::EffectiveState::kDraining;
+  view.state_text = "draining 37%";
+  view.reason = "admin.drain";
+  view.health = core::Health::kUp;
+  view.last_result = {.outcome = core::ProbeOutcome::kSuccess,
+                      .http_status = 200,
+                      .duration = absl::Milliseconds(3)};
+  view.last_result_at = Now().mono - absl::Seconds(1);
+  view.agent.presence = core::AgentReport::Presence::kPresent;
+  view.agent.live_sockets = 752;
+  view.load = {.live = 402, .pending = 3};
+  view.next_hop = {.interface = 2,
+                   .interface_name = "eth0",
+                   .destination_mac = {2, 0, 0, 0, 0, 0x1f},
+                   .path_mtu = 1500};
+  return view;
+}
+
+BackendCounters CountersOfWeb1() {
+  return {.packets = 10, .bytes = 1000, .new_flows = 512, .syn_again = 4};
+}
+
+constexpr absl::string_view kDrainingBackend = R"({
+  "name": "web1", "address": "192.0.2.11", "id": 1, "weight": 100,
+  "admin": "drain", "health": "up", "signal": "none",
+  "state": "draining", "state_text": "draining 37%", "reason": "admin.drain",
+  "eligible": false,
+  "active": 402, "pending": 3, "new_flows": 512, "packets": 10, "bytes": 1000,
+  "syn_again": 4,
+  "check": {"outcome": "success", "http_status": 200, "duration_ms": 3,
+            "detail": "", "age_seconds": 1},
+  "agent": {"presence": "present", "live_sockets": 752},
+  "next_hop": {"interface": "eth0", "mac": "02:00:00:00:00:1f",
+               "path_mtu": 1500},
+  "drain": {"since": "2026-11-20T12:00:00Z", "elapsed_seconds": 60,
+            "connections_at_start": 1200, "connections": 752,
+            "basis": "agent"}
+})";
+
+TEST_CASE("a backend is told as the documentation says", "[control][codec]") {
+  CHECK(DumpJson(EncodeBackend(DrainingBackend(), CountersOfWeb1(), Now())) ==
+        Golden(kDrainingBackend));
+}
+
+TEST_CASE("what is not known of a backend is null", "[control][codec]") {
+  core::BackendView view;
+  view.backend = {.id = 2, .name = "web2", .address = Address("2001:db8::12")};
+  view.state_text = "init";
+  view.reason = "check.pending";
+  CHECK(DumpJson(EncodeBackend(view, {}, Now())) == Golden(R"({
+    "name": "web2", "address": "2001:db8::12", "id": 2, "weight": 100,
+    "admin": "ready", "health": "init", "signal": "none",
+    "state": "init", "state_text": "init", "reason": "check.pending",
+    "eligible": false,
+    "active": 0, "pending": 0, "new_flows": 0, "packets": 0, "bytes": 0,
+    "syn_again": 0,
+    "check": null, "agent": {"presence": "unknown", "live_sockets": 0},
+    "next_hop": null, "drain": null})"));
+}
+
+TEST_CASE("without an agent the flow table is a drain's basis",
+          "[control][codec]") {
+  core::BackendView view = DrainingBackend();
+  view.agent = {.presence = core::AgentReport::Presence::kAbsent};
+  const Json drain = EncodeBackend(view, {}, Now())["drain"];
+  CHECK(drain["basis"] == "flow-table");
+  CHECK(drain["connections"] == 405);
+}
+
+TEST_CASE("a service is told as the documentation says", "[control][codec]") {
+  core::ServiceView view;
+  view.service = {.id = 1,
+                  .name = "ws",
+                  .vip = base::Endpoint::Parse("198.51.100.10:443").value(),
+                  .policy = core::Policy::kLeastConn,
+                  .choices = 2,
+                  .need = 1,
+                  .rows = 16384,
+                  .agent_port = 6082};
+  view.backends = {DrainingBackend()};
+  view.available = 2;
+  view.guarantee = "sockets (3/3 agents)";
+  const ServiceCounters counters = {.packets = 9,
+                                    .bytes = 8,
+                                    .new_flows = 5012,
+                                    .misses = 7,
+                                    .fail_open = 6,
+                                    .too_big = 5};
+  const std::string backends =
+      "\"backends\": [" + std::string(kDrainingBackend) + "]}";
+  CHECK(DumpJson(EncodeService(
+            view, counters, [](core::BackendId) { return CountersOfWeb1(); },
+            Now())) == Golden(R"json({
+    "name": "ws", "vip": "198.51.100.10:443", "id": 1,
+    "policy": "least-conn", "choices": 2, "encap": "gue", "need": 1,
+    "rows": 16384, "agent_port": 6082,
+    "check": {"type": "tcp", "port": 0, "path": "/", "host": "",
+              "status": "200-299", "interval": "2s", "timeout": "1s",
+              "rise": 2, "fall": 3},
+    "available": 2, "guarantee": "sockets (3/3 agents)", "fail_open": false,
+    "rows_overflowed": 0,
+    "active": 402, "new_flows": 5012, "packets": 9, "bytes": 8, "misses": 7,
+    "fail_open_flows": 6, "too_big": 5,)json" +
+                              backends));
+  CHECK(DumpJson(EncodeServiceSummary(view)) == Golden(R"json({
+    "name": "ws", "vip": "198.51.100.10:443", "available": 2, "backends": 1,
+    "need": 1, "active": 402, "guarantee": "sockets (3/3 agents)"
+})"));
+}
+
+TEST_CASE("a single status is no range", "[control][codec]") {
+  CHECK(StatusRangeText({.status_low = 204, .status_high = 204}) == "204");
+  CHECK(StatusRangeText({.status_low = 200, .status_high = 399}) == "200-399");
+}
+
+TEST_CASE("every slot state has a name", "[control][codec]") {
+  CHECK(SlotStateName(FL_SLOT_EMBRYONIC) == "embryonic");
+  CHECK(SlotStateName(FL_SLOT_YOUNG) == "young");
+  CHECK(SlotStateName(FL_SLOT_ESTABLISHED) == "established");
+  CHECK(SlotStateName(FL_SLOT_CLOSING) == "closing");
+  CHECK(SlotStateName(FL_SLOT_EXPIRING_PENDING) == "young");
+  CHECK(SlotStateName(FL_SLOT_EXPIRING_ESTABLISHED) == "established");
+  CHECK(SlotStateName(FL_SLOT_EXPIRING_CLOSING) == "closing");
+}
+
+TEST_CASE("members are told with rank and role", "[control][codec]") {
+  RouteFacts facts;
+  facts.row.candidates = core::PackWord({2, 1, 0, 0});
+  facts.row.owners = core::PackWord({3, 0, 0, 0});
+  facts.backends = {{.id = 1, .name = "a", .load = 5, .weight = 100},
+                    {.id = 2,
+                     .name = "b",
+                     .state = FL_BACKEND_ELIGIBLE,
+                     .load = 12,
+                     .weight = 50}};
+  CHECK(DumpJson(EncodeMembers(facts)) == Golden(R"([
+    {"backend": "b", "rank": 1, "role": "candidate",
+     "why": "rank 1 of the rendezvous order", "eligible": true, "load": 12,
+     "weight": 50},
+    {"backend": "a", "rank": 2, "role": "candidate",
+     "why": "rank 2 of the rendezvous order", "eligible": false, "load": 5,
+     "weight": 100},
+    {"backend": "#3", "rank": 3, "role": "owner",
+     "why": "was a candidate and may still hold connections",
+     "eligible": false, "load": 0, "weight": 1}])"));
+}
+
+}  // namespace
+}  // namespace fairlead::control

@@ -1,0 +1,278 @@
+#include "control/explain.h"
+
+#include <catch2/catch.hpp>
+#include <string>
+#include <vector>
+
+#include "fairlead/abi/flow_slot.h"
+#include "fairlead/abi/maps.h"
+#include "fairlead/abi/wire.h"
+
+namespace fairlead::control {
+namespace {
+
+using Catch::Matchers::Contains;
+using core::BackendId;
+using Hops = std::vector<BackendId>;
+
+constexpr uint64_t kUp = FL_BACKEND_USED | FL_BACKEND_ELIGIBLE |
+                         FL_BACKEND_FAIL_OPEN | FL_BACKEND_NEXT_HOP |
+                         FL_BACKEND_AGENT;
+constexpr uint64_t kNotEligible = kUp & ~FL_BACKEND_ELIGIBLE;
+constexpr uint64_t kDrained = kNotEligible & ~FL_BACKEND_FAIL_OPEN;
+
+// Candidates 1, 2, 3, 4 and owner 5, all up and equal.
+RouteFacts FiveBackends() {
+  RouteFacts facts;
+  facts.row.candidates = core::PackWord({1, 2, 3, 4});
+  facts.row.owners = core::PackWord({5, 0, 0, 0});
+  for (BackendId id = 1; id <= 5; ++id) {
+    facts.backends.push_back({.id = id,
+                              .name = std::string("web") + char('0' + id),
+                              .state = kUp,
+                              .load = 100,
+                              .weight = 100});
+  }
+  return facts;
+}
+
+MemberFacts& Member(RouteFacts& facts, BackendId id) {
+  return facts.backends[static_cast<size_t>(id - 1)];
+}
+
+TEST_CASE("a new flow goes to the first eligible candidate",
+          "[control][explain]") {
+  RouteFacts facts = FiveBackends();
+  RouteAnswer answer = ExplainSyn(facts);
+  CHECK(answer.verdict == FL_LB_TX_SYN_NEW);
+  CHECK(answer.target == 1);
+  CHECK(answer.hops == Hops{1, 2, 3, 4, 5});
+  CHECK(answer.acceptors == 1);
+  CHECK(answer.flags == 0);
+  CHECK(answer.why == "new flow: web1 is the first eligible candidate");
+
+  Member(facts, 1).state = kNotEligible;
+  answer = ExplainSyn(facts);
+  CHECK(answer.target == 2);
+  CHECK(answer.hops == Hops{2, 1, 3, 4, 5});
+}
+
+TEST_CASE("an owner that is no candidate never gets a new flow",
+          "[control][explain]") {
+  RouteFacts facts = FiveBackends();
+  for (BackendId id = 1; id <= 4; ++id) Member(facts, id).state = kNotEligible;
+  CHECK(ExplainSyn(facts).target == 1);
+}
+
+TEST_CASE("of several choices the much less loaded one wins",
+          "[control][explain]") {
+  RouteFacts facts = FiveBackends();
+  facts.choices = 2;
+  Member(facts, 2).load = 50;
+  Member(facts, 3).load = 0;
+  const RouteAnswer answer = ExplainSyn(facts);
+  CHECK(answer.target == 2);
+  CHECK_THAT(answer.why,
+             Contains("least load") && Contains("web1 100/100, web2 50/100"));
+  facts.choices = 3;
+  CHECK(ExplainSyn(facts).target == 3);
+}
+
+TEST_CASE("a later candidate must be better by more than a sixteenth",
+          "[control][explain]") {
+  RouteFacts facts = FiveBackends();
+  facts.choices = 2;
+  Member(facts, 1).load = 1600;
+  // 16 * (load + 1) < 15 * 1600 from 1498 down.
+  Member(facts, 2).load = 1499;
+  CHECK(ExplainSyn(facts).target == 1);
+  CHECK_THAT(ExplainSyn(facts).why, Contains("1/16"));
+  Member(facts, 2).load = 1498;
+  CHECK(ExplainSyn(facts).target == 2);
+}
+
+TEST_CASE("the load is compared for its weight", "[control][explain]") {
+  RouteFacts facts = FiveBackends();
+  facts.choices = 2;
+  Member(facts, 2).load = 150;
+  CHECK(ExplainSyn(facts).target == 1);
+  Member(facts, 2).weight = 200;
+  CHECK(ExplainSyn(facts).target == 2);
+}
+
+TEST_CASE("only eligible candidates count as choices", "[control][explain]") {
+  RouteFacts facts = FiveBackends();
+  facts.choices = 2;
+  Member(facts, 1).state = kNotEligible;
+  Member(facts, 3).load = 10;
+  Member(facts, 4).load = 0;
+  CHECK(ExplainSyn(facts).target == 3);
+}
+
+TEST_CASE("with nobody eligible the first that is not drained is used",
+          "[control][explain]") {
+  RouteFacts facts = FiveBackends();
+  Member(facts, 1).state = kNotEligible | FL_BACKEND_DEAD;
+  Member(facts, 2).state = kDrained;
+  Member(facts, 3).state = kNotEligible;
+  Member(facts, 4).state = kNotEligible;
+  RouteAnswer answer = ExplainSyn(facts);
+  CHECK(answer.verdict == FL_LB_TX_SYN_NEW);
+  CHECK(answer.target == 3);
+  CHECK_THAT(answer.why, Contains("fail open to web3"));
+
+  // Then the first that is not dead, though drained.
+  Member(facts, 3).state = kDrained | FL_BACKEND_DEAD;
+  Member(facts, 4).state = kDrained;
+  answer = ExplainSyn(facts);
+  CHECK(answer.target == 2);
+  CHECK_THAT(answer.why, Contains("first not dead"));
+
+  // Then the first.
+  for (BackendId id = 1; id <= 4; ++id)
+    Member(facts, id).state |= FL_BACKEND_DEAD;
+  answer = ExplainSyn(facts);
+  CHECK(answer.target == 1);
+  CHECK_THAT(answer.why, Contains("all candidates are dead"));
+}
+
+TEST_CASE("a row without members drops", "[control][explain]") {
+  for (const RouteAnswer& answer : {ExplainSyn({}), ExplainSegment({})}) {
+    CHECK(answer.verdict == FL_LB_DROP_NO_BACKEND);
+    CHECK(answer.target == 0);
+    CHECK(answer.hops.empty());
+    CHECK_THAT(answer.why, Contains("no members"));
+  }
+}
+
+TEST_CASE("a flow that cannot be recorded goes where its segments look first",
+          "[control][explain]") {
+  RouteFacts facts = FiveBackends();
+  facts.choices = 2;
+  facts.recordable = false;
+  Member(facts, 2).load = 0;
+  const RouteAnswer answer = ExplainSyn(facts);
+  CHECK(answer.verdict == FL_LB_TX_SYN_UNRECORDED);
+  CHECK(answer.target == 1);
+  CHECK(ExplainSegment(facts).hops.front() == 1);
+}
+
+TEST_CASE("a SYN of a recorded flow stays where new flows are taken",
+          "[control][explain]") {
+  RouteFacts facts = FiveBackends();
+  facts.slot = {.state = FL_SLOT_EMBRYONIC, .backend = 3};
+  const RouteAnswer answer = ExplainSyn(facts);
+  CHECK(answer.verdict == FL_LB_TX_SYN_AGAIN);
+  CHECK(answer.target == 3);
+  CHECK(answer.hops == Hops{3, 1, 2, 4, 5});
+}
+
+TEST_CASE("a SYN of a flow whose backend is drained is claimed or moves on",
+          "[control][explain]") {
+  RouteFacts facts = FiveBackends();
+  facts.slot = {.state = FL_SLOT_ESTABLISHED, .backend = 3};
+  Member(facts, 3).state = kDrained;
+  const RouteAnswer answer = ExplainSyn(facts);
+  CHECK(answer.verdict == FL_LB_TX_SYN_CLAIM);
+  CHECK(answer.target == 1);
+  CHECK(answer.hops == Hops{3, 1, 2, 4, 5});
+  CHECK(answer.acceptors == 2);
+  CHECK(answer.flags == FL_WIRE_CLAIM0);
+}
+
+TEST_CASE("without an agent an established flow keeps its SYN",
+          "[control][explain]") {
+  RouteFacts facts = FiveBackends();
+  Member(facts, 3).state = kDrained & ~FL_BACKEND_AGENT;
+  for (const unsigned int state :
+       {FL_SLOT_YOUNG, FL_SLOT_ESTABLISHED, FL_SLOT_EXPIRING_ESTABLISHED}) {
+    facts.slot = {.state = state, .backend = 3};
+    const RouteAnswer answer = ExplainSyn(facts);
+    CHECK(answer.verdict == FL_LB_TX_SYN_AGAIN);
+    CHECK(answer.target == 3);
+  }
+  for (const unsigned int state :
+       {FL_SLOT_EMBRYONIC, FL_SLOT_CLOSING, FL_SLOT_EXPIRING_CLOSING}) {
+    facts.slot = {.state = state, .backend = 3};
+    const RouteAnswer answer = ExplainSyn(facts);
+    CHECK(answer.verdict == FL_LB_TX_SYN_NEW);
+    CHECK(answer.target == 1);
+    CHECK(answer.hops == Hops{1, 2, 3, 4, 5});
+  }
+}
+
+TEST_CASE("a SYN stays with its drained backend if nobody is eligible",
+          "[control][explain]") {
+  RouteFacts facts = FiveBackends();
+  facts.slot = {.state = FL_SLOT_EMBRYONIC, .backend = 3};
+  for (BackendId id = 1; id <= 4; ++id) Member(facts, id).state = kNotEligible;
+  const RouteAnswer answer = ExplainSyn(facts);
+  CHECK(answer.verdict == FL_LB_TX_SYN_AGAIN);
+  CHECK(answer.target == 3);
+}
+
+TEST_CASE("a segment of a recorded flow goes to its backend whatever its state",
+          "[control][explain]") {
+  RouteFacts facts = FiveBackends();
+  facts.slot = {.state = FL_SLOT_CLOSING, .backend = 5};
+  Member(facts, 5).state = kDrained | FL_BACKEND_DEAD;
+  const RouteAnswer answer = ExplainSegment(facts);
+  CHECK(answer.verdict == FL_LB_TX_HIT);
+  CHECK(answer.target == 5);
+  CHECK(answer.hops == Hops{5, 1, 2, 3, 4});
+}
+
+TEST_CASE("a segment of no recorded flow asks every member, the dead last",
+          "[control][explain]") {
+  RouteFacts facts = FiveBackends();
+  Member(facts, 1).state = kDrained;
+  Member(facts, 2).state = kNotEligible | FL_BACKEND_DEAD;
+  const RouteAnswer answer = ExplainSegment(facts);
+  CHECK(answer.verdict == FL_LB_TX_MISS);
+  CHECK(answer.hops == Hops{3, 1, 4, 5, 2});
+  CHECK(answer.target == 3);
+  CHECK(answer.acceptors == 0);
+  CHECK(answer.flags == FL_WIRE_LEARN);
+
+  for (MemberFacts& member : facts.backends) member.state = kDrained;
+  CHECK(ExplainSegment(facts).hops == Hops{1, 2, 3, 4, 5});
+}
+
+TEST_CASE("a first hop without next hop drops the packet",
+          "[control][explain]") {
+  RouteFacts facts = FiveBackends();
+  Member(facts, 1).state &= ~FL_BACKEND_NEXT_HOP;
+  const RouteAnswer answer = ExplainSyn(facts);
+  CHECK(answer.verdict == FL_LB_DROP_NO_NEXT_HOP);
+  CHECK(answer.target == 1);
+  CHECK_THAT(answer.why, Contains("no next hop is known for web1"));
+}
+
+TEST_CASE("a backend that is gone is a line out of use", "[control][explain]") {
+  RouteFacts facts = FiveBackends();
+  facts.slot = {.state = FL_SLOT_ESTABLISHED, .backend = 9};
+  const RouteAnswer answer = ExplainSegment(facts);
+  CHECK(answer.verdict == FL_LB_DROP_NO_NEXT_HOP);
+  CHECK(answer.hops == Hops{9, 1, 2, 3, 4, 5});
+  CHECK_THAT(answer.why, Contains("#9"));
+}
+
+TEST_CASE("as if draining, a backend takes no new flow and keeps the old ones",
+          "[control][explain]") {
+  const RouteFacts facts = AsIfDraining(FiveBackends(), 1);
+  CHECK(ExplainSyn(facts).target == 2);
+  CHECK(ExplainSegment(facts).hops == Hops{2, 1, 3, 4, 5});
+
+  RouteFacts recorded = facts;
+  recorded.slot = {.state = FL_SLOT_ESTABLISHED, .backend = 1};
+  CHECK(ExplainSegment(recorded).target == 1);
+
+  // Not even when all are down.
+  RouteFacts down = FiveBackends();
+  for (MemberFacts& member : down.backends) member.state = kNotEligible;
+  CHECK(ExplainSyn(down).target == 1);
+  CHECK(ExplainSyn(AsIfDraining(down, 1)).target == 2);
+}
+
+}  // namespace
+}  // namespace fairlead::control

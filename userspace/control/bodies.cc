@@ -1,0 +1,235 @@
+#include "control/bodies.h"
+
+#include <utility>
+#include <vector>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
+#include "base/status_macros.h"
+#include "core/text.h"
+#include "fairlead/abi/limits.h"
+
+namespace fairlead::control {
+namespace {
+
+struct StatusRange {
+  int low = 0;
+  int high = 0;
+};
+
+absl::StatusOr<StatusRange> ParseStatusRange(absl::string_view text) {
+  const size_t dash = text.find('-');
+  const absl::string_view low = text.substr(0, dash);
+  const absl::string_view high =
+      dash == absl::string_view::npos ? low : text.substr(dash + 1);
+  StatusRange range;
+  const bool digits =
+      text.find_first_not_of("0123456789-") == absl::string_view::npos;
+  if (digits && absl::SimpleAtoi(low, &range.low) &&
+      absl::SimpleAtoi(high, &range.high) && range.low >= 0 && range.high >= 0)
+    return range;
+  return absl::InvalidArgumentError(
+      absl::StrCat(core::Quoted(text),
+                   " is not a range of HTTP status codes; write 200-299 or "
+                   "204"));
+}
+
+template <typename T>
+absl::StatusOr<T> OneOf(absl::string_view text, std::optional<T> value,
+                        absl::string_view all) {
+  if (value.has_value()) return *value;
+  return absl::InvalidArgumentError(
+      absl::StrCat(core::Quoted(text), " is not one of ", all));
+}
+
+// What every body starts with. An empty body is an empty object.
+absl::StatusOr<Json> ReadBody(absl::string_view body) {
+  if (body.empty()) return Json::object();
+  if (body.size() > kMaxChangeBytes) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("the body has ", body.size(), " bytes, at most ",
+                     kMaxChangeBytes, " are taken"));
+  }
+  FL_ASSIGN_OR_RETURN(Json json, ParseJson(body), "the body is no JSON");
+  return json;
+}
+
+ChangeOptions ReadOptions(ObjectReader& body) {
+  return {.if_generation = body.Integer<uint64_t>("if_generation"),
+          .dry_run = body.Bool("dry_run").value_or(false)};
+}
+
+bool ReadForce(ObjectReader& body) {
+  return body.Bool("force").value_or(false);
+}
+
+core::ServiceSettings ReadSettings(ObjectReader& body) {
+  core::ServiceSettings settings;
+  settings.policy = body.Parsed<core::Policy>("policy", ParsePolicy);
+  settings.choices = body.Integer<int>("choices", {1, FL_MAX_CHOICES});
+  settings.encap = body.Parsed<core::Encap>("encap", ParseEncap);
+  settings.need = body.Integer<int>("need");
+  settings.rows = body.Integer<uint32_t>("rows");
+  settings.agent_port = body.Integer<uint16_t>("agent_port");
+  if (const Json* json = body.Object("check"); json != nullptr) {
+    ObjectReader check(*json, body.PathOf("check"));
+    ReadCheckSettings(check, settings);
+    body.Fail(check.Finish());
+  }
+  return settings;
+}
+
+// `read` fills the command from the body's own fields.
+template <typename Command, typename Read>
+absl::StatusOr<ChangeRequest> ReadChange(absl::string_view body,
+                                         Command command, const Read& read) {
+  FL_ASSIGN_OR_RETURN(const Json json, ReadBody(body));
+  ObjectReader reader(json, "");
+  read(reader, command);
+  ChangeRequest request = {.options = ReadOptions(reader)};
+  FL_RETURN_IF_ERROR(reader.Finish());
+  request.command = std::move(command);
+  return request;
+}
+
+}  // namespace
+
+absl::StatusOr<base::Endpoint> ParseVip(absl::string_view text) {
+  const size_t slash = text.rfind('/');
+  const absl::string_view protocol =
+      slash == absl::string_view::npos ? "tcp" : text.substr(slash + 1);
+  if (protocol != "tcp") {
+    return absl::InvalidArgumentError(absl::StrCat(
+        core::Quoted(text), " is not a VIP: only /tcp may follow the port"));
+  }
+  return base::Endpoint::Parse(text.substr(0, slash));
+}
+
+absl::StatusOr<base::IpAddress> ParseBackendAddress(absl::string_view text) {
+  if (base::Endpoint::Parse(text).ok()) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        core::Quoted(text),
+        " has a port: write the address alone; with direct server return the "
+        "backend answers on the service's own port"));
+  }
+  return base::IpAddress::Parse(text);
+}
+
+absl::StatusOr<core::Policy> ParsePolicy(absl::string_view text) {
+  return OneOf(text, core::ParsePolicy(text), "hash, source, least-conn");
+}
+
+absl::StatusOr<core::Encap> ParseEncap(absl::string_view text) {
+  return OneOf(text, core::ParseEncap(text), "gue");
+}
+
+absl::StatusOr<core::CheckKind> ParseCheckKind(absl::string_view text) {
+  return OneOf(text, core::ParseCheckKind(text), "tcp, http, none");
+}
+
+void ReadCheckSettings(ObjectReader& check, core::ServiceSettings& settings) {
+  settings.check = check.Parsed<core::CheckKind>("type", ParseCheckKind);
+  settings.check_port = check.Integer<uint16_t>("port");
+  settings.check_path = check.String("path");
+  settings.check_host = check.String("host");
+  const std::optional<StatusRange> status =
+      check.Parsed<StatusRange>("status", ParseStatusRange);
+  if (status.has_value()) {
+    settings.check_status_low = status->low;
+    settings.check_status_high = status->high;
+  }
+  settings.check_interval =
+      check.Parsed<absl::Duration>("interval", ParseDuration);
+  settings.check_timeout =
+      check.Parsed<absl::Duration>("timeout", ParseDuration);
+  settings.check_rise = check.Integer<int>("rise");
+  settings.check_fall = check.Integer<int>("fall");
+}
+
+absl::StatusOr<ChangeRequest> ReadAddService(absl::string_view body) {
+  return ReadChange(body, core::AddService(),
+                    [](ObjectReader& reader, core::AddService& command) {
+                      command.name = reader.RequiredString("name");
+                      command.vip = reader.RequiredParsed<base::Endpoint>(
+                          "vip", ParseVip);
+                      command.settings = ReadSettings(reader);
+                    });
+}
+
+absl::StatusOr<ChangeRequest> ReadSetService(const std::string& service,
+                                             absl::string_view body) {
+  return ReadChange(body, core::SetService{.name = service},
+                    [](ObjectReader& reader, core::SetService& command) {
+                      command.settings = ReadSettings(reader);
+                    });
+}
+
+absl::StatusOr<ChangeRequest> ReadDeleteService(const std::string& service,
+                                                absl::string_view body) {
+  return ReadChange(body, core::DeleteService{.name = service},
+                    [](ObjectReader& reader, core::DeleteService& command) {
+                      command.force = ReadForce(reader);
+                    });
+}
+
+absl::StatusOr<ChangeRequest> ReadClearTombstone(const std::string& vip,
+                                                 absl::string_view body) {
+  FL_ASSIGN_OR_RETURN(const base::Endpoint endpoint, ParseVip(vip));
+  return ReadChange(body, core::ClearTombstone{.vip = endpoint},
+                    [](ObjectReader&, core::ClearTombstone&) {});
+}
+
+absl::StatusOr<ChangeRequest> ReadAddBackend(const std::string& service,
+                                             absl::string_view body) {
+  return ReadChange(body, core::AddBackend{.service = service},
+                    [](ObjectReader& reader, core::AddBackend& command) {
+                      command.address = reader.RequiredParsed<base::IpAddress>(
+                          "address", ParseBackendAddress);
+                      command.name = reader.String("name").value_or("");
+                      command.weight =
+                          reader.Integer<int>("weight", {1, FL_MAX_WEIGHT})
+                              .value_or(command.weight);
+                    });
+}
+
+absl::StatusOr<ChangeRequest> ReadSetBackend(const BackendPath& path,
+                                             absl::string_view body) {
+  return ReadChange(
+      body, core::SetBackend{.service = path.service, .name = path.backend},
+      [](ObjectReader& reader, core::SetBackend& command) {
+        command.weight = reader.Integer<int>("weight", {1, FL_MAX_WEIGHT});
+      });
+}
+
+absl::StatusOr<ChangeRequest> ReadDeleteBackend(const BackendPath& path,
+                                                absl::string_view body) {
+  return ReadChange(
+      body, core::DeleteBackend{.service = path.service, .name = path.backend},
+      [](ObjectReader& reader, core::DeleteBackend& command) {
+        command.force = ReadForce(reader);
+      });
+}
+
+absl::StatusOr<ChangeRequest> ReadSetAdmin(const BackendPath& path,
+                                           core::Admin admin,
+                                           absl::string_view body) {
+  return ReadChange(
+      body,
+      core::SetAdmin{
+          .service = path.service, .name = path.backend, .admin = admin},
+      [](ObjectReader& reader, core::SetAdmin& command) {
+        command.force = ReadForce(reader);
+      });
+}
+
+absl::StatusOr<DetachRequest> ReadDetach(absl::string_view body) {
+  FL_ASSIGN_OR_RETURN(const Json json, ReadBody(body));
+  ObjectReader reader(json, "");
+  const DetachRequest request = {.force = ReadForce(reader),
+                                 .options = ReadOptions(reader)};
+  FL_RETURN_IF_ERROR(reader.Finish());
+  return request;
+}
+
+}  // namespace fairlead::control

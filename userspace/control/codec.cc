@@ -1,0 +1,334 @@
+#include "control/codec.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "control/verdicts.h"
+#include "core/drain.h"
+#include "fairlead/abi/flow_slot.h"
+#include "fairlead/abi/maps.h"
+
+namespace fairlead::control {
+namespace {
+
+// Json takes no absl::string_view.
+std::string Text(absl::string_view text) { return std::string(text); }
+
+int64_t WholeSeconds(absl::Duration duration) {
+  return absl::ToInt64Seconds(std::max(duration, absl::ZeroDuration()));
+}
+
+absl::string_view OutcomeName(core::ProbeOutcome outcome) {
+  using enum core::ProbeOutcome;
+  switch (outcome) {
+    case kSuccess:
+      return "success";
+    case kRefused:
+      return "refused";
+    case kTimeout:
+      return "timeout";
+    case kUnreachable:
+      return "unreachable";
+    case kStatusMismatch:
+      return "status-mismatch";
+    case kDrainStatus:
+      return "drain-status";
+    case kProtocol:
+      return "protocol";
+    case kLate:
+      return "late";
+  }
+  return "?";
+}
+
+absl::string_view PresenceName(core::AgentReport::Presence presence) {
+  using enum core::AgentReport::Presence;
+  switch (presence) {
+    case kUnknown:
+      return "unknown";
+    case kAbsent:
+      return "absent";
+    case kPresent:
+      return "present";
+    case kStale:
+      return "stale";
+    case kLost:
+      return "lost";
+  }
+  return "?";
+}
+
+std::string MacText(const uint8_t (&mac)[6]) {
+  char text[sizeof("00:00:00:00:00:00")];
+  std::snprintf(text, sizeof(text), "%02x:%02x:%02x:%02x:%02x:%02x", mac[0],
+                mac[1], mac[2], mac[3], mac[4], mac[5]);
+  return text;
+}
+
+Json EncodeLastResult(const core::BackendView& view, const AnswerTime& now) {
+  if (!view.last_result.has_value()) return nullptr;
+  const core::ProbeResult& result = *view.last_result;
+  Json json;
+  json["outcome"] = Text(OutcomeName(result.outcome));
+  json["http_status"] = result.http_status;
+  json["duration_ms"] = absl::ToInt64Milliseconds(result.duration);
+  json["detail"] = result.detail;
+  json["age_seconds"] =
+      WholeSeconds(now.mono - view.last_result_at.value_or(now.mono));
+  return json;
+}
+
+Json EncodeNextHop(const std::optional<core::NextHop>& next_hop) {
+  if (!next_hop.has_value()) return nullptr;
+  Json json;
+  json["interface"] = next_hop->interface_name;
+  json["mac"] = MacText(next_hop->destination_mac);
+  json["path_mtu"] = next_hop->path_mtu;
+  return json;
+}
+
+Json EncodeDrain(const core::BackendView& view, const AnswerTime& now) {
+  if (!view.backend.drain.has_value()) return nullptr;
+  const core::DrainRecord& drain = *view.backend.drain;
+  const core::Connections connections =
+      core::CountConnections(view.agent, view.load);
+  Json json;
+  json["since"] = FormatTimeSeconds(drain.since);
+  json["elapsed_seconds"] = WholeSeconds(now.wall - drain.since);
+  json["connections_at_start"] = drain.connections_at_start;
+  json["connections"] = connections.count;
+  json["basis"] = connections.by_agent ? "agent" : "flow-table";
+  return json;
+}
+
+Json EncodeTableUse(const TableUse& table) {
+  Json json;
+  json["used"] = table.used;
+  json["size"] = table.size;
+  return json;
+}
+
+void AddSettings(const core::Service& service, Json& json) {
+  json["policy"] = Text(core::ToString(service.policy));
+  json["choices"] = service.choices;
+  json["encap"] = Text(core::ToString(service.encap));
+  json["need"] = service.need;
+  json["rows"] = service.rows;
+  json["agent_port"] = service.agent_port;
+  json["check"] = EncodeCheckConfig(service.check);
+}
+
+uint64_t ActiveFlows(const core::ServiceView& view) {
+  uint64_t active = 0;
+  for (const core::BackendView& backend : view.backends)
+    active += backend.load.live;
+  return active;
+}
+
+}  // namespace
+
+std::string StatusRangeText(const core::CheckConfig& check) {
+  if (check.status_low == check.status_high)
+    return absl::StrCat(check.status_low);
+  return absl::StrCat(check.status_low, "-", check.status_high);
+}
+
+Json EncodeCheckConfig(const core::CheckConfig& check) {
+  Json json;
+  json["type"] = Text(core::ToString(check.kind));
+  json["port"] = check.port;
+  json["path"] = check.path;
+  json["host"] = check.host;
+  json["status"] = StatusRangeText(check);
+  json["interval"] = absl::FormatDuration(check.interval);
+  json["timeout"] = absl::FormatDuration(check.timeout);
+  json["rise"] = check.rise;
+  json["fall"] = check.fall;
+  return json;
+}
+
+Json EncodeBackend(const core::BackendView& view,
+                   const BackendCounters& counters, const AnswerTime& now) {
+  Json json;
+  json["name"] = view.backend.name;
+  json["address"] = view.backend.address.ToString();
+  json["id"] = view.backend.id;
+  json["weight"] = view.backend.weight;
+  json["admin"] = Text(core::ToString(view.backend.admin));
+  json["health"] = Text(core::ToString(view.health));
+  json["signal"] = Text(core::ToString(view.signal));
+  json["state"] = Text(core::ToString(view.state));
+  json["state_text"] = view.state_text;
+  json["reason"] = view.reason;
+  json["eligible"] = view.eligible;
+  json["active"] = view.load.live;
+  json["pending"] = view.load.pending;
+  json["new_flows"] = counters.new_flows;
+  json["packets"] = counters.packets;
+  json["bytes"] = counters.bytes;
+  json["syn_again"] = counters.syn_again;
+  json["check"] = EncodeLastResult(view, now);
+  json["agent"]["presence"] = Text(PresenceName(view.agent.presence));
+  json["agent"]["live_sockets"] = view.agent.live_sockets;
+  json["next_hop"] = EncodeNextHop(view.next_hop);
+  json["drain"] = EncodeDrain(view, now);
+  return json;
+}
+
+Json EncodeService(const core::ServiceView& view,
+                   const ServiceCounters& counters,
+                   BackendCountersOf backend_counters, const AnswerTime& now) {
+  Json json;
+  json["name"] = view.service.name;
+  json["vip"] = view.service.vip.ToString();
+  json["id"] = view.service.id;
+  AddSettings(view.service, json);
+  json["available"] = view.available;
+  json["guarantee"] = view.guarantee;
+  json["fail_open"] = view.fail_open;
+  json["rows_overflowed"] = view.rows_overflowed;
+  json["active"] = ActiveFlows(view);
+  json["new_flows"] = counters.new_flows;
+  json["packets"] = counters.packets;
+  json["bytes"] = counters.bytes;
+  json["misses"] = counters.misses;
+  json["fail_open_flows"] = counters.fail_open;
+  json["too_big"] = counters.too_big;
+  json["backends"] = Json::array();
+  for (const core::BackendView& backend : view.backends) {
+    json["backends"].push_back(
+        EncodeBackend(backend, backend_counters(backend.backend.id), now));
+  }
+  return json;
+}
+
+Json EncodeServiceSummary(const core::ServiceView& view) {
+  Json json;
+  json["name"] = view.service.name;
+  json["vip"] = view.service.vip.ToString();
+  json["available"] = view.available;
+  json["backends"] = view.backends.size();
+  json["need"] = view.service.need;
+  json["active"] = ActiveFlows(view);
+  json["guarantee"] = view.guarantee;
+  return json;
+}
+
+Json EncodeTombstone(const base::Endpoint& vip,
+                     const core::Tombstone& tombstone,
+                     const ServiceCounters& counters) {
+  Json json;
+  json["vip"] = vip.ToString();
+  json["service"] = tombstone.name;
+  json["id"] = tombstone.id;
+  json["since"] = FormatTimeSeconds(tombstone.since);
+  json["packets"] = counters.packets;
+  json["bytes"] = counters.bytes;
+  return json;
+}
+
+absl::string_view SlotStateName(unsigned int state) {
+  switch (state) {
+    case FL_SLOT_FREE:
+      return "free";
+    case FL_SLOT_EMBRYONIC:
+      return "embryonic";
+    case FL_SLOT_YOUNG:
+    case FL_SLOT_EXPIRING_PENDING:
+      return "young";
+    case FL_SLOT_ESTABLISHED:
+    case FL_SLOT_EXPIRING_ESTABLISHED:
+      return "established";
+    case FL_SLOT_CLOSING:
+    case FL_SLOT_EXPIRING_CLOSING:
+      return "closing";
+    default:
+      return "?";
+  }
+}
+
+void AddFlow(const core::Service& service, const FlowFacts& facts,
+             BackendNameOf name_of, Json& answer) {
+  answer["service"] = service.name;
+  answer["tag"] =
+      absl::StrCat("0x", absl::Hex(facts.tag, absl::PadSpec::kZeroPad16));
+  answer["row"] = facts.row;
+  answer["slot"] = nullptr;
+  if (!facts.slot.has_value()) return;
+  Json slot;
+  slot["state"] = Text(SlotStateName(facts.slot->state));
+  slot["backend"] = name_of(facts.slot->backend);
+  slot["age_seconds"] = WholeSeconds(facts.slot->age);
+  slot["idle_seconds"] = WholeSeconds(facts.slot->idle);
+  answer["slot"] = std::move(slot);
+}
+
+Json EncodeMembers(const RouteFacts& facts) {
+  Json members = Json::array();
+  const std::vector<core::BackendId> candidates =
+      RowMembers({.candidates = facts.row.candidates});
+  const std::vector<core::BackendId> all = RowMembers(facts.row);
+  for (size_t i = 0; i < all.size(); ++i) {
+    const MemberFacts member = FactsOf(facts, all[i]);
+    const bool candidate = i < candidates.size();
+    Json json;
+    json["backend"] = member.name;
+    json["rank"] = i + 1;
+    json["role"] = candidate ? "candidate" : "owner";
+    json["why"] = candidate
+                      ? absl::StrCat("rank ", i + 1, " of the rendezvous order")
+                      : "was a candidate and may still hold connections";
+    json["eligible"] = (member.state & FL_BACKEND_ELIGIBLE) != 0;
+    json["load"] = member.load;
+    json["weight"] = member.weight;
+    members.push_back(std::move(json));
+  }
+  return members;
+}
+
+Json EncodeRoute(const RouteAnswer& route, BackendNameOf name_of) {
+  Json json;
+  json["backend"] = nullptr;
+  if (route.target != FL_NO_BACKEND) json["backend"] = name_of(route.target);
+  json["verdict"] = Text(LbVerdicts()[static_cast<size_t>(route.verdict)].name);
+  json["why"] = route.why;
+  json["hops"] = Json::array();
+  for (const core::BackendId hop : route.hops)
+    json["hops"].push_back(name_of(hop));
+  return json;
+}
+
+Json EncodeNode(const NodeStatus& status) {
+  Json json;
+  json["name"] = status.name;
+  json["id"] = status.id;
+  json["uptime_seconds"] = WholeSeconds(status.uptime);
+  json["pid"] = status.pid;
+  return json;
+}
+
+Json EncodeInterfaces(const NodeStatus& status) {
+  Json json = Json::array();
+  for (const InterfaceStatus& interface : status.interfaces) {
+    Json entry;
+    entry["name"] = interface.name;
+    entry["mode"] = interface.mode;
+    entry["mtu"] = interface.mtu;
+    json.push_back(std::move(entry));
+  }
+  return json;
+}
+
+Json EncodeTables(const NodeStatus& status) {
+  Json json;
+  json["flows"] = EncodeTableUse(status.flows);
+  json["rows"] = EncodeTableUse(status.rows);
+  json["services"] = EncodeTableUse(status.services);
+  json["backends"] = EncodeTableUse(status.backends);
+  return json;
+}
+
+}  // namespace fairlead::control

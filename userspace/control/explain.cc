@@ -1,0 +1,292 @@
+#include "control/explain.h"
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "fairlead/abi/flow_slot.h"
+#include "fairlead/abi/maps.h"
+#include "fairlead/abi/wire.h"
+
+namespace fairlead::control {
+namespace {
+
+using core::BackendId;
+
+struct Choice {
+  BackendId id = FL_NO_BACKEND;
+  std::string why;
+};
+
+class Router {
+ public:
+  explicit Router(const RouteFacts& facts)
+      : facts_(facts), candidates_(core::UnpackWord(facts.row.candidates)) {}
+
+  RouteAnswer Syn();
+  RouteAnswer Segment();
+
+ private:
+  std::string NameOf(BackendId id) const { return FactsOf(facts_, id).name; }
+  bool Has(BackendId id, uint64_t bit) const {
+    return (FactsOf(facts_, id).state & bit) != 0;
+  }
+
+  Choice ChooseEligible(int choices) const;
+  Choice ChooseFailOpen() const;
+  std::string DescribeChoice(BackendId best,
+                             const std::vector<MemberFacts>& seen) const;
+
+  void SynOfNewFlow();
+  void SynOfRecordedFlow(const SlotFacts& slot);
+  void ClaimThenChoice(const SlotFacts& slot, const Choice& choice);
+  void Miss();
+
+  void Append(BackendId id);
+  void RouteTo(BackendId id);
+  RouteAnswer Finish();
+
+  const RouteFacts& facts_;
+  std::array<uint16_t, 4> candidates_;
+  RouteAnswer answer_;
+};
+
+// A later candidate beats an earlier one only by more than 1/16 of its load for
+// its weight; the flow to come counts.
+bool MuchLessLoaded(const MemberFacts& a, const MemberFacts& b) {
+  return 16 * (a.load + 1) * b.weight < 15 * b.load * a.weight;
+}
+
+std::string LoadOf(const MemberFacts& member) {
+  return absl::StrCat(member.name, " ", member.load, "/", member.weight);
+}
+
+Choice Router::ChooseEligible(int choices) const {
+  std::vector<MemberFacts> seen;
+  MemberFacts best;
+  for (const BackendId id : candidates_) {
+    if (id == FL_NO_BACKEND || static_cast<int>(seen.size()) >= choices) break;
+    const MemberFacts member = FactsOf(facts_, id);
+    if ((member.state & FL_BACKEND_ELIGIBLE) == 0) continue;
+    if (seen.empty() || MuchLessLoaded(member, best)) best = member;
+    seen.push_back(member);
+  }
+  if (seen.empty()) return {};
+  return {best.id, DescribeChoice(best.id, seen)};
+}
+
+std::string Router::DescribeChoice(BackendId best,
+                                   const std::vector<MemberFacts>& seen) const {
+  if (seen.size() == 1)
+    return absl::StrCat(NameOf(best), " is the first eligible candidate");
+  std::string loads;
+  for (const MemberFacts& member : seen)
+    absl::StrAppend(&loads, loads.empty() ? "" : ", ", LoadOf(member));
+  if (best != seen.front().id) {
+    return absl::StrCat(NameOf(best), " has the least load for its weight of ",
+                        "the first ", seen.size(), " eligible candidates (",
+                        loads, ")");
+  }
+  return absl::StrCat(NameOf(best), " is the first of ", seen.size(),
+                      " eligible candidates and none is less loaded by more ",
+                      "than 1/16 (", loads, ")");
+}
+
+Choice Router::ChooseFailOpen() const {
+  BackendId not_dead = FL_NO_BACKEND;
+  for (const BackendId id : candidates_) {
+    if (id == FL_NO_BACKEND) break;
+    if (Has(id, FL_BACKEND_DEAD)) continue;
+    if (Has(id, FL_BACKEND_FAIL_OPEN)) {
+      return {id, absl::StrCat("no candidate is eligible: fail open to ",
+                               NameOf(id), ", the first that is not drained")};
+    }
+    if (not_dead == FL_NO_BACKEND) not_dead = id;
+  }
+  if (not_dead != FL_NO_BACKEND) {
+    return {not_dead, absl::StrCat("no candidate is eligible and all are ",
+                                   "drained or dead: fail open to ",
+                                   NameOf(not_dead), ", the first not dead")};
+  }
+  if (candidates_[0] == FL_NO_BACKEND) return {};
+  return {candidates_[0], absl::StrCat("all candidates are dead: fail open to ",
+                                       NameOf(candidates_[0]), ", the first")};
+}
+
+// As the packet path does, only the first two are compared: a row that is just
+// being changed may list a member twice.
+void Router::Append(BackendId id) {
+  std::vector<BackendId>& hops = answer_.hops;
+  const bool listed =
+      (!hops.empty() && hops[0] == id) || (hops.size() > 1 && hops[1] == id);
+  if (id != FL_NO_BACKEND && !listed) hops.push_back(id);
+}
+
+void Router::RouteTo(BackendId id) {
+  answer_.target = id;
+  answer_.acceptors = 1;
+  Append(id);
+  for (const BackendId member : RowMembers(facts_.row)) Append(member);
+}
+
+void Router::SynOfNewFlow() {
+  Choice choice = ChooseEligible(facts_.choices);
+  if (choice.id == FL_NO_BACKEND) choice = ChooseFailOpen();
+  if (choice.id == FL_NO_BACKEND) {
+    answer_.why = "the row has no members: the service has no backends";
+    return;
+  }
+  answer_.verdict = FL_LB_TX_SYN_NEW;
+  answer_.why = absl::StrCat("new flow: ", choice.why);
+  if (!facts_.recordable) {
+    // Where a segment of this flow looks first.
+    const Choice first = ChooseEligible(1);
+    if (first.id != FL_NO_BACKEND) choice = first;
+    answer_.verdict = FL_LB_TX_SYN_UNRECORDED;
+    answer_.why = absl::StrCat(
+        "new flow, but both its buckets are full of established flows: not "
+        "recorded; ",
+        choice.why);
+  }
+  RouteTo(choice.id);
+}
+
+void Router::SynOfRecordedFlow(const SlotFacts& slot) {
+  const std::string name = NameOf(slot.backend);
+  const bool established = slot.state == FL_SLOT_YOUNG ||
+                           slot.state == FL_SLOT_ESTABLISHED ||
+                           slot.state == FL_SLOT_EXPIRING_ESTABLISHED;
+  const bool agent = Has(slot.backend, FL_BACKEND_AGENT);
+  answer_.verdict = FL_LB_TX_SYN_AGAIN;
+  if (Has(slot.backend, FL_BACKEND_ELIGIBLE)) {
+    answer_.why = absl::StrCat("the flow is recorded with ", name,
+                               ", which takes new flows");
+    return RouteTo(slot.backend);
+  }
+  const Choice choice = ChooseEligible(facts_.choices);
+  if (choice.id == FL_NO_BACKEND) {
+    answer_.why = absl::StrCat("the flow is recorded with ", name,
+                               " and no candidate is eligible");
+    return RouteTo(slot.backend);
+  }
+  if (established && !agent) {
+    answer_.why = absl::StrCat(
+        "the flow is recorded with ", name,
+        " as established, and without an agent there nobody can tell whether "
+        "it still is");
+    return RouteTo(slot.backend);
+  }
+  ClaimThenChoice(slot, choice);
+}
+
+void Router::ClaimThenChoice(const SlotFacts& slot, const Choice& choice) {
+  const std::string name = NameOf(slot.backend);
+  if (!Has(slot.backend, FL_BACKEND_AGENT)) {
+    answer_.verdict = FL_LB_TX_SYN_NEW;
+    answer_.why = absl::StrCat("the flow is recorded with ", name,
+                               ", which takes no new flows, and was never "
+                               "established: ",
+                               choice.why);
+    return RouteTo(choice.id);
+  }
+  answer_.verdict = FL_LB_TX_SYN_CLAIM;
+  answer_.flags |= FL_WIRE_CLAIM0;
+  Append(slot.backend);
+  RouteTo(choice.id);
+  answer_.acceptors = 1 << 1;
+  answer_.why = absl::StrCat("the flow is recorded with ", name,
+                             ", which takes no new flows: it keeps the SYN "
+                             "only if it holds the connection; else ",
+                             choice.why);
+}
+
+void Router::Miss() {
+  const std::vector<BackendId> members = RowMembers(facts_.row);
+  const Choice first = ChooseEligible(1);
+  Append(first.id);
+  for (const bool dead : {false, true}) {
+    for (const BackendId id : members)
+      if (Has(id, FL_BACKEND_DEAD) == dead) Append(id);
+  }
+  if (answer_.hops.empty()) {
+    answer_.why = "the row has no members: the service has no backends";
+    return;
+  }
+  answer_.verdict = FL_LB_TX_MISS;
+  answer_.target = answer_.hops.front();
+  answer_.flags |= FL_WIRE_LEARN;
+  answer_.why = absl::StrCat(
+      "the flow is not recorded here: every member of the row is asked, ",
+      first.id != FL_NO_BACKEND ? "the first eligible one first"
+                                : "in their order",
+      ", those believed dead last");
+}
+
+RouteAnswer Router::Finish() {
+  if (answer_.hops.size() > FL_WIRE_HOPS) answer_.hops.resize(FL_WIRE_HOPS);
+  if (!answer_.hops.empty() &&
+      !Has(answer_.hops.front(), FL_BACKEND_NEXT_HOP)) {
+    answer_.verdict = FL_LB_DROP_NO_NEXT_HOP;
+    absl::StrAppend(&answer_.why, "; dropped, because no next hop is known ",
+                    "for ", NameOf(answer_.hops.front()));
+  }
+  return std::move(answer_);
+}
+
+RouteAnswer Router::Syn() {
+  if (facts_.slot.has_value()) {
+    SynOfRecordedFlow(*facts_.slot);
+  } else {
+    SynOfNewFlow();
+  }
+  return Finish();
+}
+
+RouteAnswer Router::Segment() {
+  if (facts_.slot.has_value()) {
+    answer_.verdict = FL_LB_TX_HIT;
+    answer_.why =
+        absl::StrCat("the flow is recorded with ", NameOf(facts_.slot->backend),
+                     ", whatever its health");
+    RouteTo(facts_.slot->backend);
+  } else {
+    Miss();
+  }
+  return Finish();
+}
+
+}  // namespace
+
+RouteAnswer ExplainSyn(const RouteFacts& facts) { return Router(facts).Syn(); }
+
+RouteAnswer ExplainSegment(const RouteFacts& facts) {
+  return Router(facts).Segment();
+}
+
+RouteFacts AsIfDraining(RouteFacts facts, core::BackendId backend) {
+  for (MemberFacts& member : facts.backends) {
+    if (member.id == backend)
+      member.state &= ~(FL_BACKEND_ELIGIBLE | FL_BACKEND_FAIL_OPEN);
+  }
+  return facts;
+}
+
+MemberFacts FactsOf(const RouteFacts& facts, core::BackendId id) {
+  const auto found =
+      std::find_if(facts.backends.begin(), facts.backends.end(),
+                   [id](const MemberFacts& member) { return member.id == id; });
+  if (found != facts.backends.end()) return *found;
+  return {.id = id, .name = absl::StrCat("#", id)};
+}
+
+std::vector<core::BackendId> RowMembers(const core::RowWords& row) {
+  std::vector<core::BackendId> members;
+  for (const uint64_t word : {row.candidates, row.owners}) {
+    for (const core::BackendId id : core::UnpackWord(word))
+      if (id != FL_NO_BACKEND) members.push_back(id);
+  }
+  return members;
+}
+
+}  // namespace fairlead::control

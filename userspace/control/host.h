@@ -1,0 +1,115 @@
+// What the control API tells that only the daemon knows: the node, the kernel's
+// counters and one flow's place in the tables. The daemon implements it, tests
+// fake it.
+//
+// Everything answers at once, from memory, but for Detach().
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+#include "base/ip_address.h"
+#include "core/model.h"
+#include "core/row_plan.h"
+#include "event/task.h"
+
+namespace fairlead::control {
+
+struct InterfaceStatus {
+  std::string name;
+  std::string mode;  // "native", "generic"
+  uint32_t mtu = 0;
+};
+
+struct TableUse {
+  uint64_t used = 0;
+  uint64_t size = 0;
+};
+
+struct NodeStatus {
+  std::string name;
+  uint16_t id = 0;
+  std::string version;
+  absl::Duration uptime;
+  pid_t pid = 0;
+  std::vector<InterfaceStatus> interfaces;
+  TableUse flows;
+  TableUse rows;
+  TableUse services;
+  TableUse backends;
+};
+
+// Sums over the CPUs, since the maps were made.
+struct ServiceCounters {
+  uint64_t packets = 0;
+  uint64_t bytes = 0;
+  uint64_t new_flows = 0;
+  uint64_t misses = 0;
+  uint64_t fail_open = 0;
+  uint64_t too_big = 0;
+};
+
+struct BackendCounters {
+  uint64_t packets = 0;
+  uint64_t bytes = 0;
+  uint64_t new_flows = 0;
+  uint64_t syn_again = 0;
+};
+
+// A line of fl_backends and its load, as the packet path reads them.
+struct BackendLine {
+  uint64_t state = 0;  // FL_BACKEND_*
+  uint64_t live = 0;
+  uint64_t pending = 0;
+  int weight = 0;
+};
+
+struct FlowSlot {
+  unsigned int state = 0;  // enum fl_slot_state
+  core::BackendId backend = 0;
+  absl::Duration age;
+  absl::Duration idle;
+};
+
+struct FlowFacts {
+  uint64_t tag = 0;
+  uint32_t row = 0;  // number within the service
+  core::RowWords words;
+  std::optional<FlowSlot> slot;
+  // A new flow would find a place: false if both its buckets are full of
+  // established ones.
+  bool recordable = true;
+};
+
+struct Flow {
+  base::Endpoint client;
+  base::Endpoint vip;
+};
+
+class ControlHost {
+ public:
+  virtual ~ControlHost() = default;
+
+  virtual NodeStatus Status() const = 0;
+  virtual std::vector<std::string> Alarms() const = 0;
+  // By enum fl_lb_verdict.
+  virtual std::vector<uint64_t> VerdictCounts() const = 0;
+  virtual ServiceCounters CountersOf(core::ServiceId service) const = 0;
+  virtual BackendCounters CountersOfBackend(core::BackendId backend) const = 0;
+  virtual BackendLine LineOf(core::BackendId backend) const = 0;
+  // Looks only; nothing of the flow changes.
+  virtual FlowFacts LookUp(const core::Service& service,
+                           const Flow& flow) const = 0;
+
+  // Takes the programs off the interfaces and removes the pins.
+  // FAILED_PRECONDITION while packets for services arrive, unless `force`.
+  virtual event::Task<absl::Status> Detach(bool force) = 0;
+};
+
+}  // namespace fairlead::control

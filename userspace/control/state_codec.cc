@@ -1,0 +1,296 @@
+#include "control/state_codec.h"
+
+#include <cstdint>
+#include <utility>
+
+#include "absl/container/btree_set.h"
+#include "absl/strings/str_cat.h"
+#include "base/status_macros.h"
+#include "control/bodies.h"
+#include "control/codec.h"
+#include "control/json.h"
+#include "core/settings.h"
+#include "fairlead/abi/limits.h"
+
+namespace fairlead::control {
+namespace {
+
+constexpr Range kIds = {1, FL_MAX_BACKENDS - 1};
+
+Json EncodeStoredBackend(const core::Backend& backend) {
+  Json json;
+  json["id"] = backend.id;
+  json["name"] = backend.name;
+  json["address"] = backend.address.ToString();
+  json["weight"] = backend.weight;
+  json["admin"] = std::string(core::ToString(backend.admin));
+  if (backend.drain.has_value()) {
+    json["drain"]["since"] = FormatExactTime(backend.drain->since);
+    json["drain"]["connections_at_start"] = backend.drain->connections_at_start;
+  }
+  return json;
+}
+
+Json EncodeStoredService(const core::Service& service) {
+  Json json;
+  json["id"] = service.id;
+  json["name"] = service.name;
+  json["vip"] = service.vip.ToString();
+  json["policy"] = std::string(core::ToString(service.policy));
+  json["choices"] = service.choices;
+  json["encap"] = std::string(core::ToString(service.encap));
+  json["need"] = service.need;
+  json["rows"] = service.rows;
+  json["rows_base"] = service.rows_base;
+  json["agent_port"] = service.agent_port;
+  json["check"] = EncodeCheckConfig(service.check);
+  json["backends"] = Json::array();
+  for (const auto& [name, backend] : service.backends)
+    json["backends"].push_back(EncodeStoredBackend(backend));
+  return json;
+}
+
+absl::StatusOr<core::Admin> ParseAdmin(absl::string_view text) {
+  for (const core::Admin admin :
+       {core::Admin::kReady, core::Admin::kDrain, core::Admin::kMaint}) {
+    if (core::ToString(admin) == text) return admin;
+  }
+  return absl::InvalidArgumentError(
+      absl::StrCat("\"", text, "\" is not ready, drain or maint"));
+}
+
+absl::StatusOr<core::Backend> DecodeBackend(const Json& json,
+                                            const std::string& path) {
+  ObjectReader reader(json, path);
+  core::Backend backend;
+  backend.id = reader.RequiredInteger<core::BackendId>("id", kIds);
+  backend.name = reader.RequiredString("name");
+  backend.address =
+      reader.RequiredParsed<base::IpAddress>("address", base::IpAddress::Parse);
+  backend.weight = reader.RequiredInteger<int>("weight", {1, FL_MAX_WEIGHT});
+  backend.admin = reader.RequiredParsed<core::Admin>("admin", ParseAdmin);
+  if (const Json* drain = reader.Object("drain"); drain != nullptr) {
+    ObjectReader record(*drain, reader.PathOf("drain"));
+    backend.drain = {
+        .since = record.RequiredParsed<absl::Time>("since", ParseTime),
+        .connections_at_start =
+            record.RequiredInteger<uint64_t>("connections_at_start")};
+    reader.Fail(record.Finish());
+  }
+  FL_RETURN_IF_ERROR(reader.Finish());
+  return backend;
+}
+
+// Of all fields, as an update of the defaults.
+absl::StatusOr<core::CheckConfig> DecodeCheck(ObjectReader& reader) {
+  core::CheckConfig check;
+  const Json* json = reader.RequiredObject("check");
+  if (json == nullptr) return check;
+  core::ServiceSettings settings;
+  ObjectReader fields(*json, reader.PathOf("check"));
+  ReadCheckSettings(fields, settings);
+  FL_RETURN_IF_ERROR(fields.Finish());
+  check.kind = settings.check.value_or(check.kind);
+  check.port = settings.check_port.value_or(check.port);
+  check.path = settings.check_path.value_or(check.path);
+  check.host = settings.check_host.value_or(check.host);
+  check.status_low = settings.check_status_low.value_or(check.status_low);
+  check.status_high = settings.check_status_high.value_or(check.status_high);
+  check.interval = settings.check_interval.value_or(check.interval);
+  check.timeout = settings.check_timeout.value_or(check.timeout);
+  check.rise = settings.check_rise.value_or(check.rise);
+  check.fall = settings.check_fall.value_or(check.fall);
+  return check;
+}
+
+absl::Status DecodeBackends(const Json& array, const std::string& path,
+                            core::Service& service) {
+  for (size_t i = 0; i < array.size(); ++i) {
+    const std::string here = absl::StrCat(path, "[", i, "]");
+    FL_ASSIGN_OR_RETURN(core::Backend backend, DecodeBackend(array[i], here));
+    const std::string name = backend.name;
+    if (!service.backends.emplace(name, std::move(backend)).second) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "field \"", here, ".name\": \"", name, "\" is there twice"));
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<core::Service> DecodeService(const Json& json,
+                                            const std::string& path) {
+  ObjectReader reader(json, path);
+  core::Service service;
+  service.id = reader.RequiredInteger<core::ServiceId>("id", kIds);
+  service.name = reader.RequiredString("name");
+  service.vip = reader.RequiredParsed<base::Endpoint>("vip", ParseVip);
+  service.policy = reader.RequiredParsed<core::Policy>("policy", ParsePolicy);
+  service.choices = reader.RequiredInteger<int>("choices", {1, FL_MAX_CHOICES});
+  service.encap = reader.RequiredParsed<core::Encap>("encap", ParseEncap);
+  service.need = reader.RequiredInteger<int>("need");
+  service.rows = reader.RequiredInteger<uint32_t>("rows");
+  service.rows_base = reader.RequiredInteger<uint32_t>("rows_base");
+  service.agent_port = reader.RequiredInteger<uint16_t>("agent_port");
+  absl::StatusOr<core::CheckConfig> check = DecodeCheck(reader);
+  reader.Fail(check.status());
+  if (check.ok()) service.check = *std::move(check);
+  const Json* backends = reader.RequiredArray("backends");
+  FL_RETURN_IF_ERROR(reader.Finish());
+  FL_RETURN_IF_ERROR(
+      DecodeBackends(*backends, reader.PathOf("backends"), service));
+  FL_RETURN_IF_ERROR(core::CheckService(service), "field \"", path, "\"");
+  return service;
+}
+
+absl::Status DecodeTombstone(const Json& json, const std::string& path,
+                             core::DesiredState& state) {
+  ObjectReader reader(json, path);
+  const auto vip = reader.RequiredParsed<base::Endpoint>("vip", ParseVip);
+  const core::Tombstone tombstone = {
+      .id = reader.RequiredInteger<core::ServiceId>("id", kIds),
+      .name = reader.RequiredString("name"),
+      .since = reader.RequiredParsed<absl::Time>("since", ParseTime)};
+  FL_RETURN_IF_ERROR(reader.Finish());
+  if (state.tombstones.emplace(vip, tombstone).second) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat(
+      "field \"", path, ".vip\": ", vip.ToString(), " is there twice"));
+}
+
+absl::Status DecodeQuarantined(const Json& json, const std::string& path,
+                               core::DesiredState& state) {
+  ObjectReader reader(json, path);
+  const auto id = reader.RequiredInteger<core::BackendId>("id", kIds);
+  const auto since = reader.RequiredParsed<absl::Time>("since", ParseTime);
+  FL_RETURN_IF_ERROR(reader.Finish());
+  if (state.quarantine.emplace(id, since).second) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat("field \"", path, ".id\": ", id, " is there twice"));
+}
+
+absl::Status DecodeServiceInto(const Json& json, const std::string& path,
+                               core::DesiredState& state) {
+  FL_ASSIGN_OR_RETURN(core::Service service, DecodeService(json, path));
+  const std::string name = service.name;
+  if (state.services.emplace(name, std::move(service)).second)
+    return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat("field \"", path, ".name\": \"", name, "\" is there twice"));
+}
+
+absl::Status DecodeEach(const Json& array, absl::string_view name,
+                        core::DesiredState& state,
+                        absl::Status (*decode)(const Json&, const std::string&,
+                                               core::DesiredState&)) {
+  for (size_t i = 0; i < array.size(); ++i) {
+    FL_RETURN_IF_ERROR(
+        decode(array[i], absl::StrCat(name, "[", i, "]"), state));
+  }
+  return absl::OkStatus();
+}
+
+// Remembers what must be there once; false if it has been there before.
+class UniqueIds {
+ public:
+  absl::Status Add(uint64_t id, absl::string_view what) {
+    if (ids_.insert(id).second) return absl::OkStatus();
+    return absl::InvalidArgumentError(
+        absl::StrCat("id ", id, " of ", what, " is there twice"));
+  }
+
+ private:
+  absl::btree_set<uint64_t> ids_;
+};
+
+// Two owners of one id or VIP would share lines of the packet path.
+absl::Status CheckUnique(const core::DesiredState& state) {
+  UniqueIds services;
+  UniqueIds backends;
+  absl::btree_set<base::Endpoint> vips;
+  for (const auto& [name, service] : state.services) {
+    FL_RETURN_IF_ERROR(
+        services.Add(service.id, absl::StrCat("service \"", name, "\"")));
+    const bool fresh = vips.insert(service.vip).second;
+    if (!fresh || state.tombstones.contains(service.vip)) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("VIP ", service.vip.ToString(), " of service \"", name,
+                       "\" is there twice"));
+    }
+    for (const auto& [backend_name, backend] : service.backends) {
+      FL_RETURN_IF_ERROR(backends.Add(
+          backend.id,
+          absl::StrCat("backend \"", backend_name, "\" of ", name)));
+    }
+  }
+  for (const auto& [vip, tombstone] : state.tombstones) {
+    FL_RETURN_IF_ERROR(
+        services.Add(tombstone.id, absl::StrCat("tombstone ", vip.ToString())));
+  }
+  for (const auto& [id, since] : state.quarantine)
+    FL_RETURN_IF_ERROR(backends.Add(id, "the quarantine"));
+  return absl::OkStatus();
+}
+
+absl::Status CheckFormat(const Json& json) {
+  const auto format = json.find("format");
+  if (format == json.end())
+    return absl::InvalidArgumentError(
+        "field \"format\" is missing: this is not a state of fairleadd");
+  if (format->is_number_integer() && *format == kStateFormat)
+    return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat(
+      "format ", Excerpt(*format), " is not known to this fairleadd, which ",
+      "reads format ", kStateFormat,
+      ": start the version that wrote it, or an older copy of the state"));
+}
+
+}  // namespace
+
+std::string EncodeState(const core::DesiredState& state) {
+  Json json;
+  json["format"] = kStateFormat;
+  json["generation"] = state.generation;
+  json["services"] = Json::array();
+  for (const auto& [name, service] : state.services)
+    json["services"].push_back(EncodeStoredService(service));
+  json["tombstones"] = Json::array();
+  for (const auto& [vip, tombstone] : state.tombstones) {
+    Json entry;
+    entry["vip"] = vip.ToString();
+    entry["id"] = tombstone.id;
+    entry["name"] = tombstone.name;
+    entry["since"] = FormatExactTime(tombstone.since);
+    json["tombstones"].push_back(std::move(entry));
+  }
+  json["quarantine"] = Json::array();
+  for (const auto& [id, since] : state.quarantine) {
+    Json entry;
+    entry["id"] = id;
+    entry["since"] = FormatExactTime(since);
+    json["quarantine"].push_back(std::move(entry));
+  }
+  return DumpJsonIndented(json);
+}
+
+absl::StatusOr<core::DesiredState> DecodeState(absl::string_view text) {
+  FL_ASSIGN_OR_RETURN(const Json json, ParseJson(text));
+  // The format first: a newer one may have other fields.
+  if (json.is_object()) FL_RETURN_IF_ERROR(CheckFormat(json));
+  ObjectReader reader(json, "");
+  core::DesiredState state;
+  (void)reader.Integer<int>("format");  // is known, and has been checked
+  state.generation = reader.RequiredInteger<uint64_t>("generation");
+  const Json* services = reader.RequiredArray("services");
+  const Json* tombstones = reader.RequiredArray("tombstones");
+  const Json* quarantine = reader.RequiredArray("quarantine");
+  FL_RETURN_IF_ERROR(reader.Finish());
+  FL_RETURN_IF_ERROR(
+      DecodeEach(*services, "services", state, DecodeServiceInto));
+  FL_RETURN_IF_ERROR(
+      DecodeEach(*tombstones, "tombstones", state, DecodeTombstone));
+  FL_RETURN_IF_ERROR(
+      DecodeEach(*quarantine, "quarantine", state, DecodeQuarantined));
+  FL_RETURN_IF_ERROR(CheckUnique(state));
+  return state;
+}
+
+}  // namespace fairlead::control

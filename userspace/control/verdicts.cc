@@ -1,0 +1,14 @@
+#include "control/verdicts.h"
+
+namespace fairlead::control {
+namespace {
+
+#define FL_VERDICT_INFO(name, action, help) {#name, #action, help},
+constexpr VerdictInfo kLbVerdicts[] = {FL_LB_VERDICTS(FL_VERDICT_INFO)};
+#undef FL_VERDICT_INFO
+
+}  // namespace
+
+std::span<const VerdictInfo> LbVerdicts() { return kLbVerdicts; }
+
+}  // namespace fairlead::control
