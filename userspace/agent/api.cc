@@ -1,0 +1,198 @@
+#include "agent/api.h"
+
+#include <cstdint>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/time/time.h"
+#include "base/log.h"
+#include "base/version.h"
+#include "datapath/stats.h"
+
+namespace fairlead::agent {
+namespace {
+
+using Json = nlohmann::json;
+
+http::Response ErrorFor(const absl::Status& status) {
+  switch (status.code()) {
+    case absl::StatusCode::kInvalidArgument:
+      return http::ErrorResponse(400, "invalid_argument", status.message());
+    case absl::StatusCode::kResourceExhausted:
+      return http::ErrorResponse(507, "resource_exhausted", status.message());
+    case absl::StatusCode::kCancelled:
+      return http::ErrorResponse(503, "unavailable", "the agent is stopping");
+    default:
+      return http::ErrorResponse(500, "internal", status.message());
+  }
+}
+
+http::Response JsonResponse(const Json& json) {
+  http::Response response;
+  response.body = json.dump() + "\n";
+  return response;
+}
+
+Json VerdictsJson(const std::vector<uint64_t>& counts) {
+  Json json = Json::object();
+  const auto names = datapath::AgentVerdicts();
+  for (size_t i = 0; i < counts.size() && i < names.size(); ++i)
+    json[std::string(names[i].name)] = counts[i];
+  return json;
+}
+
+Json ServicesJson(const Scan& scan) {
+  Json json = Json::array();
+  for (const ServiceSockets& service : scan.services) {
+    json.push_back(
+        {{"vip", service.vip.ToString()}, {"live_sockets", service.live}});
+  }
+  return json;
+}
+
+// Nothing if there is no such parameter, or if it is wrong.
+absl::StatusOr<std::optional<uint16_t>> LbOf(const http::Request& request) {
+  std::optional<uint16_t> lb;
+  for (const auto& [name, value] : request.query) {
+    uint32_t id = 0;
+    if (name != "lb") {
+      return absl::InvalidArgumentError(
+          absl::StrCat("unknown parameter \"", name, "\" (have: lb)"));
+    }
+    if (!absl::SimpleAtoi(value, &id) || id < 1 || id > UINT16_MAX) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "lb: \"", value, "\" is not an integer from 1 to 65535"));
+    }
+    lb = static_cast<uint16_t>(id);
+  }
+  return lb;
+}
+
+http::Response WrongMethod(absl::string_view allowed) {
+  http::Response response = http::ErrorResponse(
+      405, "invalid_argument", absl::StrCat("only ", allowed, " is possible"));
+  response.headers["allow"] = std::string(allowed);
+  return response;
+}
+
+}  // namespace
+
+http::ServerLimits ApiLimits() {
+  http::ServerLimits limits;
+  limits.message.body_bytes = kMaxPeersBody;
+  limits.connections = kMaxApiConnections;
+  return limits;
+}
+
+Api::Api(event::Loop& loop, Fleet& fleet, Scanner& scanner,
+         routes::RouteWatcher& routes, ApiOptions options)
+    : loop_(loop),
+      fleet_(fleet),
+      scanner_(scanner),
+      routes_(routes),
+      options_(std::move(options)) {}
+
+bool Api::Allowed(const http::Request& request) const {
+  return request.peer_address.has_value() &&
+         (request.peer_address->is_loopback() ||
+          options_.allowed.contains(*request.peer_address));
+}
+
+event::Task<http::Response> Api::Handle(http::Request request) {
+  if (!Allowed(request)) {
+    co_return http::ErrorResponse(
+        403, "permission_denied",
+        absl::StrCat(request.peer_address.has_value()
+                         ? request.peer_address->ToString()
+                         : "the peer",
+                     " is not among the LB hosts of the agent's config"));
+  }
+  if (request.path == "/v1/state") {
+    if (request.method != "GET") co_return WrongMethod("GET");
+    co_return co_await State(request);
+  }
+  if (request.path == "/v1/status") {
+    if (request.method != "GET") co_return WrongMethod("GET");
+    co_return co_await Status();
+  }
+  if (request.path == "/v1/peers") {
+    if (request.method != "PUT") co_return WrongMethod("PUT");
+    co_return co_await PutPeers(request);
+  }
+  co_return http::ErrorResponse(
+      404, "not_found",
+      absl::StrCat("no path ", request.path,
+                   " (have: /v1/peers, /v1/state, /v1/status)"));
+}
+
+event::Task<http::Response> Api::State(const http::Request& request) {
+  const absl::StatusOr<std::optional<uint16_t>> lb = LbOf(request);
+  if (!lb.ok()) co_return ErrorFor(lb.status());
+  const absl::StatusOr<Scan> scan = co_await scanner_.Latest();
+  if (!scan.ok()) co_return ErrorFor(scan.status());
+  const absl::StatusOr<std::vector<uint64_t>> verdicts =
+      fleet_.maps().Verdicts();
+  if (!verdicts.ok()) co_return ErrorFor(verdicts.status());
+  co_return JsonResponse(
+      {{"boot_id", options_.boot_id},
+       {"scan", scan->number},
+       {"scan_begun_age_ms",
+        absl::ToInt64Milliseconds(loop_.Now() - scan->begun)},
+       {"peer_map_digest", lb->has_value() ? fleet_.DigestOf(**lb) : ""},
+       {"services", ServicesJson(*scan)},
+       {"verdicts", VerdictsJson(*verdicts)},
+       {"version", std::string(base::kVersion)}});
+}
+
+event::Task<http::Response> Api::Status() {
+  const absl::StatusOr<Scan> scan = co_await scanner_.Latest();
+  if (!scan.ok()) co_return ErrorFor(scan.status());
+  const absl::StatusOr<std::vector<uint64_t>> verdicts =
+      fleet_.maps().Verdicts();
+  if (!verdicts.ok()) co_return ErrorFor(verdicts.status());
+  Json lbs = Json::array();
+  for (const auto& [id, document] : fleet_.documents()) {
+    lbs.push_back({{"lb_id", id},
+                   {"digest", fleet_.DigestOf(id)},
+                   {"vips", document.vips.size()},
+                   {"peers", document.peers.size()}});
+  }
+  co_return JsonResponse({{"boot_id", options_.boot_id},
+                          {"interface", options_.interface},
+                          {"lbs", std::move(lbs)},
+                          {"vips", fleet_.tables().vips.size()},
+                          {"peers", fleet_.tables().peers.size()},
+                          {"services", ServicesJson(*scan)},
+                          {"verdicts", VerdictsJson(*verdicts)},
+                          {"version", std::string(base::kVersion)}});
+}
+
+event::Task<http::Response> Api::PutPeers(const http::Request& request) {
+  absl::StatusOr<PeerDocument> document = ParsePeerDocument(request.body);
+  if (!document.ok()) co_return ErrorFor(document.status());
+  const uint16_t lb_id = document->lb_id;
+  const std::string digest = document->digest;
+  const std::string before = fleet_.DigestOf(lb_id);
+  const absl::Status put = co_await fleet_.Put(*std::move(document));
+  // What was counted does not know the new services.
+  scanner_.Forget();
+  routes_.WatchOnly(fleet_.PeerAddresses());
+  if (!put.ok()) {
+    base::LogWarning("peers of LB host ", lb_id, ": ", put.message());
+    co_return ErrorFor(put);
+  }
+  if (before != digest) {
+    base::LogInfo("peers of LB host ", lb_id, ": digest ", digest, ", ",
+                  fleet_.tables().vips.size(), " VIPs and ",
+                  fleet_.tables().peers.size(),
+                  " peers of all LB hosts in force");
+  }
+  co_return JsonResponse({{"digest", digest}});
+}
+
+}  // namespace fairlead::agent

@@ -1,0 +1,59 @@
+// The agent's HTTP interface for the LB hosts: GET /v1/state, PUT /v1/peers,
+// and GET /v1/status for `fairlead-agent status`.
+//
+// Whoever is neither an LB host of the config nor this host gets 403.
+#pragma once
+
+#include <cstddef>
+#include <string>
+
+#include "absl/container/btree_set.h"
+#include "agent/fleet.h"
+#include "agent/scanner.h"
+#include "base/ip_address.h"
+#include "event/loop.h"
+#include "event/task.h"
+#include "http/message.h"
+#include "http/server.h"
+#include "routes/route_watcher.h"
+
+namespace fairlead::agent {
+
+// A document of kMaxPeersPerDocument peers fits.
+inline constexpr size_t kMaxPeersBody = size_t{8} << 20;
+inline constexpr size_t kMaxApiConnections = 32;
+
+// Limits for the http::Server that Api::Handle() is the handler of.
+http::ServerLimits ApiLimits();
+
+struct ApiOptions {
+  std::string boot_id;
+  std::string interface;
+  // Those who are answered, besides loopback.
+  absl::btree_set<base::IpAddress> allowed;
+};
+
+class Api {
+ public:
+  // All outlive it.
+  Api(event::Loop& loop, Fleet& fleet, Scanner& scanner,
+      routes::RouteWatcher& routes, ApiOptions options);
+  Api(const Api&) = delete;
+  Api& operator=(const Api&) = delete;
+
+  event::Task<http::Response> Handle(http::Request request);
+
+ private:
+  bool Allowed(const http::Request& request) const;
+  event::Task<http::Response> State(const http::Request& request);
+  event::Task<http::Response> Status();
+  event::Task<http::Response> PutPeers(const http::Request& request);
+
+  event::Loop& loop_;
+  Fleet& fleet_;
+  Scanner& scanner_;
+  routes::RouteWatcher& routes_;
+  const ApiOptions options_;
+};
+
+}  // namespace fairlead::agent
