@@ -1,0 +1,282 @@
+#include "cli/service_commands.h"
+
+#include "absl/strings/strip.h"
+#include "base/status_macros.h"
+#include "cli/exit_code.h"
+#include "cli/table.h"
+#include "cli/views.h"
+
+namespace fairlead::cli {
+namespace {
+
+template <typename T>
+CLI::Option& AddSetting(CLI::App& app, const std::string& name,
+                        std::optional<T>& value, const std::string& type,
+                        const std::string& description) {
+  return *app.add_option(name, value, description)->type_name(type);
+}
+
+template <typename T>
+void Put(Json& object, const std::string& name, const std::optional<T>& value) {
+  if (value.has_value()) object[name] = *value;
+}
+
+}  // namespace
+
+void ServiceCommands::Settings::AddOptions(CLI::App& app) {
+  AddSetting(app, "--policy", policy, "POLICY",
+             "hash (default), source: by client address, or least-conn: the "
+             "less loaded of --choices")
+      .check(OneOf({"hash", "source", "least-conn"}));
+  AddSetting(app, "--choices", choices, "N",
+             "Backends that a new connection chooses from, 1 to 4")
+      .check(WholeNumber(1, 4));
+  AddSetting(app, "--encap", encap, "MODE", "How packets get there: gue")
+      .check(OneOf({"gue"}));
+  AddSetting(app, "--need", need, "N",
+             "Backends that must be available (default 1)")
+      .check(WholeNumber(0, UINT32_MAX));
+  AddSetting(app, "--agent-port", agent_port, "PORT",
+             "Where the agents on the backends answer; 0: ask none")
+      .check(WholeNumber(0, 65535));
+  AddCheckOptions(app);
+}
+
+void ServiceCommands::Settings::AddCheckOptions(CLI::App& app) {
+  AddSetting(app, "--check", check, "TYPE", "tcp (default), http or none")
+      .check(OneOf({"tcp", "http", "none"}));
+  AddSetting(app, "--check-port", check_port, "PORT",
+             "0: the service's port (default)")
+      .check(WholeNumber(0, 65535));
+  AddSetting(app, "--check-path", check_path, "PATH",
+             "What an http check asks for (default /)");
+  AddSetting(app, "--check-host", check_host, "HOST",
+             "Its Host header (default: the backend's address)");
+  AddSetting(app, "--check-status", check_status, "RANGE",
+             "Good answers (default 200-299); 503 means drain");
+  AddSetting(app, "--check-interval", check_interval, "DURATION", "Default 2s")
+      .check(DurationValue());
+  AddSetting(app, "--check-timeout", check_timeout, "DURATION", "Default 1s")
+      .check(DurationValue());
+  AddSetting(app, "--rise", check_rise, "N",
+             "Successes in a row until it is up (default 2)")
+      .check(WholeNumber(1, UINT32_MAX));
+  AddSetting(app, "--fall", check_fall, "N",
+             "Failures in a row until it is down (default 3)")
+      .check(WholeNumber(1, UINT32_MAX));
+}
+
+void ServiceCommands::Settings::AddTo(Json& body) const {
+  Put(body, "policy", policy);
+  Put(body, "choices", choices);
+  Put(body, "encap", encap);
+  Put(body, "need", need);
+  Put(body, "rows", rows);
+  Put(body, "agent_port", agent_port);
+  Json fields = Json::object();
+  Put(fields, "type", check);
+  Put(fields, "port", check_port);
+  Put(fields, "path", check_path);
+  Put(fields, "host", check_host);
+  Put(fields, "status", check_status);
+  Put(fields, "interval", check_interval);
+  Put(fields, "timeout", check_timeout);
+  Put(fields, "rise", check_rise);
+  Put(fields, "fall", check_fall);
+  if (!fields.empty()) body["check"] = fields;
+}
+
+ServiceCommands::ServiceCommands(CommandLine& line) {
+  CLI::App& noun = line.AddNoun(
+      line.root(),
+      {.name = "service",
+       .aliases = {"vip"},
+       .description = "A VIP:port, its policy, health check and backends",
+       .examples = {
+           "fairlead service add web 198.51.100.10:443",
+           "fairlead service add ws [2001:db8::10]:443 --policy least-conn \\",
+           "    --choices 2 --check http --check-path /health --need 2",
+           "fairlead service list", "fairlead service show ws",
+           "fairlead service set ws --check-interval 500ms",
+           "fairlead service delete web", "", "Then give it backends:",
+           "  fairlead backend add web 192.0.2.11 --name web1"}});
+  DeclareChanges(line, noun);
+  DeclareReads(line, noun);
+  DeclareTombstones(line, noun);
+}
+
+void ServiceCommands::DeclareChanges(CommandLine& line, CLI::App& noun) {
+  CLI::App& add = line.AddVerb(
+      noun,
+      {.command =
+           {.name = "add",
+            .description = "Balance a new VIP:port",
+            .examples = {"fairlead service add web 198.51.100.10:443",
+                         "fairlead service add ws [2001:db8::10]:443 --policy "
+                         "least-conn --choices 2",
+                         "fairlead service add api 198.51.100.10:8443 --check "
+                         "http --check-path /health"}}},
+      [this](Session& session) { return Add(session); });
+  add.add_option("SERVICE", name_, "Its name")->required();
+  add.add_option("VIP", vip_, "ADDRESS:PORT that clients connect to")
+      ->required();
+  settings_.AddOptions(add);
+  AddSetting(add, "--rows", settings_.rows, "N",
+             "Size of its candidate table, a power of two of 256 to 65536; "
+             "fixed for its life")
+      .check(WholeNumber(1, UINT32_MAX));
+  AddChangeOptions(add, Force::kNone, change_);
+
+  CLI::App& set = line.AddVerb(
+      noun,
+      {.command = {.name = "set",
+                   .description = "Change settings; the others stay",
+                   .examples = {"fairlead service set web --need 2",
+                                "fairlead service set web --check http "
+                                "--check-path /health --check-interval 1s"}}},
+      [this](Session& session) { return Set(session); });
+  set.add_option("SERVICE", name_, "Its name")->required();
+  settings_.AddOptions(set);
+  AddChangeOptions(set, Force::kNone, change_);
+
+  CLI::App& remove = line.AddVerb(
+      noun,
+      {.command = {.name = "delete",
+                   .aliases = {"rm"},
+                   .description = "Stop balancing; leaves a tombstone that "
+                                  "drops what still comes",
+                   .examples = {"fairlead service delete web --dry-run",
+                                "fairlead service delete web",
+                                "fairlead service tombstone list"}}},
+      [this](Session& session) { return Delete(session); });
+  remove.add_option("SERVICE", name_, "Its name")->required();
+  AddChangeOptions(remove, Force::kOffered, change_);
+}
+
+void ServiceCommands::DeclareReads(CommandLine& line, CLI::App& noun) {
+  line.AddVerb(noun,
+               {.command = {.name = "list",
+                            .aliases = {"ls"},
+                            .description = "All services, one line each",
+                            .examples = {"fairlead service list",
+                                         "fairlead service list -o json"}}},
+               [this](Session& session) { return List(session); });
+  CLI::App& show =
+      line.AddVerb(noun,
+                   {.command = {.name = "show",
+                                .description = "All about one service",
+                                .examples = {"fairlead service show web"}}},
+                   [this](Session& session) { return Show(session); });
+  show.add_option("SERVICE", name_, "Its name")->required();
+}
+
+void ServiceCommands::DeclareTombstones(CommandLine& line, CLI::App& noun) {
+  CLI::App& tombstone = line.AddNoun(
+      noun, {.name = "tombstone",
+             .description = "VIPs of deleted services, whose packets are "
+                            "dropped and counted",
+             .examples = {"fairlead service tombstone list",
+                          "fairlead service tombstone clear "
+                          "198.51.100.10:443"}});
+  line.AddVerb(tombstone,
+               {.command = {.name = "list",
+                            .aliases = {"ls"},
+                            .description = "All tombstones",
+                            .examples = {"fairlead service tombstone list"}}},
+               [this](Session& session) { return ListTombstones(session); });
+  CLI::App& clear = line.AddVerb(
+      tombstone,
+      {.command = {.name = "clear",
+                   .aliases = {"rm", "delete"},
+                   .description = "Hand the VIP's packets to this host again",
+                   .examples = {"fairlead service tombstone clear "
+                                "198.51.100.10:443"}}},
+      [this](Session& session) { return ClearTombstone(session); });
+  clear.add_option("VIP", vip_, "ADDRESS:PORT of the deleted service")
+      ->required();
+  AddChangeOptions(clear, Force::kNone, change_);
+}
+
+absl::Status ServiceCommands::Add(Session& session) const {
+  Json body = BodyOf(change_);
+  body["name"] = name_;
+  body["vip"] = vip_;
+  settings_.AddTo(body);
+  FL_ASSIGN_OR_RETURN(const Json answer,
+                      session.Change("POST", "/v1/services", body));
+  PrintChange(session, change_, answer);
+  return absl::OkStatus();
+}
+
+absl::Status ServiceCommands::List(Session& session) const {
+  FL_ASSIGN_OR_RETURN(const Json answer, session.Get("/v1/services"));
+  if (session.json()) {
+    session.out() << Pretty(answer) << '\n';
+  } else {
+    PrintServices(Array(answer, "services"), session.out());
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ServiceCommands::Show(Session& session) const {
+  FL_ASSIGN_OR_RETURN(const std::string path, PathOf({"services", name_}));
+  FL_ASSIGN_OR_RETURN(const Json answer, session.Get(path));
+  if (session.json()) {
+    session.out() << Pretty(answer) << '\n';
+  } else {
+    PrintService(Field(answer, "service"), session.out());
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ServiceCommands::Set(Session& session) const {
+  FL_ASSIGN_OR_RETURN(const std::string path, PathOf({"services", name_}));
+  Json settings = Json::object();
+  settings_.AddTo(settings);
+  if (settings.empty())
+    return UsageError("nothing to set; see fairlead service set --help");
+  Json body = BodyOf(change_);
+  settings_.AddTo(body);
+  FL_ASSIGN_OR_RETURN(const Json answer, session.Change("PATCH", path, body));
+  PrintChange(session, change_, answer);
+  return absl::OkStatus();
+}
+
+absl::Status ServiceCommands::Delete(Session& session) const {
+  FL_ASSIGN_OR_RETURN(const std::string path, PathOf({"services", name_}));
+  const absl::StatusOr<Json> answer =
+      session.Change("DELETE", path, BodyOf(change_));
+  if (!answer.ok()) return ExplainForce(change_, answer.status());
+  PrintChange(session, change_, *answer);
+  return absl::OkStatus();
+}
+
+absl::Status ServiceCommands::ListTombstones(Session& session) const {
+  FL_ASSIGN_OR_RETURN(const Json answer, session.Get("/v1/tombstones"));
+  if (session.json()) {
+    session.out() << Pretty(answer) << '\n';
+    return absl::OkStatus();
+  }
+  Table table({{.title = "VIP"},
+               {.title = "SERVICE"},
+               {.title = "SINCE"},
+               {.title = "DROPPED", .align = Align::kRight}});
+  for (const Json& tombstone : Sorted(Array(answer, "tombstones"), "vip")) {
+    table.Add({Text(tombstone, "vip"), Text(tombstone, "service"),
+               Text(tombstone, "since"),
+               Thousands(Number(tombstone, "packets"))});
+  }
+  table.Print(session.out());
+  return absl::OkStatus();
+}
+
+absl::Status ServiceCommands::ClearTombstone(Session& session) const {
+  FL_ASSIGN_OR_RETURN(const std::string path,
+                      PathOf({"tombstones", absl::StripSuffix(vip_, "/tcp")}));
+  FL_ASSIGN_OR_RETURN(const Json answer,
+                      session.Change("DELETE", path, BodyOf(change_)));
+  PrintChange(session, change_, answer);
+  return absl::OkStatus();
+}
+
+}  // namespace fairlead::cli

@@ -1,0 +1,67 @@
+// `fairlead service ...`: services and the tombstones of deleted ones.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "absl/status/status.h"
+#include "cli/command_line.h"
+#include "cli/session.h"
+
+namespace fairlead::cli {
+
+class ServiceCommands {
+ public:
+  // Declares the commands; must live as long as `line` runs.
+  explicit ServiceCommands(CommandLine& line);
+  ServiceCommands(const ServiceCommands&) = delete;
+  ServiceCommands& operator=(const ServiceCommands&) = delete;
+
+ private:
+  // Unset: not given.
+  struct Settings {
+    std::optional<std::string> policy;
+    std::optional<uint64_t> choices;
+    std::optional<std::string> encap;
+    std::optional<uint64_t> need;
+    std::optional<uint64_t> rows;
+    std::optional<uint64_t> agent_port;
+    std::optional<std::string> check;
+    std::optional<uint64_t> check_port;
+    std::optional<std::string> check_path;
+    std::optional<std::string> check_host;
+    std::optional<std::string> check_status;
+    std::optional<std::string> check_interval;
+    std::optional<std::string> check_timeout;
+    std::optional<uint64_t> check_rise;
+    std::optional<uint64_t> check_fall;
+
+    void AddOptions(CLI::App& app);
+    // Puts what was given into the body of a request.
+    void AddTo(Json& body) const;
+
+   private:
+    void AddCheckOptions(CLI::App& app);
+  };
+
+  void DeclareChanges(CommandLine& line, CLI::App& noun);
+  void DeclareReads(CommandLine& line, CLI::App& noun);
+  void DeclareTombstones(CommandLine& line, CLI::App& noun);
+
+  absl::Status Add(Session& session) const;
+  absl::Status List(Session& session) const;
+  absl::Status Show(Session& session) const;
+  absl::Status Set(Session& session) const;
+  absl::Status Delete(Session& session) const;
+  absl::Status ListTombstones(Session& session) const;
+  absl::Status ClearTombstone(Session& session) const;
+
+  // Set by parsing.
+  std::string name_;
+  std::string vip_;
+  Settings settings_;
+  ChangeOptions change_;
+};
+
+}  // namespace fairlead::cli

@@ -1,0 +1,252 @@
+#include "cli/views.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/time.h"
+#include "cli/table.h"
+
+namespace fairlead::cli {
+namespace {
+
+std::string Seconds(int64_t seconds) {
+  return absl::FormatDuration(absl::Seconds(seconds));
+}
+
+// "2/3": of all backends, those that may take a new connection.
+std::string Available(const Json& service) {
+  const Json& backends = Field(service, "backends");
+  const int64_t all = backends.is_array()
+                          ? static_cast<int64_t>(backends.size())
+                          : Number(service, "backends");
+  return absl::StrCat(Number(service, "available"), "/", all);
+}
+
+// "http 200 3 ms", "tcp refused", "-" before the first result.
+std::string CheckResult(const std::string& type, const Json& check) {
+  if (!check.is_object()) return "-";
+  std::string text = type;
+  const auto add = [&](const std::string& word) {
+    absl::StrAppend(&text, text.empty() ? "" : " ", word);
+  };
+  const std::string outcome = Text(check, "outcome");
+  if (outcome != "success" || type.empty()) add(outcome);
+  if (Number(check, "http_status") > 0)
+    add(absl::StrCat(Number(check, "http_status")));
+  if (outcome == "success")
+    add(absl::StrCat(Thousands(Number(check, "duration_ms")), " ms"));
+  return text;
+}
+
+// "present 402": what the agent says lives there.
+std::string AgentReport(const Json& backend) {
+  const Json& agent = Field(backend, "agent");
+  const std::string presence = Text(agent, "presence");
+  if (presence == "absent" || presence == "unknown" || presence.empty())
+    return presence;
+  return absl::StrCat(presence, " ", Thousands(Number(agent, "live_sockets")));
+}
+
+// Lines "name  value" with the values in one column; empty values are left out.
+class Facts {
+ public:
+  explicit Facts(std::ostream& out) : out_(out) {}
+
+  void Add(const std::string& name, const std::string& value) {
+    constexpr size_t kColumn = 18;
+    if (value.empty()) return;
+    out_ << name
+         << std::string(kColumn - std::min(kColumn - 1, name.size()), ' ')
+         << Printable(value) << '\n';
+  }
+  void AddNumber(const std::string& name, const Json& object,
+                 const std::string& field) {
+    if (Has(object, field)) Add(name, Thousands(Number(object, field)));
+  }
+  // Only if it is not zero.
+  void AddCount(const std::string& name, const Json& object,
+                const std::string& field) {
+    if (Number(object, field) != 0) AddNumber(name, object, field);
+  }
+
+ private:
+  std::ostream& out_;
+};
+
+std::string CheckText(const Json& check) {
+  const std::string type = Text(check, "type");
+  if (type.empty() || type == "none") return type;
+  std::string text = type;
+  const int64_t port = Number(check, "port");
+  absl::StrAppend(&text, " port ",
+                  port == 0 ? "of the service" : absl::StrCat(port));
+  if (type == "http") {
+    absl::StrAppend(&text, ", GET ", Text(check, "path"));
+    if (!Text(check, "host").empty())
+      absl::StrAppend(&text, ", host ", Text(check, "host"));
+    absl::StrAppend(&text, ", status ", Text(check, "status"));
+  }
+  absl::StrAppend(&text, ", every ", Text(check, "interval"), ", timeout ",
+                  Text(check, "timeout"), ", rise ", Number(check, "rise"),
+                  ", fall ", Number(check, "fall"));
+  return text;
+}
+
+// "ws  198.51.100.10:443  hash  gue  guarantee ...", the head of the backends.
+std::string ServiceLine(const Json& service) {
+  const int64_t need = Number(service, "need");
+  const bool enough = Number(service, "available") >= need;
+  return absl::StrCat(Text(service, "name"), "  ", Text(service, "vip"), "  ",
+                      Text(service, "policy"), "  ", Text(service, "encap"),
+                      "  guarantee ", Text(service, "guarantee"),
+                      "  available ", Available(service), ", need ", need,
+                      enough ? " ok" : " NOT MET",
+                      Flag(service, "fail_open") ? "  FAIL OPEN" : "",
+                      "  active ", Thousands(Number(service, "active")),
+                      "  new ", Thousands(Number(service, "new_flows")));
+}
+
+void PrintBackendTable(const Json& service, std::ostream& out) {
+  const std::string type = Text(Field(service, "check"), "type");
+  Table table({{.title = "BACKEND"},
+               {.title = "ADDRESS"},
+               {.title = "STATE"},
+               {.title = "WEIGHT", .align = Align::kRight},
+               {.title = "ACTIVE", .align = Align::kRight},
+               {.title = "NEW", .align = Align::kRight},
+               {.title = "CHECK"},
+               {.title = "AGENT"},
+               {.title = "REASON"}});
+  for (const Json& backend : Sorted(Array(service, "backends"), "name")) {
+    table.Add({Text(backend, "name"), Text(backend, "address"),
+               Text(backend, "state_text"),
+               Thousands(Number(backend, "weight")),
+               Thousands(Number(backend, "active")),
+               Thousands(Number(backend, "new_flows")),
+               CheckResult(type, Field(backend, "check")), AgentReport(backend),
+               Text(backend, "reason")});
+  }
+  table.Print(out);
+}
+
+void AddDrain(const Json& drain, Facts& facts) {
+  if (!drain.is_object()) return;
+  facts.Add(
+      "drain",
+      absl::StrCat("since ", Text(drain, "since"), " (",
+                   Seconds(Number(drain, "elapsed_seconds")), "), ",
+                   Thousands(Number(drain, "connections")), " of ",
+                   Count(Number(drain, "connections_at_start"), "connection"),
+                   " left, counted by ", Text(drain, "basis")));
+}
+
+void AddNextHop(const Json& hop, Facts& facts) {
+  if (!hop.is_object()) {
+    facts.Add("next hop", "none");
+    return;
+  }
+  facts.Add("next hop",
+            absl::StrCat(Text(hop, "interface"), " ", Text(hop, "mac"),
+                         ", path MTU ", Number(hop, "path_mtu")));
+}
+
+void AddLastCheck(const Json& check, Facts& facts) {
+  if (!check.is_object()) return;
+  std::string text =
+      absl::StrCat(CheckResult("", check), ", ",
+                   Seconds(Number(check, "age_seconds")), " ago");
+  if (!Text(check, "detail").empty())
+    absl::StrAppend(&text, ": ", Text(check, "detail"));
+  facts.Add("last check", text);
+}
+
+}  // namespace
+
+std::vector<Json> Sorted(const Json& array, const std::string& key) {
+  std::vector<Json> objects(array.begin(), array.end());
+  std::sort(objects.begin(), objects.end(), [&](const Json& a, const Json& b) {
+    return Text(a, key) < Text(b, key);
+  });
+  return objects;
+}
+
+void PrintServices(const Json& services, std::ostream& out) {
+  Table table({{.title = "SERVICE"},
+               {.title = "VIP"},
+               {.title = "POLICY"},
+               {.title = "ENCAP"},
+               {.title = "AVAILABLE", .align = Align::kRight},
+               {.title = "NEED", .align = Align::kRight},
+               {.title = "ACTIVE", .align = Align::kRight},
+               {.title = "NEW", .align = Align::kRight},
+               {.title = "GUARANTEE"}});
+  for (const Json& service : Sorted(services, "name")) {
+    table.Add({Text(service, "name"), Text(service, "vip"),
+               Text(service, "policy"), Text(service, "encap"),
+               Available(service), Thousands(Number(service, "need")),
+               Thousands(Number(service, "active")),
+               Thousands(Number(service, "new_flows")),
+               Text(service, "guarantee")});
+  }
+  table.Print(out);
+}
+
+void PrintService(const Json& service, std::ostream& out) {
+  Facts facts(out);
+  facts.Add("name", Text(service, "name"));
+  facts.Add("vip", Text(service, "vip"));
+  facts.AddNumber("id", service, "id");
+  facts.Add("policy", absl::StrCat(Text(service, "policy"), ", choices ",
+                                   Number(service, "choices")));
+  facts.Add("encap", Text(service, "encap"));
+  facts.Add("guarantee", Text(service, "guarantee"));
+  facts.Add("available", Available(service));
+  facts.AddNumber("need", service, "need");
+  facts.Add("fail open", Flag(service, "fail_open") ? "yes" : "no");
+  facts.AddNumber("rows", service, "rows");
+  facts.AddCount("rows overflowed", service, "rows_overflowed");
+  const int64_t port = Number(service, "agent_port");
+  facts.Add("agent port", port == 0 ? "none" : absl::StrCat(port));
+  facts.Add("check", CheckText(Field(service, "check")));
+  facts.AddNumber("active", service, "active");
+  facts.AddNumber("new", service, "new_flows");
+  facts.AddNumber("packets", service, "packets");
+  facts.AddNumber("bytes", service, "bytes");
+  facts.AddCount("misses", service, "misses");
+  facts.AddCount("fail-open flows", service, "fail_open_flows");
+  facts.AddCount("too big", service, "too_big");
+  out << '\n';
+  PrintBackendTable(service, out);
+}
+
+void PrintBackends(const Json& service, std::ostream& out) {
+  out << Printable(ServiceLine(service)) << '\n';
+  PrintBackendTable(service, out);
+}
+
+void PrintBackend(const Json& backend, std::ostream& out) {
+  Facts facts(out);
+  facts.Add("name", Text(backend, "name"));
+  facts.Add("address", Text(backend, "address"));
+  facts.AddNumber("id", backend, "id");
+  facts.AddNumber("weight", backend, "weight");
+  facts.Add("state", Text(backend, "state_text"));
+  facts.Add("reason", Text(backend, "reason"));
+  facts.Add("new connections", Flag(backend, "eligible") ? "yes" : "no");
+  facts.Add("admin", Text(backend, "admin"));
+  facts.Add("health", Text(backend, "health"));
+  facts.Add("signal", Text(backend, "signal"));
+  AddLastCheck(Field(backend, "check"), facts);
+  AddDrain(Field(backend, "drain"), facts);
+  facts.Add("agent", AgentReport(backend));
+  AddNextHop(Field(backend, "next_hop"), facts);
+  facts.AddNumber("active", backend, "active");
+  facts.AddNumber("pending", backend, "pending");
+  facts.AddNumber("new", backend, "new_flows");
+  facts.AddNumber("packets", backend, "packets");
+  facts.AddNumber("bytes", backend, "bytes");
+  facts.AddCount("repeated SYNs", backend, "syn_again");
+}
+
+}  // namespace fairlead::cli
