@@ -1,0 +1,94 @@
+#include "daemon/agent_protocol.h"
+
+#include <openssl/evp.h>
+
+#include <nlohmann/json.hpp>
+#include <optional>
+
+#include "absl/status/status.h"
+#include "absl/strings/escaping.h"
+#include "absl/strings/str_cat.h"
+#include "base/check.h"
+#include "base/status_macros.h"
+
+namespace fairlead::daemon {
+namespace {
+
+using Json = nlohmann::json;
+
+absl::Status WrongField(absl::string_view name) {
+  return absl::InvalidArgumentError(absl::StrCat(
+      "the agent's report: field \"", name, "\" is missing or of wrong type"));
+}
+
+const Json* Find(const Json& object, const char* name) {
+  if (!object.is_object()) return nullptr;
+  const auto found = object.find(name);
+  return found == object.end() ? nullptr : &*found;
+}
+
+absl::StatusOr<uint64_t> Unsigned(const Json& object, const char* name) {
+  const Json* field = Find(object, name);
+  if (field == nullptr || !field->is_number_unsigned()) return WrongField(name);
+  return field->get<uint64_t>();
+}
+
+absl::StatusOr<std::string> Text(const Json& object, const char* name) {
+  const Json* field = Find(object, name);
+  if (field == nullptr || !field->is_string()) return WrongField(name);
+  return field->get<std::string>();
+}
+
+std::string HexDigest(absl::string_view text) {
+  unsigned char digest[EVP_MAX_MD_SIZE];
+  unsigned int size = 0;
+  FL_CHECK(EVP_Digest(text.data(), text.size(), digest, &size, EVP_sha256(),
+                      nullptr) == 1);
+  return absl::BytesToHexString(
+      absl::string_view(reinterpret_cast<const char*>(digest), size));
+}
+
+}  // namespace
+
+absl::StatusOr<AgentState> DecodeAgentState(absl::string_view json) {
+  const Json document = Json::parse(json.begin(), json.end(), nullptr,
+                                    /*allow_exceptions=*/false);
+  if (document.is_discarded())
+    return absl::InvalidArgumentError("the agent's report is not JSON");
+  AgentState state;
+  FL_ASSIGN_OR_RETURN(state.boot_id, Text(document, "boot_id"));
+  FL_ASSIGN_OR_RETURN(state.scan, Unsigned(document, "scan"));
+  FL_ASSIGN_OR_RETURN(const uint64_t age,
+                      Unsigned(document, "scan_begun_age_ms"));
+  state.scan_begun_age = absl::Milliseconds(static_cast<int64_t>(age));
+  FL_ASSIGN_OR_RETURN(state.peer_map_digest, Text(document, "peer_map_digest"));
+  const Json* services = Find(document, "services");
+  if (services == nullptr || !services->is_array())
+    return WrongField("services");
+  for (const Json& service : *services) {
+    FL_ASSIGN_OR_RETURN(const std::string vip, Text(service, "vip"));
+    FL_ASSIGN_OR_RETURN(state.live_sockets[vip],
+                        Unsigned(service, "live_sockets"));
+  }
+  return state;
+}
+
+PeerMap EncodePeerMap(const core::DesiredState& desired, uint16_t lb_id) {
+  Json vips = Json::array();
+  absl::btree_map<core::BackendId, base::IpAddress> peers;
+  for (const auto& [name, service] : desired.services) {
+    vips.push_back(service.vip.ToString());
+    for (const auto& [backend_name, backend] : service.backends)
+      peers[backend.id] = backend.address;
+  }
+  Json document = {{"lb_id", lb_id}, {"vips", vips}, {"peers", Json::array()}};
+  for (const auto& [id, address] : peers)
+    document["peers"].push_back({{"id", id}, {"address", address.ToString()}});
+  PeerMap map;
+  map.digest = HexDigest(document.dump());
+  document["digest"] = map.digest;
+  map.json = document.dump();
+  return map;
+}
+
+}  // namespace fairlead::daemon

@@ -1,0 +1,284 @@
+#include "daemon/daemon.h"
+
+#include <arpa/inet.h>
+#include <signal.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cstring>
+#include <random>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "base/log.h"
+#include "base/sd_notify.h"
+#include "base/status_macros.h"
+#include "base/version.h"
+#include "daemon/key_file.h"
+#include "event/scope.h"
+#include "event/socket.h"
+
+namespace fairlead::daemon {
+namespace {
+
+// Without systemd there is nobody to tell, and one that does not listen must
+// not stop the daemon.
+void TellSystemd(absl::string_view state) {
+  const absl::Status told = base::SdNotify(state);
+  if (!told.ok()) base::LogWarning("notify systemd: ", told.message());
+}
+
+// Records that followed from the world are kept at the latest after this.
+constexpr absl::Duration kRecordInterval = absl::Seconds(1);
+
+uint32_t Ticks(absl::Duration duration) {
+  const int64_t ticks = absl::ToInt64Nanoseconds(duration) >> FL_TICK_SHIFT;
+  return static_cast<uint32_t>(ticks < 1 ? 1 : ticks);
+}
+
+fl_timeouts TimeoutsOf(const config::FlowTimeouts& timeouts) {
+  fl_timeouts ticks = {};
+  ticks.by_state[FL_SLOT_EMBRYONIC] = Ticks(timeouts.embryonic);
+  ticks.by_state[FL_SLOT_YOUNG] = Ticks(timeouts.young);
+  ticks.by_state[FL_SLOT_ESTABLISHED] = Ticks(timeouts.established);
+  ticks.by_state[FL_SLOT_CLOSING] = Ticks(timeouts.closing);
+  ticks.by_state[FL_SLOT_EXPIRING_PENDING] = Ticks(timeouts.young);
+  ticks.by_state[FL_SLOT_EXPIRING_ESTABLISHED] = Ticks(timeouts.established);
+  ticks.by_state[FL_SLOT_EXPIRING_CLOSING] = Ticks(timeouts.closing);
+  return ticks;
+}
+
+void CopyAddress(const std::optional<base::IpAddress>& from, __u32 (&to)[4]) {
+  if (from.has_value()) std::memcpy(to, from->bytes().data(), sizeof(to));
+}
+
+core::TableSizes SizesOf(const config::NodeTables& tables) {
+  return {.services = tables.services,
+          .backends = tables.backends,
+          .rows = tables.rows,
+          .flow_buckets = tables.flow_buckets()};
+}
+
+datapath::ProgramOptions ProgramOptionsOf(const config::NodeConfig& config,
+                                          const datapath::HashKey& key) {
+  datapath::ProgramOptions options;
+  options.pin_path = config.pin_path;
+  options.interfaces = config.interfaces;
+  options.mode = config.xdp_mode == config::XdpMode::kNative
+                     ? datapath::XdpMode::kNative
+                     : datapath::XdpMode::kGeneric;
+  options.sizes = SizesOf(config.tables);
+  options.config.hash_key[0] = key[0];
+  options.config.hash_key[1] = key[1];
+  CopyAddress(config.addresses.ipv4, options.config.node_address);
+  CopyAddress(config.addresses.ipv6, options.config.node_address6);
+  options.config.lb_id = config.id;
+  options.config.gue_port = htons(config.gue_port);
+  options.config.timeouts = TimeoutsOf(config.timeouts);
+  return options;
+}
+
+absl::AnyInvocable<double()> SystemRandom() {
+  return [generator = std::mt19937_64(std::random_device{}())]() mutable {
+    return std::uniform_real_distribution<double>(0.0, 1.0)(generator);
+  };
+}
+
+std::set<base::IpAddress> BackendAddresses(const core::DesiredState& desired) {
+  std::set<base::IpAddress> addresses;
+  for (const auto& [name, service] : desired.services)
+    for (const auto& [backend_name, backend] : service.backends)
+      addresses.insert(backend.address);
+  return addresses;
+}
+
+control::AccessGroups GroupsOf(const config::NodeAccess& access) {
+  control::AccessGroups groups;
+  if (!access.viewer_group.empty()) groups.viewers = {access.viewer_group};
+  if (!access.operator_group.empty())
+    groups.operators = {access.operator_group};
+  if (!access.admin_group.empty()) groups.admins = {access.admin_group};
+  return groups;
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Daemon>> Daemon::Create(
+    config::NodeConfig config) {
+  FL_ASSIGN_OR_RETURN(event::Signals signals,
+                      event::Signals::Block({SIGTERM, SIGINT, SIGHUP}));
+  FL_ASSIGN_OR_RETURN(std::unique_ptr<event::Loop> loop, event::Loop::Create());
+  std::unique_ptr<Daemon> daemon(
+      new Daemon(std::move(config), std::move(signals), std::move(loop)));
+  FL_RETURN_IF_ERROR(daemon->Open());
+  return daemon;
+}
+
+Daemon::Daemon(config::NodeConfig config, event::Signals signals,
+               std::unique_ptr<event::Loop> loop)
+    : config_(std::move(config)),
+      signals_(std::move(signals)),
+      loop_(std::move(loop)) {}
+
+absl::Status Daemon::Open() {
+  FL_ASSIGN_OR_RETURN(const std::string secret, ReadKeyFile(config_.key_file));
+  hash_key_ = datapath::DeriveHashKey(
+      {reinterpret_cast<const uint8_t*>(secret.data()), secret.size()});
+  FL_ASSIGN_OR_RETURN(
+      control::Access access,
+      control::Access::Resolve(geteuid(), GroupsOf(config_.access)));
+  access_ = std::make_unique<control::Access>(std::move(access));
+  FL_ASSIGN_OR_RETURN(
+      program_,
+      datapath::Program::Open(ProgramOptionsOf(config_, hash_key_)));
+  FL_ASSIGN_OR_RETURN(tables_,
+                      datapath::SharedTables::Open(program_->maps(),
+                                                   SizesOf(config_.tables)));
+  // Roles are checked for each request; the socket itself is open to the
+  // groups that have one.
+  FL_ASSIGN_OR_RETURN(listener_, event::ListenUnix(config_.socket, 0666));
+  FL_ASSIGN_OR_RETURN(
+      routes_, routes::RouteWatcher::Create(
+                   *loop_, [this](const base::IpAddress& address,
+                                  const std::optional<core::NextHop>& hop,
+                                  absl::string_view reason) {
+                     if (!hop.has_value())
+                       base::LogWarning("backend address ",
+                                        address.ToString(), ": ", reason);
+                     tables_->SetNextHop(address, hop);
+                     controller_->OnNextHop(address, hop);
+                     happened_->NotifyAll();
+                   }));
+  controller_ = std::make_unique<core::Controller>(SizesOf(config_.tables),
+                                                   *tables_, SystemRandom());
+  store_ = std::make_unique<control::Store>(*loop_, config_.state_dir);
+  event_log_ = std::make_unique<control::EventLog>(*loop_, config_.state_dir);
+  happened_ = std::make_unique<event::Event>(*loop_);
+  sweeper_ = std::make_unique<FlowSweeper>(*loop_, *controller_, *tables_,
+                                           TimeoutsOf(config_.timeouts),
+                                           *happened_);
+  health_ = std::make_unique<HealthRunner>(*loop_, *controller_, *happened_);
+  agents_ = std::make_unique<AgentPoller>(*loop_, *controller_, config_.id,
+                                          *happened_);
+  host_ = std::make_unique<Host>(Host::Parts{*loop_, config_, hash_key_,
+                                             *program_, *tables_, *controller_,
+                                             *sweeper_, *routes_});
+  changes_ = std::make_unique<event::Scope>(*loop_);
+  api_ = std::make_unique<control::Api>(control::ApiParts{
+      .loop = *loop_,
+      .changes = *changes_,
+      .controller = *controller_,
+      .host = *host_,
+      .store = *store_,
+      .events = *event_log_,
+      .access = *access_,
+      .on_changed = [this] { OnDesiredChanged(); }});
+  server_ = std::make_unique<http::Server>(
+      *loop_, [this](http::Request request) {
+        return api_->Handle(std::move(request));
+      });
+  return absl::OkStatus();
+}
+
+absl::Status Daemon::Run() {
+  loop_->root().Spawn(Main());
+  loop_->Run();
+  return result_;
+}
+
+event::Task<void> Daemon::Main() {
+  result_ = co_await Serve();
+  loop_->Stop();
+}
+
+event::Task<absl::Status> Daemon::Serve() {
+  FL_CO_RETURN_IF_ERROR(co_await TakeOver());
+  event::Scope& current = co_await event::CurrentScope();
+  event::Scope work(current);
+  work.Spawn(routes_->Run());
+  work.Spawn(sweeper_->Run());
+  work.Spawn(health_->Run());
+  work.Spawn(agents_->Run());
+  work.Spawn(KeepRecords());
+  work.Spawn(FeedWatchdog());
+  event::Scope servers(current);
+  servers.Spawn(server_->Serve(std::move(listener_)));
+  TellSystemd(base::kSdReady);
+  base::LogInfo("fairleadd ", base::kVersion, " is ready: node ", config_.name,
+                ", ", controller_->desired().services.size(), " services, ",
+                program_->adopted() ? "tables taken over" : "new tables");
+  co_await WaitForSignal();
+  co_await Stop(servers, work);
+  co_return absl::OkStatus();
+}
+
+event::Task<void> Daemon::Stop(event::Scope& servers, event::Scope& work) {
+  TellSystemd(base::kSdStopping);
+  servers.Cancel();
+  co_await servers.Join();
+  co_await changes_->Join();
+  work.Cancel();
+  co_await work.Join();
+}
+
+// Everything that was durable becomes true in the tables before the first
+// probe, poll or command.
+event::Task<absl::Status> Daemon::TakeOver() {
+  for (const std::string& note : program_->notes()) base::LogWarning(note);
+  FL_CO_ASSIGN_OR_RETURN(core::DesiredState desired, co_await store_->Load());
+  FL_CO_RETURN_IF_ERROR(co_await event_log_->Open());
+  FL_CO_RETURN_IF_ERROR(controller_->Adopt(std::move(desired), loop_->Now()),
+                        "apply the desired state");
+  routes_->WatchOnly(BackendAddresses(controller_->desired()));
+  co_return absl::OkStatus();
+}
+
+event::Task<void> Daemon::WaitForSignal() {
+  while (true) {
+    const absl::StatusOr<int> signal = co_await signals_.Next(*loop_);
+    if (!signal.ok()) co_return;
+    if (*signal != SIGHUP) {
+      base::LogInfo("stopping on ", strsignal(*signal),
+                    "; packets flow on without a daemon");
+      co_return;
+    }
+    base::LogInfo("SIGHUP: there is nothing to reload; restart to read ",
+                  "another node config");
+  }
+}
+
+event::Task<void> Daemon::KeepRecords() {
+  while (true) {
+    const absl::Status kept = co_await RecordOnce();
+    if (!kept.ok()) base::LogError("keep records: ", kept.message());
+    const absl::Status waited =
+        co_await happened_->Wait(loop_->Now() + kRecordInterval);
+    if (absl::IsCancelled(waited)) break;
+  }
+  // What happened last is told as well; the files are written at once.
+  (void)co_await RecordOnce();
+}
+
+event::Task<absl::Status> Daemon::RecordOnce() {
+  std::vector<core::Event> events = controller_->TakeEvents();
+  if (!events.empty())
+    FL_CO_RETURN_IF_ERROR(co_await event_log_->Append(
+        std::move(events), std::nullopt, loop_->WallNow()));
+  if (controller_->TakeDirty())
+    FL_CO_RETURN_IF_ERROR(co_await api_->Persist());
+  co_return absl::OkStatus();
+}
+
+event::Task<void> Daemon::FeedWatchdog() {
+  while ((co_await loop_->SleepFor(absl::Seconds(2))).ok())
+    TellSystemd(base::kSdWatchdog);
+}
+
+void Daemon::OnDesiredChanged() {
+  routes_->WatchOnly(BackendAddresses(controller_->desired()));
+  health_->Kick();
+  agents_->Kick();
+}
+
+}  // namespace fairlead::daemon

@@ -1,0 +1,48 @@
+#include "daemon/flow_sweeper.h"
+
+#include <numeric>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "base/log.h"
+
+namespace fairlead::daemon {
+
+uint32_t FlowSweeper::NowTick() const {
+  return static_cast<uint32_t>(
+             static_cast<uint64_t>(loop_.Now().nanoseconds()) >>
+             FL_TICK_SHIFT) &
+         FL_TICK_MASK;
+}
+
+event::Task<void> FlowSweeper::Run() {
+  datapath::Recount recount(tables_.flows(), tables_.load());
+  while (!recount.Round())
+    if (!(co_await loop_.SleepFor(kStepPause)).ok()) co_return;
+  if (recount.corrected() > 0)
+    base::LogInfo("flow table: ", recount.corrected(),
+                  " load counters corrected after a restart");
+  absl::Time begun = loop_.WallNow();
+  while (true) {
+    const std::optional<datapath::FlowSweep> sweep =
+        scan_.Step(kBucketsPerStep, NowTick());
+    if (sweep.has_value()) OnSweep(*sweep, begun);
+    const absl::Status slept =
+        co_await loop_.SleepFor(sweep.has_value() ? kSweepPause : kStepPause);
+    if (!slept.ok()) co_return;
+    if (sweep.has_value()) begun = loop_.WallNow();
+  }
+}
+
+void FlowSweeper::OnSweep(const datapath::FlowSweep& sweep, absl::Time begun) {
+  used_slots_ = std::accumulate(sweep.slots.begin() + 1, sweep.slots.end(),
+                                uint64_t{0});
+  std::vector<core::BackendId> seen;
+  for (size_t id = 1; id < sweep.backends.size(); ++id)
+    if (sweep.Saw(static_cast<core::BackendId>(id)))
+      seen.push_back(static_cast<core::BackendId>(id));
+  controller_.OnFlowScan(seen, begun);
+  on_sweep_.NotifyAll();
+}
+
+}  // namespace fairlead::daemon

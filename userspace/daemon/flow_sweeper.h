@@ -1,0 +1,56 @@
+// FlowSweeper: walks the flow table, a few buckets a turn, so that silent flows
+// are forgotten without stalling the loop; tells the controller after each walk
+// which backends still have flows.
+#pragma once
+
+#include <optional>
+
+#include "core/controller.h"
+#include "datapath/flow_scan.h"
+#include "datapath/recount.h"
+#include "datapath/shared_tables.h"
+#include "event/loop.h"
+#include "event/sync.h"
+#include "event/task.h"
+
+namespace fairlead::daemon {
+
+// 64 KiB of table are read in well under a millisecond.
+inline constexpr uint32_t kBucketsPerStep = 4096;
+inline constexpr absl::Duration kStepPause = absl::Milliseconds(4);
+inline constexpr absl::Duration kSweepPause = absl::Seconds(2);
+
+class FlowSweeper {
+ public:
+  // All borrowed. `on_sweep` is notified after each walk.
+  FlowSweeper(event::Loop& loop, core::Controller& controller,
+              datapath::SharedTables& tables, const fl_timeouts& timeouts,
+              event::Event& on_sweep)
+      : loop_(loop),
+        controller_(controller),
+        tables_(tables),
+        scan_(tables.flows(), tables.load(), timeouts),
+        on_sweep_(on_sweep) {}
+
+  // Counts anew first, then walks until cancelled.
+  event::Task<void> Run();
+
+  const datapath::FlowScan& scan() const { return scan_; }
+  // Slots in use, as of the last walk.
+  uint64_t used_slots() const { return used_slots_; }
+
+  // The packet path's clock, in ticks.
+  uint32_t NowTick() const;
+
+ private:
+  void OnSweep(const datapath::FlowSweep& sweep, absl::Time begun);
+
+  event::Loop& loop_;
+  core::Controller& controller_;
+  datapath::SharedTables& tables_;
+  datapath::FlowScan scan_;
+  event::Event& on_sweep_;
+  uint64_t used_slots_ = 0;
+};
+
+}  // namespace fairlead::daemon

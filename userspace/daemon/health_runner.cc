@@ -1,0 +1,35 @@
+#include "daemon/health_runner.h"
+
+#include <utility>
+
+#include "absl/status/status.h"
+#include "event/scope.h"
+#include "probe/probe.h"
+
+namespace fairlead::daemon {
+
+event::Task<void> HealthRunner::Run() {
+  event::Scope probes(co_await event::CurrentScope());
+  while (!probes.cancelled()) {
+    for (core::ProbeRequest& request : controller_.DueProbes(loop_.Now()))
+      probes.Spawn(RunOne(std::move(request)));
+    const base::MonoTime next =
+        controller_.NextDeadline().value_or(base::MonoTime::InfiniteFuture());
+    if (absl::IsCancelled(co_await kick_.Wait(next))) break;
+  }
+  probes.Cancel();
+  co_await probes.Join();
+}
+
+event::Task<void> HealthRunner::RunOne(core::ProbeRequest request) {
+  // Named: g++ 12 destroys an aggregate temporary in a co_await twice.
+  probe::Target target{request.address, request.port, request.check};
+  const core::ProbeResult result =
+      co_await probe::RunProbe(loop_, std::move(target), loop_.Now());
+  controller_.OnProbeResult(request, result, loop_.Now());
+  on_result_.NotifyAll();
+  // The result moved the deadline of this backend.
+  kick_.NotifyAll();
+}
+
+}  // namespace fairlead::daemon

@@ -1,0 +1,159 @@
+#include "daemon/host.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "base/version.h"
+#include "fairlead/abi/maps.h"
+#include "fairlead/abi/verdict.h"
+#include "lib/flow_slot.h"
+
+namespace fairlead::daemon {
+namespace {
+
+absl::Duration Ticks(uint32_t ticks) {
+  return absl::Nanoseconds(static_cast<int64_t>(ticks) << FL_TICK_SHIFT);
+}
+
+}  // namespace
+
+control::NodeStatus Host::Status() const {
+  control::NodeStatus status;
+  status.name = parts_.config.name;
+  status.id = parts_.config.id;
+  status.version = std::string(base::kVersion);
+  status.uptime = parts_.loop.Now() - started_;
+  status.pid = getpid();
+  for (const datapath::Attachment& attachment : parts_.program.attachments()) {
+    control::InterfaceStatus& interface = status.interfaces.emplace_back();
+    interface.name = attachment.interface.name;
+    interface.mode = attachment.mode == datapath::XdpMode::kNative
+                         ? "native"
+                         : "generic";
+    const auto& links = parts_.routes.network().links;
+    const auto link =
+        links.find(static_cast<uint32_t>(attachment.interface.index));
+    if (link != links.end()) interface.mtu = link->second.mtu;
+  }
+  const core::DesiredState& desired = parts_.controller.desired();
+  uint64_t rows = 0;
+  uint64_t backends = desired.quarantine.size();
+  for (const auto& [name, service] : desired.services) {
+    rows += service.rows;
+    backends += service.backends.size();
+  }
+  const config::NodeTables& tables = parts_.config.tables;
+  status.flows = {parts_.sweeper.used_slots(), tables.flow_slots};
+  status.rows = {rows, tables.rows};
+  status.services = {desired.services.size() + desired.tombstones.size(),
+                     tables.services};
+  status.backends = {backends, tables.backends};
+  return status;
+}
+
+std::vector<std::string> Host::Alarms() const {
+  std::vector<std::string> alarms = parts_.controller.Alarms();
+  if (parts_.program.attachments().empty())
+    alarms.push_back(
+        "detached: no packet of a service is balanced; restart fairleadd to "
+        "attach again");
+  for (const auto& [name, service] : parts_.controller.desired().services) {
+    if (parts_.routes.local_addresses().count(service.vip.address) == 0)
+      continue;
+    alarms.push_back(absl::StrCat(
+        "service ", name, ": ", service.vip.address.ToString(),
+        " is an address of this host; whatever passes the packet path is "
+        "answered by its own TCP stack: remove the address"));
+  }
+  return alarms;
+}
+
+std::vector<uint64_t> Host::VerdictCounts() const {
+  absl::StatusOr<std::vector<uint64_t>> counts = stats_.Verdicts();
+  return counts.ok() ? *std::move(counts)
+                     : std::vector<uint64_t>(FL_LB_VERDICT_COUNT);
+}
+
+control::ServiceCounters Host::CountersOf(core::ServiceId service) const {
+  const absl::StatusOr<fl_service_stats> stats = stats_.Service(service);
+  if (!stats.ok()) return {};
+  return {stats->packets, stats->bytes,     stats->new_flows,
+          stats->misses,  stats->fail_open, stats->too_big};
+}
+
+control::BackendCounters Host::CountersOfBackend(
+    core::BackendId backend) const {
+  const absl::StatusOr<fl_backend_stats> stats = stats_.Backend(backend);
+  if (!stats.ok()) return {};
+  return {stats->packets, stats->bytes, stats->new_flows, stats->syn_again};
+}
+
+control::BackendLine Host::LineOf(core::BackendId backend) const {
+  const core::LoadReport load = parts_.tables.Load(backend);
+  control::BackendLine line;
+  line.state = parts_.tables.BackendState(backend);
+  line.live = load.live;
+  line.pending = load.pending;
+  line.weight = parts_.tables.BackendWeight(backend);
+  return line;
+}
+
+bool Host::IsRecordable(uint64_t hash) const {
+  const std::span<fl_bucket> flows = parts_.tables.flows();
+  const uint32_t mask = static_cast<uint32_t>(flows.size()) - 1;
+  const fl_buckets buckets = {&flows[fl_bucket_first(hash, mask)],
+                              &flows[fl_bucket_second(hash, mask)]};
+  return fl_slot_victim(&buckets, parts_.sweeper.NowTick(),
+                        &parts_.sweeper.scan().timeouts()) < FL_POSITIONS;
+}
+
+control::FlowFacts Host::LookUp(const core::Service& service,
+                                const control::Flow& flow) const {
+  const uint64_t hash =
+      datapath::HashFlow(parts_.hash_key, flow.client, flow.vip);
+  const uint64_t row_hash =
+      service.policy == core::Policy::kSource
+          ? datapath::HashSource(parts_.hash_key, flow.client.address)
+          : hash;
+  control::FlowFacts facts;
+  facts.tag = fl_slot_tag(hash);
+  facts.row = fl_row_of(row_hash, service.rows - 1);
+  facts.words = parts_.tables.ReadRow(service.rows_base + facts.row);
+  facts.recordable = IsRecordable(hash);
+  if (const auto record = parts_.sweeper.scan().Lookup(hash)) {
+    const uint32_t now = parts_.sweeper.NowTick();
+    facts.slot = control::FlowSlot{record->state, record->backend,
+                                   Ticks(fl_tick_age(now, record->born)),
+                                   Ticks(fl_tick_age(now, record->last_seen))};
+  }
+  return facts;
+}
+
+uint64_t Host::ServicePackets() const {
+  uint64_t packets = 0;
+  for (const auto& [name, service] : parts_.controller.desired().services)
+    packets += CountersOf(service.id).packets;
+  return packets;
+}
+
+event::Task<absl::Status> Host::Detach(bool force) {
+  if (!force) {
+    const uint64_t before = ServicePackets();
+    if (absl::Status slept = co_await parts_.loop.SleepFor(kDetachWatch);
+        !slept.ok())
+      co_return slept;
+    const uint64_t arrived = ServicePackets() - before;
+    if (arrived > 0)
+      co_return absl::FailedPreconditionError(absl::StrCat(
+          arrived, " packets for services arrived within ",
+          absl::FormatDuration(kDetachWatch),
+          "; withdraw the VIPs' routes first, or use --force: their "
+          "connections stall"));
+  }
+  co_return parts_.program.Detach();
+}
+
+}  // namespace fairlead::daemon
