@@ -58,6 +58,19 @@ static __always_inline int fl_cas64(__u64 *address, __u64 expected, __u64 desire
 #define fl_opaque(value) asm volatile("" : "+r"(value))
 
 /*
+ * A constant of .rodata by address, without its `volatile`. The compiler must not know where it
+ * points: it would see the zeros that the source has there, and fold them into the program instead
+ * of what is written before the load.
+ */
+static __always_inline const void *fl_rodata(const volatile void *constant)
+{
+	const void *address = (const void *)constant;
+
+	fl_opaque(address);
+	return address;
+}
+
+/*
  * Truth as 0 or 1 and choice by arithmetic, for code that would otherwise branch once per slot or
  * per hop: every such branch doubles the paths that the verifier walks, and is mispredicted half of
  * the time.

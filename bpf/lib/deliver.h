@@ -54,8 +54,9 @@ static __always_inline int fl_hand_on(struct xdp_md *ctx, struct fl_tunnel *tunn
 	fl_copy_mac(outer.destination_mac, peer->destination_mac);
 	fl_copy_mac(outer.source_mac, peer->source_mac);
 	outer.destination = peer->address;
-	outer.source = (const __u32 *)(fl_is_mapped(peer->address) ? fl_agent_config.node_address
-								   : fl_agent_config.node_address6);
+	outer.source = (const __u32 *)fl_rodata(fl_is_mapped(peer->address)
+							? fl_agent_config.node_address
+							: fl_agent_config.node_address6);
 	if (bpf_xdp_adjust_head(ctx,
 				(int)(tunnel->outer_length & 0xff) -
 					(int)(fl_outer_ip_bytes(peer->address) + FL_ENCAP_PAYLOAD)))

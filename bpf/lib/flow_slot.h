@@ -113,6 +113,10 @@ static __always_inline struct fl_slot_change fl_slot_touch(struct fl_slot *slot,
 
 	if (fl_slot_is_pending(state) && tcp_flags & (FL_TCP_FIN | FL_TCP_RST))
 		flags |= FL_SLOT_FIN;
+	/* The last segments of a short flow may come a tick after its end, and a half-close may go
+	 * on for long. */
+	if (fl_slot_is_pending(state) && next == FL_SLOT_ESTABLISHED && flags & FL_SLOT_FIN)
+		next = FL_SLOT_CLOSING;
 	if (last_seen != now || flags != fl_slot_flags(word1))
 		fl_store64(&slot->word1, fl_slot_word1(fl_slot_born(word1), now, flags));
 	if (next != state) {
@@ -189,44 +193,63 @@ static __always_inline __u32 fl_slot_victim(const struct fl_buckets *buckets, __
 	return best < FL_POSITIONS ? FL_POSITIONS : FL_POSITIONS - 1 - best % FL_POSITIONS;
 }
 
-/* 1 when `hash`'s tag stands at an earlier position than `mine` (R2). */
-static __always_inline __u32 fl_slot_is_second(const struct fl_buckets *buckets, __u32 mine,
-					       __u64 hash)
-{
-	__u32 earlier = 0;
-
-	for (__u32 i = 0; i < FL_POSITIONS; i++)
-		earlier |= fl_slot_matches(fl_slot_at(buckets, i), hash) & fl_below(i, mine);
-	return earlier;
-}
-
 /*
- * One attempt to put (hash, embryonic, backend) at `position`. On success the change is counted by
- * the caller; if the tag turns out to stand earlier already, the slot is freed again and `undone`
- * is a second change to count. Word 1 is written before the CAS, so that nobody sees the new flow
- * with the old flow's age; a writer that then loses the CAS has refreshed a slot that was free to
- * take, which costs that slot a little of its rank.
+ * One attempt to put (hash, embryonic, backend) at `position`. Whoever wins it calls
+ * fl_slot_dedupe. Word 1 is written before the CAS, so that nobody sees the new flow with the old
+ * flow's age; a writer that then loses the CAS has refreshed a slot that was free to take, which
+ * costs that slot a little of its rank.
  */
-static __always_inline struct fl_slot_change
-fl_slot_insert(const struct fl_buckets *buckets, __u32 position, __u64 hash, __u16 backend,
-	       __u32 now, const struct fl_timeouts *timeouts, struct fl_slot_change *undone)
+static __always_inline struct fl_slot_change fl_slot_insert(const struct fl_buckets *buckets,
+							    __u32 position, __u64 hash,
+							    __u16 backend, __u32 now,
+							    const struct fl_timeouts *timeouts)
 {
 	struct fl_slot *slot = fl_slot_at(buckets, position);
 	__u64 word0 = fl_load64(&slot->word0);
 	__u64 after = fl_slot_word0(hash, FL_SLOT_EMBRYONIC, backend);
 	struct fl_slot_change change = { word0, word0 };
 
-	undone->before = undone->after = 0;
 	/* It was free to take when the position was chosen; is it still, as just read? */
 	if (!fl_slot_rank(word0, fl_load64(&slot->word1), now, timeouts))
 		return change;
 	fl_store64(&slot->word1, fl_slot_word1(now, now, 0));
-	if (!fl_cas64(&slot->word0, word0, after))
-		return change;
-	change.after = after;
-	if (fl_slot_is_second(buckets, position, hash) && fl_cas64(&slot->word0, after, 0))
-		undone->before = after;
+	if (fl_cas64(&slot->word0, word0, after))
+		change.after = after;
 	return change;
+}
+
+/* Copies of a tag that can arise at once: one per CPU that records the flow's first SYN, and that
+ * is rarely two. */
+#define FL_MAX_COPIES 3
+
+/*
+ * R2: false if `hash`'s tag stands in one slot at most; otherwise the last of them is freed,
+ * whoever's it is, and `change` is to be counted. Two CPUs that insert one flow can choose
+ * different slots, and neither needs to see the other's before its own CAS; but the second of the
+ * two CAS comes before its scan, so one of them sees both. To free only its own would not do: the
+ * slot that stays must not depend on who looks.
+ */
+static __always_inline int fl_slot_dedupe(const struct fl_buckets *buckets, __u64 hash,
+					  struct fl_slot_change *change)
+{
+	__u32 last = 0, copies = 0;
+	struct fl_slot *slot;
+
+	for (__u32 i = 0; i < FL_POSITIONS; i++) {
+		__u32 matches = fl_slot_matches(fl_slot_at(buckets, i), hash);
+
+		last = fl_select(matches, i, last);
+		copies += matches;
+	}
+	if (copies < 2)
+		return 0;
+	slot = fl_slot_at(buckets, last);
+	change->before = change->after = fl_load64(&slot->word0);
+	if (fl_slot_tag(change->before) == fl_slot_tag(hash) &&
+	    fl_slot_state(change->before) != FL_SLOT_FREE &&
+	    fl_cas64(&slot->word0, change->before, 0))
+		change->after = 0;
+	return 1;
 }
 
 /*

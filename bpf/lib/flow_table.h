@@ -85,6 +85,17 @@ __noinline __u64 fl_flow_peek(__u64 hash)
 	return word0;
 }
 
+/* R2 after an insert: false if the flow is recorded once, as it nearly always is. */
+static __always_inline int fl_flow_dedupe(const struct fl_buckets *buckets, __u64 hash)
+{
+	struct fl_slot_change change;
+	int i;
+
+	for (i = 0; i < FL_MAX_COPIES && fl_slot_dedupe(buckets, hash, &change); i++)
+		fl_load_move(change);
+	return i;
+}
+
 /*
  * Records a new flow; returns the backend that the table now has for it. That is another one than
  * `backend` if a second CPU recorded the same flow first, and FL_NO_BACKEND if no slot may be
@@ -92,9 +103,9 @@ __noinline __u64 fl_flow_peek(__u64 hash)
  */
 __noinline __u32 fl_flow_insert(__u64 hash, __u32 backend)
 {
-	/* rodata does not change while the program is loaded. */
-	const struct fl_timeouts *timeouts = (const struct fl_timeouts *)&fl_config.timeouts;
-	struct fl_slot_change change, undone;
+	const struct fl_timeouts *timeouts =
+		(const struct fl_timeouts *)fl_rodata(&fl_config.timeouts);
+	struct fl_slot_change change;
 	struct fl_buckets buckets;
 	__u32 now = fl_now();
 	__u32 position;
@@ -106,11 +117,9 @@ __noinline __u32 fl_flow_insert(__u64 hash, __u32 backend)
 		position = fl_slot_victim(&buckets, now, timeouts);
 		if (position >= FL_POSITIONS)
 			return FL_NO_BACKEND;
-		change = fl_slot_insert(&buckets, position, hash, (__u16)backend, now, timeouts,
-					&undone);
+		change = fl_slot_insert(&buckets, position, hash, (__u16)backend, now, timeouts);
 		fl_load_move(change);
-		fl_load_move(undone);
-		if (change.before != change.after && undone.before == undone.after)
+		if (change.before != change.after && !fl_flow_dedupe(&buckets, hash))
 			return backend;
 		if (fl_slot_find(&buckets, hash, &word0))
 			return fl_slot_backend(word0);

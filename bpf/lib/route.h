@@ -195,9 +195,7 @@ static __always_inline int fl_route_segment(const struct fl_packet *packet,
 					    const struct fl_service *service,
 					    struct fl_route *route)
 {
-	const __u64 *key =
-		(const __u64 *)
-			fl_config.hash_key; /* rodata: constant while the program is loaded */
+	const __u64 *key = (const __u64 *)fl_rodata(fl_config.hash_key);
 	int is_syn = fl_tcp_is_syn(packet->tcp_flags);
 	struct fl_row *shared;
 	struct fl_row row;

@@ -38,8 +38,8 @@ static __always_inline void fl_fill_outer(struct fl_outer *outer, const struct f
 	fl_copy_mac(outer->destination_mac, &next_hop);
 	fl_copy_mac(outer->source_mac, &source);
 	outer->destination = backend->address;
-	outer->source = (const __u32 *)(fl_is_mapped(backend->address) ? fl_config.node_address
-								       : fl_config.node_address6);
+	outer->source = (const __u32 *)fl_rodata(
+		fl_is_mapped(backend->address) ? fl_config.node_address : fl_config.node_address6);
 	outer->source_port = fl_swap16(0xc000 | (__u16)(hash >> 50));
 	outer->gue_port = fl_config.gue_port;
 	outer->inner_length = packet->ip_length;
@@ -48,17 +48,24 @@ static __always_inline void fl_fill_outer(struct fl_outer *outer, const struct f
 		     0xfc; /* DSCP; ECN of the tunnel is not used (RFC 6040, compatibility mode) */
 }
 
+/* Every host takes this much (RFC 791); a path that does not is none, and could not be answered
+ * for. */
+#define FL_MIN_PATH_MTU 576
+FL_STATIC_ASSERT(FL_MIN_PATH_MTU - FL_ENCAP_MAX >= FL_QUOTE6, "what is too big fills the quote");
+
 /* Step: is the first hop reachable, and does the packet fit on the way there? FL_LB_TX_TOO_BIG asks
  * for an answer. */
 static __always_inline int fl_check_fit(const struct fl_packet *packet, struct fl_route *route)
 {
 	struct fl_backend *backend = fl_backend_at(route->hops.id[0]);
+	__u32 mtu;
 
 	if (!backend)
 		return FL_LB_DROP_INTERNAL;
-	if (!(fl_load64(&backend->state) & FL_BACKEND_NEXT_HOP))
+	mtu = (__u32)(fl_load64(&backend->next_hop) >> 48);
+	if (!(fl_load64(&backend->state) & FL_BACKEND_NEXT_HOP) || mtu < FL_MIN_PATH_MTU)
 		return FL_LB_DROP_NO_NEXT_HOP;
-	route->limit = (__u32)(fl_load64(&backend->next_hop) >> 48) - FL_ENCAP_MAX;
+	route->limit = mtu - FL_ENCAP_MAX;
 	if (packet->ip_length <= route->limit)
 		return FL_CONTINUE;
 	return packet->dont_fragment ? FL_LB_TX_TOO_BIG : FL_LB_DROP_TOO_BIG;

@@ -206,6 +206,8 @@ class Backend(LinkedHost):
         netns.add_vips(self.netns)
         netns.default_routes(self.netns, link, advmss=lab.options.advmss)
         self.config = self.directory / "agent.toml"
+        self.state_dir = self.directory / "state"
+        self.state_dir.mkdir(mode=0o700)
         self.extra_config = ""  # Appended to agent.toml at the next start.
         self.agent: Child | None = None
         self.servers: dict[int, WsServer] = {}
@@ -220,6 +222,7 @@ address6 = "{self.address6}"
 listen = ["{self.address}:{AGENT_PORT}", "[{self.address6}]:{AGENT_PORT}"]
 lbs = {lbs}
 pin_path = "{self.pin_path}"
+state_dir = "{self.state_dir}"
 {self.extra_config}""")
 
     def _agent_command(self, verb: str,

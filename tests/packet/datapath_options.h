@@ -1,0 +1,48 @@
+// The options that the tests of userspace/datapath open a Program with, and a
+// way to kill it at a chosen point.
+#pragma once
+
+#include <arpa/inet.h>
+
+#include <cstring>
+#include <string>
+#include <vector>
+
+#include "datapath/program.h"
+#include "tests/support/bpf_fixture.h"
+
+namespace fairlead::test {
+
+inline constexpr char kPinPath[] = "/sys/fs/bpf/fairlead";
+inline constexpr char kLayout[] = "/sys/fs/bpf/fairlead/v1";
+
+inline core::TableSizes SmallTables() {
+  return {.services = 8, .backends = 64, .rows = 1024, .flow_buckets = 256};
+}
+
+inline fl_config NodeConfig() {
+  fl_config config = {};
+  std::memcpy(config.hash_key, kHashKey.data(), sizeof(config.hash_key));
+  std::memcpy(config.node_address, kNode4.bytes().data(), 16);
+  std::memcpy(config.node_address6, kNode6.bytes().data(), 16);
+  config.lb_id = kLbId;
+  config.gue_port = htons(6080);
+  config.timeouts = kTimeouts;
+  return config;
+}
+
+inline datapath::ProgramOptions Options(std::vector<std::string> interfaces) {
+  return {.pin_path = kPinPath,
+          .interfaces = std::move(interfaces),
+          .mode = datapath::XdpMode::kNative,
+          .sizes = SmallTables(),
+          .config = NodeConfig(),
+          .stop_after = nullptr};
+}
+
+// Stops after `step` steps: 0 is the first.
+inline datapath::StopAfter StopAtStep(int step) {
+  return [step](absl::string_view) mutable { return step-- == 0; };
+}
+
+}  // namespace fairlead::test

@@ -1,0 +1,255 @@
+// What is not a whole TCP segment for a service: passed on untouched, or
+// dropped by name if it is for a service's address. Never forwarded.
+#include <linux/bpf.h>
+
+#include <algorithm>
+#include <catch2/catch.hpp>
+#include <cerrno>
+
+#include "tests/packet/lb_world.h"
+
+namespace fairlead::test {
+namespace {
+
+struct Case {
+  std::string name;
+  Packet packet;
+  fl_lb_verdict verdict;
+};
+
+// None of these is counted for a service or a backend, and none is changed.
+void CheckUntouched(const std::vector<Case>& cases) {
+  LbWorld world;
+  for (const Case& c : cases) {
+    INFO(c.name);
+    world.Check(c.packet, {.verdict = c.verdict, .service = 0});
+  }
+  world.CheckLoad();
+}
+
+// As these, but counted as the service's.
+void CheckDropped(const std::vector<Case>& cases) {
+  LbWorld world;
+  for (const Case& c : cases) {
+    INFO(c.name);
+    world.Check(c.packet, {.verdict = c.verdict});
+  }
+  world.CheckLoad();
+}
+
+const base::IpAddress kHost4 = Ip("192.0.2.200");
+const base::IpAddress kHost6 = Ip("2001:db8:200::1");
+
+TEST_CASE("the host's own traffic passes untouched", "[packet][lb][parse]") {
+  CheckUntouched({
+      {"ARP", Eth{.type = 0x0806} / Payload(46), FL_LB_PASS_NOT_IP},
+      {"VLAN tag", Eth{.type = 0x8100} / Payload(46), FL_LB_PASS_NOT_IP},
+      {"an 802.3 length", Eth{.type = 0x0026} / Payload(46), FL_LB_PASS_NOT_IP},
+      {"UDP to a VIP", Eth{} / Ipv4{} / Udp{.dport = kVipPort} / Payload(9),
+       FL_LB_PASS_NOT_TCP},
+      {"UDP over IPv6", Eth{} / Ipv6{} / Udp{.dport = kVipPort} / Payload(9),
+       FL_LB_PASS_NOT_TCP},
+      {"ICMP echo to a VIP", Eth{} / Ipv4{} / Icmp{} / Payload(8),
+       FL_LB_PASS_NOT_TCP},
+      {"neighbour solicitation", Eth{} / Ipv6{} / Icmp{.type = 135},
+       FL_LB_PASS_NOT_TCP},
+      {"TCP to another address", Eth{} / Ipv4{.dst = kHost4} / Tcp{.syn = true},
+       FL_LB_PASS_NOT_SERVICE},
+      {"TCP to another IPv6 address",
+       Eth{} / Ipv6{.dst = kHost6} / Tcp{.syn = true}, FL_LB_PASS_NOT_SERVICE},
+      {"TCP to another port of a VIP",
+       Eth{} / Ipv4{} / Tcp{.dport = 22, .syn = true}, FL_LB_PASS_NOT_SERVICE},
+      {"TCP from the VIP's port",
+       Eth{} / Ipv4{.src = kVip4, .dst = kClient4} /
+           Tcp{.sport = 443, .dport = 5},
+       FL_LB_PASS_NOT_SERVICE},
+  });
+}
+
+TEST_CASE("odd packets to a host of its own pass", "[packet][lb][parse]") {
+  CheckUntouched({
+      {"fragment",
+       Eth{} / Ipv4{.dst = kHost4, .more_fragments = true} / Tcp{} / Payload(8),
+       FL_LB_PASS_NOT_SERVICE},
+      {"extension header",
+       Eth{} / Ipv6{.dst = kHost6} / Extension{.type = 60} / Tcp{},
+       FL_LB_PASS_NOT_SERVICE},
+      {"bad length", Eth{} / Ipv4{.dst = kHost4, .length = 10} / Tcp{},
+       FL_LB_PASS_NOT_SERVICE},
+      {"no ports", Eth{} / Ipv4{.dst = kHost4, .proto = 6} / Payload(3),
+       FL_LB_PASS_NOT_SERVICE},
+      {"impossible TCP offset",
+       Eth{} / Ipv4{.dst = kHost4} / Tcp{.syn = true, .doff = 3},
+       FL_LB_PASS_NOT_SERVICE},
+  });
+}
+
+TEST_CASE("an IP header to a VIP that lies is dropped", "[packet][lb][parse]") {
+  const Tcp syn = {.syn = true};
+  CheckUntouched({
+      {"version 5", Eth{} / Ipv4{.version = 5} / syn, FL_LB_DROP_IP_HEADER},
+      {"header of 0 bytes", Eth{} / Ipv4{.ihl = 0} / syn, FL_LB_DROP_IP_HEADER},
+      {"header of 16 bytes", Eth{} / Ipv4{.ihl = 4} / syn,
+       FL_LB_DROP_IP_HEADER},
+      {"header past the frame", Eth{} / Ipv4{.ihl = 15} / syn,
+       FL_LB_DROP_IP_HEADER},
+      {"length below the header", Eth{} / Ipv4{.length = 19} / syn,
+       FL_LB_DROP_IP_HEADER},
+      {"length 0", Eth{} / Ipv4{.length = 0} / syn, FL_LB_DROP_IP_HEADER},
+      {"length below the options' end",
+       Eth{} / Ipv4{.options = Bytes(8), .length = 27} / syn,
+       FL_LB_DROP_IP_HEADER},
+      {"length one past the frame", Eth{} / Ipv4{.length = 41} / syn,
+       FL_LB_DROP_IP_HEADER},
+      {"length of 64 KiB", Eth{} / Ipv4{.length = 0xffff} / syn,
+       FL_LB_DROP_IP_HEADER},
+      {"IPv6 header says version 4", Eth{} / Ipv6{.version = 4} / syn,
+       FL_LB_DROP_IP_HEADER},
+      {"IPv6 length one past the frame", Eth{} / Ipv6{.length = 21} / syn,
+       FL_LB_DROP_IP_HEADER},
+      {"IPv6 length of 64 KiB", Eth{} / Ipv6{.length = 0xffff} / syn,
+       FL_LB_DROP_IP_HEADER},
+  });
+}
+
+TEST_CASE("fragments to a VIP are dropped", "[packet][lb][parse]") {
+  CheckUntouched({
+      {"first", Eth{} / Ipv4{.df = false, .more_fragments = true} / Tcp{},
+       FL_LB_DROP_FRAGMENT},
+      {"middle",
+       Eth{} / Ipv4{.df = false, .more_fragments = true, .fragment_offset = 9} /
+           Tcp{},
+       FL_LB_DROP_FRAGMENT},
+      {"last", Eth{} / Ipv4{.df = false, .fragment_offset = 9} / Tcp{},
+       FL_LB_DROP_FRAGMENT},
+      {"last, of UDP",
+       Eth{} / Ipv4{.fragment_offset = 1, .proto = 17} / Payload(30),
+       FL_LB_DROP_FRAGMENT},
+      {"IPv6", Eth{} / Ipv6{} / Extension{.type = 44} / Tcp{},
+       FL_LB_DROP_FRAGMENT},
+  });
+}
+
+TEST_CASE("IPv6 extension headers to a VIP are dropped",
+          "[packet][lb][parse]") {
+  std::vector<Case> cases;
+  for (const uint8_t type : {uint8_t{0}, uint8_t{43}, uint8_t{60}, uint8_t{51}})
+    cases.push_back({"type " + std::to_string(type),
+                     Eth{} / Ipv6{} / Extension{.type = type} / Tcp{},
+                     FL_LB_DROP_EXTENSION});
+  CheckUntouched(cases);
+}
+
+TEST_CASE("a TCP header that cannot be is dropped", "[packet][lb][parse]") {
+  const Tcp syn = {.syn = true};
+  CheckDropped({
+      {"offset 0", Eth{} / Ipv4{} / Tcp{.syn = true, .doff = 0},
+       FL_LB_DROP_TCP_HEADER},
+      {"offset 16", Eth{} / Ipv4{} / Tcp{.syn = true, .doff = 4},
+       FL_LB_DROP_TCP_HEADER},
+      {"offset past the packet", Eth{} / Ipv4{} / Tcp{.syn = true, .doff = 6},
+       FL_LB_DROP_TCP_HEADER},
+      {"offset past the packet, into the padding",
+       Eth{} / Ipv4{} / Tcp{.syn = true, .doff = 6} / Padding{Bytes(6)},
+       FL_LB_DROP_TCP_HEADER},
+      {"IPv6, offset past the packet",
+       Eth{} / Ipv6{} / Tcp{.syn = true, .doff = 15} / Payload(39),
+       FL_LB_DROP_TCP_HEADER},
+      {"the packet ends inside the header", Eth{} / Ipv4{.length = 39} / syn,
+       FL_LB_DROP_TCP_HEADER},
+      {"the packet ends before the ports, which the padding fakes",
+       Eth{} / Ipv4{.length = 20} / syn, FL_LB_DROP_TCP_HEADER},
+      {"IPv6, the packet ends before the ports",
+       Eth{} / Ipv6{.length = 0} / syn, FL_LB_DROP_TCP_HEADER},
+  });
+}
+
+TEST_CASE("TCP flags that no stack sends are dropped", "[packet][lb][parse]") {
+  CheckDropped({
+      {"none", Eth{} / Ipv4{} / Tcp{}, FL_LB_DROP_TCP_FLAGS},
+      {"PSH alone", Eth{} / Ipv4{} / Tcp{.psh = true}, FL_LB_DROP_TCP_FLAGS},
+      {"SYN+FIN", Eth{} / Ipv4{} / Tcp{.fin = true, .syn = true},
+       FL_LB_DROP_TCP_FLAGS},
+      {"SYN+RST", Eth{} / Ipv6{} / Tcp{.syn = true, .rst = true},
+       FL_LB_DROP_TCP_FLAGS},
+      {"SYN+FIN+ACK",
+       Eth{} / Ipv6{} / Tcp{.fin = true, .syn = true, .ack = true},
+       FL_LB_DROP_TCP_FLAGS},
+      {"all",
+       Eth{} / Ipv4{} /
+           Tcp{.fin = true, .syn = true, .rst = true, .psh = true, .ack = true},
+       FL_LB_DROP_TCP_FLAGS},
+  });
+}
+
+TEST_CASE("a deleted service stays silent", "[packet][lb][parse]") {
+  LbWorld world;
+  world.service().flags = FL_SERVICE_TOMBSTONE;
+  world.StoreService();
+  world.Check(Eth{} / Ipv4{} / Tcp{.syn = true},
+              {.verdict = FL_LB_DROP_TOMBSTONE});
+  world.Check(Eth{} / Ipv6{} / Tcp{.ack = true},
+              {.verdict = FL_LB_DROP_TOMBSTONE});
+  world.Check(Eth{} / Ipv4{} / Tcp{.rst = true, .doff = 0},
+              {.verdict = FL_LB_DROP_TOMBSTONE});
+
+  world.lb().RemoveService(kService4);
+  world.Check(Eth{} / Ipv4{} / Tcp{.syn = true},
+              {.verdict = FL_LB_PASS_NOT_SERVICE, .service = 0});
+}
+
+// Every valid packet cut at every length: the kernel refuses frames below an
+// Ethernet header itself; the program passes or drops the others, untouched,
+// and counts each once (LbProgram::Run asserts it).
+TEST_CASE("a truncated packet is never forwarded", "[packet][lb][parse]") {
+  const Packet packets[] = {
+      Eth{} / Ipv4{} / Tcp{.syn = true},
+      Eth{} / Ipv4{} / Tcp{.ack = true} / Payload(40),
+      Eth{} / Ipv4{.options = Bytes(40)} / Tcp{.syn = true},
+      Eth{} / Ipv6{} / Tcp{.syn = true},
+      Eth{} / Ipv6{} / Tcp{.ack = true, .options = Bytes(12)} / Payload(9),
+      Eth{} / Ipv6{} / Extension{.type = 60} / Tcp{.syn = true},
+      Eth{} / Ipv4{} / Udp{} / Payload(30),
+  };
+  LbWorld world;
+  const uint64_t passed_before = world.lb().verdicts()[FL_LB_PASS_TRUNCATED];
+  for (const Packet& packet : packets) {
+    const Bytes frame = packet.Wire();
+    for (size_t length = 0; length < frame.size(); length++) {
+      INFO("cut to " << length << " of " << frame.size());
+      const auto cut = std::span(frame).first(length);
+      if (length < 14) {
+        REQUIRE(TestRun(world.lb().program_fd(), cut).error == EINVAL);
+        continue;
+      }
+      const LbResult result = world.lb().Run(cut);
+      REQUIRE((result.action == XDP_PASS || result.action == XDP_DROP));
+      REQUIRE(std::ranges::equal(result.packet, cut));
+    }
+  }
+  CHECK(world.lb().verdicts()[FL_LB_PASS_TRUNCATED] > passed_before);
+  for (const fl_bucket& bucket : world.lb().flows()) {
+    for (const fl_slot& slot : bucket.slots) CHECK(slot.word0 == 0);
+  }
+}
+
+// As above, but the IP header tells the truth about the shorter packet.
+TEST_CASE("a TCP segment shorter than its header is dropped at every length",
+          "[packet][lb][parse]") {
+  LbWorld world;
+  for (size_t length = 0; length < 20; length++) {
+    INFO("TCP bytes " << length);
+    Bytes tcp = Packet(Tcp{.syn = true}).Wire();
+    tcp.resize(length);
+    const LbResult result = world.lb().Run(Eth{} / Ipv4{.proto = 6} / Raw{tcp});
+    CHECK(result.verdict == FL_LB_DROP_TCP_HEADER);
+    CHECK(result.action == XDP_DROP);
+    // Below the ports nobody knows the service; above, it counts the packet.
+    const LbResult padded = world.lb().Run(Eth{} / Ipv4{.proto = 6} / Raw{tcp} /
+                                           Padding{Bytes(26 - length)});
+    CHECK(padded.action != XDP_TX);
+  }
+}
+
+}  // namespace
+}  // namespace fairlead::test
