@@ -9,8 +9,10 @@ set(CMAKE_VERIFY_INTERFACE_HEADER_SETS ON)
 
 find_program(FL_CCACHE ccache)
 if(FL_CCACHE)
-  set(CMAKE_C_COMPILER_LAUNCHER ${FL_CCACHE})
-  set(CMAKE_CXX_COMPILER_LAUNCHER ${FL_CCACHE})
+  # Relative paths, so that another clone or build folder finds the same results.
+  set(FL_LAUNCHER ${CMAKE_COMMAND} -E env CCACHE_BASEDIR=${PROJECT_SOURCE_DIR} CCACHE_NOHASHDIR=1 ${FL_CCACHE})
+  set(CMAKE_C_COMPILER_LAUNCHER ${FL_LAUNCHER})
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${FL_LAUNCHER})
 endif()
 
 add_library(fl_options INTERFACE)

@@ -12,6 +12,7 @@
 #include "fairlead/abi/row.h"
 #include "fairlead/abi/stats.h"
 #include "fairlead/abi/verdict.h"
+#include "lib/compat.h"
 
 const volatile struct fl_config fl_config = {};
 

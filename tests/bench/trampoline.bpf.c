@@ -56,7 +56,8 @@ int fl_trampoline(struct xdp_md *ctx)
 	if (!bench)
 		return XDP_ABORTED;
 	grown = (long)ctx->data_end - (long)ctx->data;
-	/* Or clang adds the length to a packet pointer first, in 32 bits, which verifiers refuse. */
+	/* Or clang adds the length to a packet pointer first, in 32 bits, which verifiers refuse.
+	 */
 	fl_opaque(grown);
 	if (bpf_xdp_adjust_head(ctx, (int)grown - (int)bench->length))
 		return XDP_ABORTED;

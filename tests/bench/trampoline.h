@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * What packet_bench tells the trampoline before a run; the one value of the map fl_bench.
+ * What packet_bench tells the trampoline before a run; the one value of the map
+ * fl_bench.
  */
 #pragma once
 
@@ -8,23 +9,24 @@
 
 /* Which flow the next packet belongs to. */
 enum fl_bench_order {
-	FL_BENCH_FIXED = 0,  /* always `first` */
-	FL_BENCH_SERIAL = 1, /* first, first + 1, ... */
-	FL_BENCH_RANDOM = 2, /* any of first .. first + flows - 1, uniformly */
+  FL_BENCH_FIXED = 0,  /* always `first` */
+  FL_BENCH_SERIAL = 1, /* first, first + 1, ... */
+  FL_BENCH_RANDOM = 2, /* any of first .. first + flows - 1, uniformly */
 };
 
 struct fl_bench {
-	__u64 packets; /* sent so far; counted by the trampoline */
-	__u32 length;  /* of the frame as it is to be received */
-	__u32 is_ipv6;
-	__u32 order; /* enum fl_bench_order */
-	__u32 first;
-	__u32 flows;
-	__u8 ethernet[14];
-	__u16 reserved;
+  __u64 packets; /* sent so far; counted by the trampoline */
+  __u32 length;  /* of the frame as it is to be received */
+  __u32 is_ipv6;
+  __u32 order; /* enum fl_bench_order */
+  __u32 first;
+  __u32 flows;
+  __u8 ethernet[14];
+  __u16 reserved;
 };
 FL_STATIC_ASSERT(sizeof(struct fl_bench) == 48, "no padding but at the end");
 
-/* Flow number `flow`: client 203.0.113.(flow >> 16) or 2001:db8::(flow >> 16), port flow & 0xffff. */
+/* Flow number `flow`: client 203.0.113.(flow >> 16) or 2001:db8::(flow >> 16),
+ * port flow & 0xffff. */
 #define FL_BENCH_NETWORK4 0xcb007100u
 #define FL_BENCH_MAX_FLOWS (1u << 24)

@@ -106,7 +106,7 @@ TEST_CASE("IPv4 and TCP options travel unchanged", "[packet][lb][forward]") {
 // behind it belongs to no packet. The outer lengths must not count it.
 TEST_CASE("padding behind the IP packet is not part of the outer lengths",
           "[packet][lb][forward]") {
-  for (const size_t size : {1, 2, 6, 300}) {
+  for (const size_t size : std::vector<size_t>{1, 2, 6, 300}) {
     INFO(size << " bytes");
     LbWorld world;
     const Packet bare = Syn4();

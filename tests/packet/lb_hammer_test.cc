@@ -63,7 +63,8 @@ void SendPackets(int program_fd, const std::vector<Bytes>& frames, size_t cpu,
   for (int i = 0; i < kPacketsPerRound; i++) {
     const size_t dice = random();
     // ACKs and SYNs more often than FINs and RSTs.
-    const size_t kind = std::array{0, 0, 0, 1, 1, 1, 2, 3}[dice / 64 % 8];
+    const size_t kind =
+        std::array<size_t, 8>{0, 0, 0, 1, 1, 1, 2, 3}[dice / 64 % 8];
     const Bytes& frame = frames[dice / 1024 % kFlows * 4 + kind];
     if (TestRun(program_fd, frame).error != 0) progress.failed++;
     progress.packets++;

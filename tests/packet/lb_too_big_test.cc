@@ -118,7 +118,7 @@ TEST_CASE("an IPv4 packet that may be fragmented is dropped and counted",
 
 TEST_CASE("IPv4 options are quoted", "[packet][lb][mtu]") {
   LbWorld world;
-  for (const size_t options : {4, 20, 40}) {
+  for (const size_t options : std::vector<size_t>{4, 20, 40}) {
     const Packet packet =
         Sized4(kLimit + 1, {.id = 5, .options = Bytes(options, 1)});
     world.Check(packet, TooBig(FragNeeded(packet, kLimit)));

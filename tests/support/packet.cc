@@ -112,7 +112,7 @@ class Writer {
   Bytes Write(const Ipv4& ip) {
     const size_t header = 20 + ip.options.size();
     Bytes out;
-    Put8(out, ip.version.value_or(4) << 4 |
+    Put8(out, unsigned{ip.version.value_or(4)} << 4 |
                   ip.ihl.value_or(static_cast<uint8_t>(header / 4)));
     Put8(out, ip.tos);
     Put16(out,
@@ -154,7 +154,8 @@ class Writer {
     Put16(out, tcp.dport);
     Put32(out, tcp.seq);
     Put32(out, tcp.ack_number);
-    Put8(out, tcp.doff.value_or(static_cast<uint8_t>(header / 4)) << 4);
+    Put8(out,
+         unsigned{tcp.doff.value_or(static_cast<uint8_t>(header / 4))} << 4);
     Put8(out, (tcp.fin ? 0x01u : 0u) | (tcp.syn ? 0x02u : 0u) |
                   (tcp.rst ? 0x04u : 0u) | (tcp.psh ? 0x08u : 0u) |
                   (tcp.ack ? 0x10u : 0u));

@@ -68,8 +68,10 @@ class Progress {
                      Count(at_start_, "connection"), " left");
     const double rate = PerMinute();
     if (rate <= 0) return line;
-    absl::StrAppend(
-        &line, absl::StrFormat(rate < 10 ? ", %.1f/min" : ", %.0f/min", rate));
+    absl::StrAppend(&line, ", ",
+                    rate < 10 ? absl::StrFormat("%.1f", rate)
+                              : absl::StrFormat("%.0f", rate),
+                    "/min");
     const absl::Duration left =
         absl::Minutes(static_cast<double>(connections_) / rate);
     if (connections_ > 0) {

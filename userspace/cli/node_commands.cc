@@ -3,6 +3,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
 #include "base/status_macros.h"
@@ -274,6 +275,10 @@ absl::Status NodeCommands::CheckConfig(Session& session) const {
       agent_config_
           ? config::ParseAgentConfig(text, file_).status()
           : config::ParseNodeConfig(text, file_, "localhost").status();
+  if (absl::StrContains(status.message(), "no section [agent]")) {
+    return BadConfig(absl::StrCat(
+        status.message(), "\nif it is the config of an agent: --agent"));
+  }
   if (!status.ok()) return BadConfig(status.message());
   if (session.json()) session.out() << Pretty({{"ok", true}}) << '\n';
   return absl::OkStatus();

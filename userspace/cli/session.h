@@ -1,7 +1,7 @@
 // One run's conversation with the daemon: HTTP over the control socket, JSON in
 // both directions, and the API's errors turned into Status values that carry
-// the exit code (exit_code.h). ABORTED is a daemon that is starting or stopping:
-// exit code 1, but worth another try.
+// the exit code (exit_code.h). ABORTED is a daemon that is starting or
+// stopping: exit code 1, but worth another try.
 #pragma once
 
 #include <initializer_list>

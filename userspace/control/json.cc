@@ -200,10 +200,12 @@ std::string FormatTimeSeconds(absl::Time time) {
 absl::StatusOr<absl::Time> ParseTime(absl::string_view text) {
   absl::Time time;
   std::string ignored;
-  // It also takes "infinite-future" and spaces.
-  const bool has_form = absl::EndsWith(text, "Z") &&
-                        text.find_first_of(" i") == absl::string_view::npos;
-  if (has_form && absl::ParseTime(kExactTime, text, &time, &ignored))
+  // It also takes spaces, and gives infinity for "infinite-future" and for
+  // years that it cannot count.
+  const bool parsed = absl::EndsWith(text, "Z") &&
+                      text.find(' ') == absl::string_view::npos &&
+                      absl::ParseTime(kExactTime, text, &time, &ignored);
+  if (parsed && time != absl::InfiniteFuture() && time != absl::InfinitePast())
     return time;
   return absl::InvalidArgumentError(absl::StrCat(
       core::Quoted(text), " is not a time; write it as 2026-11-20T12:00:00Z"));

@@ -75,7 +75,27 @@ void Applier::CloseStates(const Target& target) {
   }
 }
 
+// Rows written for a service whose entry was refused, and which is not wanted
+// any more.
+void Applier::DropUnusedTables(const Target& target) {
+  for (auto it = tables_.begin(); it != tables_.end();) {
+    const auto wanted = target.services.find(it->first);
+    const auto entry = services_.find(it->first);
+    const bool is_wanted =
+        wanted != target.services.end() && !wanted->second.entry.tombstone;
+    const bool is_used = entry != services_.end() && !entry->second.tombstone;
+    if (is_wanted || is_used) {
+      ++it;
+      continue;
+    }
+    const RowTable& table = it->second;
+    ClearRows(table.base, static_cast<uint32_t>(table.candidates.size()));
+    it = tables_.erase(it);
+  }
+}
+
 absl::Status Applier::RemoveServices(const Target& target) {
+  DropUnusedTables(target);
   std::vector<base::Endpoint> gone;
   for (const auto& [vip, entry] : services_)
     if (!target.services.contains(vip)) gone.push_back(vip);

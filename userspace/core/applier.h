@@ -82,6 +82,7 @@ class Applier {
   };
 
   void CloseStates(const Target& target);
+  void DropUnusedTables(const Target& target);
   absl::Status RemoveServices(const Target& target);
   void PutBackends(const Target& target);
   void UpdateRows(const Target& target, MayOwn may_own);

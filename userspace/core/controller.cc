@@ -193,6 +193,9 @@ void Controller::Impl::TakeOver(DesiredState next, base::MonoTime now) {
   }
   runtimes_.TakeOver(desired_, next, now);
   desired_ = std::move(next);
+  for (auto it = scans_.begin(); it != scans_.end();)
+    it = desired_.quarantine.contains(it->first) ? std::next(it)
+                                                 : scans_.erase(it);
   absl::btree_set<base::IpAddress> addresses;
   for (const auto& [name, service] : desired_.services)
     for (const auto& [backend_name, backend] : service.backends)

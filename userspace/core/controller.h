@@ -70,6 +70,8 @@ class Controller {
 
   // `wall` is stamped into what becomes durable.
   absl::StatusOr<Change> Prepare(const Command& command, absl::Time wall) const;
+  // `change` may also be one of the caller's own making: an earlier desired
+  // state under the next generation takes a refused change back.
   // ABORTED: another change was committed since Prepare(); nothing was done.
   // Another error: committed, but a table refused a write; tried again later.
   absl::Status Commit(const Change& change, base::MonoTime now);

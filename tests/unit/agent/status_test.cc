@@ -28,7 +28,7 @@ TEST_CASE("a status is rendered as tables", "[agent][status]") {
                           "LB HOST  VIPS  PEERS  DIGEST\n"
                           "1        1     2      ab\n"));
   CHECK(absl::StrContains(text, "198.51.100.10:443  402\n"));
-  CHECK(absl::StrContains(text, "PASS_SOCKET          77       decapsulated"));
+  CHECK(absl::StrContains(text, "PASS_SOCKET         77       decapsulated"));
 }
 
 TEST_CASE("an answer that is no status is an error", "[agent][status]") {

@@ -136,6 +136,9 @@ TEST_CASE("config check tells every problem and has exit code 8",
   api.SetFile("a.toml", "[agent]\n");
   CHECK(api.Run("config check --agent a.toml") == 8);
   CHECK_THAT(api.err(), Catch::Contains("[agent] needs the key interface"));
+  CHECK(api.Run("config check a.toml") == 8);
+  CHECK_THAT(api.err(),
+             Catch::EndsWith("if it is the config of an agent: --agent\n"));
   CHECK(api.Run("config check gone.toml") == 1);
 }
 

@@ -28,9 +28,10 @@ TEST_CASE("an id is the lowest that no service and no tombstone has",
   AddRegion(desired, "c", 256, 256);
   const auto full = AllocateServiceId(desired, kSizes);
   CHECK(full.status().code() == absl::StatusCode::kResourceExhausted);
-  CHECK(full.status().message() ==
-        "the table of services is full: of 3 ids services have 2 and tombstones "
-        "1; clear a tombstone or raise services in the node config");
+  CHECK(
+      full.status().message() ==
+      "the table of services is full: of 3 ids services have 2 and tombstones "
+      "1; clear a tombstone or raise services in the node config");
 }
 
 TEST_CASE("an id in quarantine is not given away", "[core][allocation]") {

@@ -222,6 +222,26 @@ TEST_CASE("a service that cannot be removed keeps its rows and its lines",
   }
 }
 
+TEST_CASE("a refused change can be taken back", "[core][controller][tables]") {
+  CoreWorld world;
+  Furnish(world);
+  const auto services = world.tables().services();
+  const auto rows = world.tables().rows();
+  for (const Command& command : Commands()) {
+    DesiredState before = world.controller().desired();
+    world.tables().FailPuts(1);
+    const absl::Status status = world.Try(command);
+    world.tables().FailPuts(0);
+    if (status.ok()) break;  // those that put no service are at the end
+    before.generation = world.controller().desired().generation + 1;
+    REQUIRE(world.controller().Commit({.next = before}, world.now()).ok());
+    world.AnswerAll(kSuccess);
+    CHECK(ComplainOfDifference(world.tables(), world.controller()) == "");
+    CHECK(world.tables().services() == services);
+    CHECK(world.tables().rows() == rows);
+  }
+}
+
 TEST_CASE("a deleted backend keeps its line while flows are recorded for it",
           "[core][controller][tables]") {
   CoreWorld world;

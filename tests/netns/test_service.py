@@ -1,0 +1,228 @@
+"""The main job on one LB host: connections through the VIP in every mix of
+families, drains, joins, kills and upgrades under traffic."""
+
+import pathlib
+import shutil
+import socket
+import tempfile
+
+from lab import LabOptions
+from lab.processes import in_netns, run, wait_until
+from lab.testcase import LabTestCase, main
+
+PORT = 8080
+CHECK = ("--check", "http", "--check-path", "/healthz", "--check-interval",
+         "500ms", "--check-timeout", "400ms")
+
+
+class ServiceTest(LabTestCase):
+    lab_name = "fltsvc"
+    lab_options = LabOptions(lbs=1, backends=3)
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        super().setUpClass()
+        for backend in cls.lab.backends:
+            backend.start_server(PORT)
+        cls.lab.start_fairlead()
+        cls.lb = cls.lab.lbs[0]
+
+    def setUp(self) -> None:
+        super().setUp()
+        lab = self.lab
+        # Inner and outer family in every mix.
+        self.services = {"v4in4": (0, lab.vip), "v4in6": (1, lab.vip),
+                         "v6in4": (0, lab.vip6), "v6in6": (1, lab.vip6)}
+        self.fleet = lab.client.start_fleet()
+        self.addCleanup(self.fleet.stop)
+
+    def add(self, name: str, **settings: str) -> str:
+        """Adds a service with all backends; returns its VIP."""
+        outer, vip = self.services[name]
+        endpoint = f"[{vip}]:{PORT}" if ":" in vip else f"{vip}:{PORT}"
+        flags = [word for key, value in settings.items()
+                 for word in (f"--{key.replace('_', '-')}", value)]
+        self.lb.cli("service", "add", name, endpoint, *CHECK, *flags)
+        self.addCleanup(self.lb.cli, "service", "delete", name, "--force",
+                        check=False)
+        for backend in self.lab.backends:
+            address = backend.address6 if outer else backend.address
+            self.lb.cli("backend", "add", name, address, "--name",
+                        backend.name)
+        self.wait(lambda: self.view(name)["available"] == len(
+            self.lab.backends), "all up")
+        return vip
+
+    def view(self, service: str) -> dict:
+        return self.lb.cli("service", "show", service, json=True)["service"]
+
+    def backend(self, service: str, name: str) -> dict:
+        return self.lb.cli("backend", "show", service, name,
+                           json=True)["backend"]
+
+    def wait(self, condition, what: str, timeout: float = 30) -> None:
+        wait_until(condition, timeout=timeout, what=what)
+
+    def accepts(self, name: str) -> int:
+        return self.lab.host(name).servers[PORT].stats()["accepts"]
+
+    def assert_whole(self, **which: str) -> dict:
+        report = self.fleet.verify(within=30, **which)
+        self.assertEqual(report["broken"], 0, report)
+        self.assertGreater(report["verified"], 0)
+        return report
+
+    def test_every_mix_of_families_carries_websockets(self) -> None:
+        for name in self.services:
+            with self.subTest(name):
+                vip = self.add(name, policy="least-conn")
+                self.fleet.open(vip, PORT, echo=24, silent=6, interval=0.3,
+                                group=name)
+                report = self.assert_whole(group=name)
+                self.assertEqual(len(report["backends"]),
+                                 len(self.lab.backends))
+                self.assertEqual(self.view(name)["guarantee"],
+                                 "sockets ({0}/{0} agents)".format(
+                                     len(self.lab.backends)))
+                self.lb.cli("service", "delete", name, "--force")
+
+    def test_policy_source_keeps_a_client_on_one_backend(self) -> None:
+        vip = self.add("v4in4", policy="source")
+        self.fleet.open(vip, PORT, echo=20, interval=0.3)
+        self.assertEqual(len(self.assert_whole()["backends"]), 1)
+
+    def test_a_drain_lets_old_connections_live_and_admits_no_new_one(
+            self) -> None:
+        vip = self.add("v4in4", policy="least-conn")
+        self.fleet.open(vip, PORT, echo=60, silent=15, interval=0.3,
+                        group="old")
+        self.lb.cli("backend", "drain", "v4in4", "b2")
+        accepted = self.accepts("b2")
+        self.fleet.open(vip, PORT, echo=60, interval=0.3, group="new")
+        self.assertEqual(self.accepts("b2"), accepted)
+        report = self.assert_whole()
+        self.assertGreater(report["backends"]["b2"]["alive"], 0)
+        # Not drained while one connection is left, whatever the wait.
+        done = self.lb.cli("backend", "drain", "v4in4", "b2", "--wait",
+                           "--timeout", "2s", check=False)
+        self.assertEqual(done.returncode, 6, done.stderr)
+        self.fleet.close(backend="b2")
+        self.lb.cli("backend", "drain", "v4in4", "b2", "--wait", "--timeout",
+                    "30s")
+        self.assertEqual(self.backend("v4in4", "b2")["state"], "drained")
+        self.lb.cli("backend", "ready", "v4in4", "b2")
+        self.fleet.open(vip, PORT, echo=60, interval=0.3, group="again")
+        self.assertGreater(self.accepts("b2"), accepted)
+
+    def test_a_failing_check_closes_nothing(self) -> None:
+        vip = self.add("v6in6", policy="least-conn")
+        self.fleet.open(vip, PORT, echo=30, silent=6, interval=0.3)
+        server = self.lab.host("b1").servers[PORT]
+        for status, state, reason in (
+                (503, "draining", "signal.http-503"),
+                (500, "down", "check.status-mismatch(500)")):
+            server.set_health(status)
+            self.addCleanup(server.set_health, 200)
+            self.wait(lambda s=state: self.backend("v6in6", "b1")["state"] == s,
+                      state)
+            self.assertEqual(self.backend("v6in6", "b1")["reason"], reason)
+            accepted = self.accepts("b1")
+            self.fleet.open(vip, PORT, echo=20, interval=0.3)
+            self.assertEqual(self.accepts("b1"), accepted)
+            self.assert_whole()
+        server.set_health(200)
+        self.wait(lambda: self.backend("v6in6", "b1")["state"] == "up", "up")
+
+    def test_a_killed_and_upgraded_daemon_breaks_nothing(self) -> None:
+        vip = self.add("v4in4", policy="least-conn")
+        self.fleet.open(vip, PORT, echo=60, silent=15, interval=0.2)
+        self.lb.cli("backend", "drain", "v4in4", "b3")
+        self.fleet.start_churn(vip, PORT, rate=20)
+        before = self.lb.cli("verdicts", json=True)["packets"]
+        other = pathlib.Path(tempfile.mkdtemp(prefix="fl_upgrade_"))
+        self.addCleanup(shutil.rmtree, other)
+        binary = shutil.copy(self.lab.binary("daemon/fairleadd"),
+                             other / "fairleadd")
+        for round_number in range(4):
+            self.lb.restart_daemon(binary if round_number % 2 else None,
+                                   kill9=round_number < 3)
+        # Counters and the drain went on.
+        self.assertGreater(self.lb.cli("verdicts", json=True)["packets"],
+                           before)
+        self.assertEqual(self.backend("v4in4", "b3")["admin"], "drain")
+        churn = self.fleet.stop_churn()
+        self.assertGreater(churn["ok"], 20)
+        self.assertEqual(churn["failed"], 0, churn)
+        self.assertEqual(self.assert_whole()["opened"], 75)
+
+    def test_a_killed_agent_breaks_nothing(self) -> None:
+        vip = self.add("v6in4", policy="least-conn")
+        self.fleet.open(vip, PORT, echo=60, silent=15, interval=0.2)
+        for backend in self.lab.backends:
+            backend.kill9_agent()
+        self.fleet.open(vip, PORT, echo=20, interval=0.2)
+        self.assert_whole()
+        for backend in self.lab.backends:
+            backend.start_agent()
+        self.wait(lambda: sum(
+            b["agent"]["live_sockets"] for b in self.view("v6in4")["backends"])
+            == 95, "the agents count all 95")
+        self.assert_whole()
+
+    def test_a_joining_and_a_deleted_backend_break_nothing(self) -> None:
+        vip = self.add("v4in4", policy="least-conn")
+        self.fleet.open(vip, PORT, echo=60, silent=15, interval=0.2)
+        added = self.lab.add_backend()
+        added.start_server(PORT)
+        added.start_agent()
+        self.lb.cli("backend", "add", "v4in4", added.address, "--name",
+                    "joined")
+        self.wait(lambda: self.backend("v4in4", "joined")["eligible"], "up")
+        self.fleet.open(vip, PORT, echo=60, interval=0.2)
+        self.assertGreater(self.accepts(added.name), 0)
+        refused = self.lb.cli("backend", "delete", "v4in4", "joined",
+                              check=False)
+        self.assertEqual(refused.returncode, 5, refused.stderr)
+        self.fleet.close(backend=added.name)
+        self.wait(lambda: self.backend("v4in4", "joined")["agent"][
+            "live_sockets"] == 0, "no socket left")
+        self.wait(lambda: self.lb.cli("backend", "delete", "v4in4", "joined",
+                                      check=False).returncode in (0, 4),
+                  "deleted")
+        self.assert_whole()
+
+    def connect(self, vip: str) -> Exception | None:
+        """What a client's connect comes to within two seconds."""
+        family = "AF_INET6" if ":" in vip else "AF_INET"
+        code = (f"import socket; s = socket.socket(socket.{family}); "
+                f"s.settimeout(2); print(s.connect_ex(('{vip}', {PORT})))")
+        done = run(in_netns(self.lab.client.netns,
+                            ["/usr/bin/python3", "-c", code]))
+        return int(done.stdout)
+
+    def test_a_vip_is_never_answered_by_the_lb_host(self) -> None:
+        # 0 is connected, EAGAIN is silence; a reset would be ECONNREFUSED.
+        silence = socket.EAGAIN if hasattr(socket, "EAGAIN") else 11
+        for name in ("v4in4", "v6in6"):
+            vip = self.add(name)
+            self.assertEqual(self.connect(vip), 0)
+            self.lb.cli("service", "delete", name, "--force")
+            self.assertEqual(self.connect(vip), silence)
+            self.lb.restart_daemon(kill9=True)
+            self.assertEqual(self.connect(vip), silence)
+        vip = self.add("v4in4")
+        self.lb.cli("node", "detach", "--force")
+        self.assertEqual(self.connect(vip), silence)
+        self.lb.restart_daemon()
+        self.wait(lambda: self.connect(vip) == 0, "attached again")
+
+    def test_a_second_daemon_is_refused(self) -> None:
+        second = self.lb.start(
+            "second", [self.lab.binary("daemon/fairleadd"), "--config",
+                       self.lb.config])
+        self.wait(lambda: not second.running(), "the second daemon ended")
+        self.assertIn("another fairleadd", second.log_tail(5))
+
+
+if __name__ == "__main__":
+    main()
