@@ -271,8 +271,11 @@ event::Task<absl::Status> Daemon::RecordOnce() {
 }
 
 event::Task<void> Daemon::FeedWatchdog() {
-  while ((co_await loop_->SleepFor(absl::Seconds(2))).ok())
+  while (true) {
+    const absl::Status slept = co_await loop_->SleepFor(absl::Seconds(2));
+    if (!slept.ok()) co_return;
     TellSystemd(base::kSdWatchdog);
+  }
 }
 
 void Daemon::OnDesiredChanged() {

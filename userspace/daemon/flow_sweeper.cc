@@ -17,8 +17,10 @@ uint32_t FlowSweeper::NowTick() const {
 
 event::Task<void> FlowSweeper::Run() {
   datapath::Recount recount(tables_.flows(), tables_.load());
-  while (!recount.Round())
-    if (!(co_await loop_.SleepFor(kStepPause)).ok()) co_return;
+  while (!recount.Round()) {
+    const absl::Status slept = co_await loop_.SleepFor(kStepPause);
+    if (!slept.ok()) co_return;
+  }
   if (recount.corrected() > 0)
     base::LogInfo("flow table: ", recount.corrected(),
                   " load counters corrected after a restart");

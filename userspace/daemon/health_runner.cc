@@ -15,7 +15,8 @@ event::Task<void> HealthRunner::Run() {
       probes.Spawn(RunOne(std::move(request)));
     const base::MonoTime next =
         controller_.NextDeadline().value_or(base::MonoTime::InfiniteFuture());
-    if (absl::IsCancelled(co_await kick_.Wait(next))) break;
+    const absl::Status waited = co_await kick_.Wait(next);
+    if (absl::IsCancelled(waited)) break;
   }
   probes.Cancel();
   co_await probes.Join();

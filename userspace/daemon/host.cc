@@ -60,6 +60,9 @@ std::vector<std::string> Host::Alarms() const {
     alarms.push_back(
         "detached: no packet of a service is balanced; restart fairleadd to "
         "attach again");
+  if (!parts_.routes.last_pass().ok())
+    alarms.push_back(absl::StrCat("next hops are not kept: ",
+                                  parts_.routes.last_pass().message()));
   for (const auto& [name, service] : parts_.controller.desired().services) {
     if (parts_.routes.local_addresses().count(service.vip.address) == 0)
       continue;

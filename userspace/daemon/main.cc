@@ -80,9 +80,9 @@ int Main(int argc, char** argv) {
       ->capture_default_str();
   app.set_version_flag("--version",
                        absl::StrCat("fairleadd ", base::kVersion));
-  try {
+  try {  // NOLINT(fl-exceptions): CLI11 throws
     app.parse(argc, argv);
-  } catch (const CLI::ParseError& error) {  // NOLINT(fl-exceptions): CLI11's
+  } catch (const CLI::ParseError& error) {  // NOLINT(fl-exceptions): CLI11
     return app.exit(error) == 0 ? 0 : kUsage;
   }
   return RunDaemon(config_path);

@@ -63,13 +63,13 @@ void SetLimits(const MessageLimits& limits, Parser& parser) {
 template <typename Parser>
 size_t FeedParser(absl::string_view data, Parser& parser, Progress& progress) {
   if (data.empty() || progress.state != ParseState::kIncomplete) return 0;
-  try {
+  try {  // NOLINT(fl-exceptions): Beast throws
     error_code error;
     const size_t used =
         parser.put(boost::asio::const_buffer(data.data(), data.size()), error);
     if (error) RecordError(error, progress);
     return used;
-  } catch (const std::exception& e) {
+  } catch (const std::exception& e) {  // NOLINT(fl-exceptions): Beast throws
     progress.Fail(e.what());
     return 0;
   }

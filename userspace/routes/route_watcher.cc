@@ -9,7 +9,6 @@
 #include <variant>
 
 #include "base/errors.h"
-#include "base/log.h"
 #include "base/status_macros.h"
 #include "event/scope.h"
 
@@ -88,14 +87,14 @@ event::Task<void> RouteWatcher::Run() {
   event::Scope listening(co_await event::CurrentScope());
   listening.Spawn(Listen());
   while (!listening.cancelled()) {
-    const absl::Status passed = co_await Pass();
-    if (absl::IsCancelled(passed)) break;
-    if (!passed.ok()) base::LogWarning("next hops: ", passed.message());
+    last_pass_ = co_await Pass();
+    if (absl::IsCancelled(last_pass_)) break;
     passed_.NotifyAll();
     const absl::Status waited = co_await changed_.Wait(
         loop_.Now() + (AllResolved() ? kRefreshInterval : kUnresolvedInterval));
     if (absl::IsCancelled(waited)) break;
-    if (absl::IsCancelled(co_await loop_.SleepFor(kSettleTime))) break;
+    const absl::Status settled = co_await loop_.SleepFor(kSettleTime);
+    if (absl::IsCancelled(settled)) break;
   }
   listening.Cancel();
   co_await listening.Join();

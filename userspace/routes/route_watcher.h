@@ -63,6 +63,8 @@ class RouteWatcher {
   const std::set<base::IpAddress>& local_addresses() const { return local_; }
   // The links as of the last pass.
   const datapath::NetworkView& network() const { return view_; }
+  // Why the last pass ended early, if it did.
+  const absl::Status& last_pass() const { return last_pass_; }
   // Notified after each pass.
   event::Event& passed() { return passed_; }
 
@@ -97,6 +99,7 @@ class RouteWatcher {
   absl::btree_map<base::IpAddress, Watched> watched_;
   datapath::NetworkView view_;
   std::set<base::IpAddress> local_;
+  absl::Status last_pass_;
   event::Event changed_;
   event::Event passed_;
 };

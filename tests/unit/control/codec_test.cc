@@ -140,7 +140,7 @@ TEST_CASE("a service is told as the documentation says", "[control][codec]") {
   CHECK(DumpJson(EncodeServiceSummary(view)) == Golden(R"json({
     "name": "ws", "vip": "198.51.100.10:443", "available": 2, "backends": 1,
     "need": 1, "active": 402, "guarantee": "sockets (3/3 agents)"
-})"));
+})json"));
 }
 
 TEST_CASE("a single status is no range", "[control][codec]") {

@@ -172,7 +172,7 @@ TEST_CASE("a document that is not understood in full is refused",
        "\"services[0].check.interval\""},
       {"\"fall\": 5", "\"fall\": 5, \"fall\": 5", "twice"},
       {"12:00:00.123456789Z", "noon", "is not a time"},
-      {"\"check\": {", "\"check\": {{", "line 14"},
+      {"\"check\": {", "\"check\": {{", "line 16"},
   };
   for (const Case& broken : cases) {
     const std::string text =
@@ -227,7 +227,7 @@ TEST_CASE("a corrupt state file is an error that names file, place and remedy",
     const auto loaded = co_await store.Load();
     REQUIRE(absl::IsDataLoss(loaded.status()));
     CHECK_THAT(std::string(loaded.status().message()),
-               Contains(folder.File("desired.json")) && Contains("line 7") &&
+               Contains(folder.File("desired.json")) && Contains("line 8") &&
                    Contains("move it away"));
   });
 }
