@@ -1,5 +1,7 @@
 #include <atomic>
 #include <catch2/catch.hpp>
+#include <chrono>
+#include <functional>
 #include <map>
 #include <random>
 #include <set>
@@ -13,6 +15,8 @@
 
 namespace fairlead::test {
 namespace {
+
+using namespace std::chrono_literals;
 
 constexpr uint16_t kBackends = 4;
 
@@ -55,13 +59,20 @@ std::vector<Bytes> RandomSegments(uint32_t seed, uint16_t flows, size_t count) {
   return segments;
 }
 
+// A CPU that runs the program `runs` times. `turn`, if given, is the daemon's
+// turn of its loop: called on this CPU after every kPacketsPerTurn packets, so
+// that the pace does not depend on the scheduler.
 class Hammer {
  public:
-  Hammer(int program, uint32_t seed, uint16_t flows, int runs)
+  static constexpr int kPacketsPerTurn = 128;
+
+  Hammer(int program, uint32_t seed, uint16_t flows, int runs,
+         const std::function<void()>& turn = nullptr)
       : thread_([=, this, segments = RandomSegments(seed, flows, 4096)] {
           for (int i = 0; i < runs; ++i) {
             const size_t at = static_cast<size_t>(i) % segments.size();
             if (TestRun(program, segments[at], {}).error != 0) ++errors_;
+            if (turn && i % kPacketsPerTurn == 0) turn();
           }
           done_ = true;
         }) {}
@@ -113,9 +124,8 @@ void CheckCountersEqualSlots(const LbProgram& lb, const Census& census) {
 }  // namespace
 
 // Two CPUs run the shipped program on segments of more flows than the table
-// has slots, while this thread expires what it can. The scan is told a time far
-// ahead, so that every slot is expired unless it was hit since it was marked:
-// the table is as busy as it gets.
+// has slots, while the daemon expires what it can. The scan is told a time far
+// ahead, so that every slot is expired unless it is hit before the next turn.
 TEST_CASE("counters equal slots after packets and expiry raced",
           "[datapath][flows][hammer]") {
   LbProgram lb({.flow_buckets = 64});
@@ -123,17 +133,21 @@ TEST_CASE("counters equal slots after packets and expiry raced",
   datapath::FlowScan scan(lb.flows(), lb.load(), kTimeouts);
   const uint32_t ahead = 60000;
   uint64_t expired = 0;
+  uint64_t returned = 0;
   {
-    Hammer first(lb.program_fd(), 1, 600, 150000);
-    Hammer second(lb.program_fd(), 2, 600, 150000);
-    while (!first.done() || !second.done()) {
+    Hammer first(lb.program_fd(), 1, 600, 150000, [&] {
       const auto sweep = scan.Step(16, NowTick() + ahead);
-      if (sweep) expired += sweep->expired;
-    }
+      if (!sweep) return;
+      expired += sweep->expired;
+      returned += sweep->returned;
+    });
+    Hammer second(lb.program_fd(), 2, 600, 150000);
+    while (!first.done() || !second.done()) std::this_thread::sleep_for(1ms);
     CHECK(first.errors() + second.errors() == 0);
   }
   scan.Step(0, NowTick());
   CHECK(expired > 1000);
+  CHECK(returned > 1000);
   const Census census = CountSlots(lb);
   CHECK(census.slots > 0);
   CHECK(census.expiring == 0);
@@ -147,23 +161,28 @@ TEST_CASE("a recount under traffic finds exactly what is wrong",
   FillTables(lb);
   datapath::FlowScan scan(lb.flows(), lb.load(), kTimeouts);
   datapath::Recount recount(lb.flows(), lb.load());
-  bool wrong = false;
   {
-    Hammer first(lb.program_fd(), 1, 20000, 60000);
     Hammer second(lb.program_fd(), 2, 20000, 60000);
+    int turn = 0;
     bool finished = false;
-    for (int turn = 0; !first.done() || !second.done() || !finished; ++turn) {
+    bool under_traffic = false;
+    const auto daemon = [&] {
       scan.Step(64, NowTick() + 60000);
+      if (++turn < 50 || finished) return;
       if (turn == 50) {
         __sync_fetch_and_add(&lb.load()[2].live, 1);
         __sync_fetch_and_sub(&lb.load()[3].pending, 1);
         __sync_fetch_and_add(&lb.load()[4].pending, 1000);
         __sync_fetch_and_add(&lb.load()[9].live, 7);
-        wrong = true;
       }
-      if (wrong && !finished) finished = recount.Round();
-    }
+      finished = recount.Round();
+      under_traffic = !second.done();
+    };
+    Hammer first(lb.program_fd(), 1, 20000, 60000, daemon);
+    while (!first.done() || !second.done()) std::this_thread::sleep_for(1ms);
     CHECK(first.errors() + second.errors() == 0);
+    CHECK(finished);
+    CHECK(under_traffic);
   }
   scan.Step(0, NowTick());
   CHECK(recount.corrected() == 4);

@@ -25,8 +25,7 @@ event::Task<void> AgentPoller::Run() {
     for (auto& [agent, users] : agents)
       round.Spawn(PollOne(agent, std::move(users), peers));
     co_await round.Join();
-    const absl::Status kicked =
-        co_await kick_.Wait(begun + kAgentPollInterval);
+    const absl::Status kicked = co_await kick_.Wait(begun + kAgentPollInterval);
     if (absl::IsCancelled(kicked)) co_return;
   }
 }
@@ -46,8 +45,7 @@ event::Task<void> AgentPoller::PollOne(base::Endpoint agent, Users users,
   on_report_.NotifyAll();
 }
 
-event::Task<absl::StatusOr<AgentState>> AgentPoller::Ask(
-    base::Endpoint agent) {
+event::Task<absl::StatusOr<AgentState>> AgentPoller::Ask(base::Endpoint agent) {
   http::Request request;
   request.path = "/v1/state";
   request.query["lb"] = absl::StrCat(lb_id_);

@@ -130,11 +130,9 @@ absl::Status Daemon::Open() {
       control::Access::Resolve(geteuid(), GroupsOf(config_.access)));
   access_ = std::make_unique<control::Access>(std::move(access));
   FL_ASSIGN_OR_RETURN(
-      program_,
-      datapath::Program::Open(ProgramOptionsOf(config_, hash_key_)));
-  FL_ASSIGN_OR_RETURN(tables_,
-                      datapath::SharedTables::Open(program_->maps(),
-                                                   SizesOf(config_.tables)));
+      program_, datapath::Program::Open(ProgramOptionsOf(config_, hash_key_)));
+  FL_ASSIGN_OR_RETURN(tables_, datapath::SharedTables::Open(
+                                   program_->maps(), SizesOf(config_.tables)));
   // Roles are checked for each request; the socket itself is open to the
   // groups that have one.
   FL_ASSIGN_OR_RETURN(listener_, event::ListenUnix(config_.socket, 0666));
@@ -144,8 +142,8 @@ absl::Status Daemon::Open() {
                                   const std::optional<core::NextHop>& hop,
                                   absl::string_view reason) {
                      if (!hop.has_value())
-                       base::LogWarning("backend address ",
-                                        address.ToString(), ": ", reason);
+                       base::LogWarning("backend address ", address.ToString(),
+                                        ": ", reason);
                      tables_->SetNextHop(address, hop);
                      controller_->OnNextHop(address, hop);
                      happened_->NotifyAll();
@@ -155,9 +153,8 @@ absl::Status Daemon::Open() {
   store_ = std::make_unique<control::Store>(*loop_, config_.state_dir);
   event_log_ = std::make_unique<control::EventLog>(*loop_, config_.state_dir);
   happened_ = std::make_unique<event::Event>(*loop_);
-  sweeper_ = std::make_unique<FlowSweeper>(*loop_, *controller_, *tables_,
-                                           TimeoutsOf(config_.timeouts),
-                                           *happened_);
+  sweeper_ = std::make_unique<FlowSweeper>(
+      *loop_, *controller_, *tables_, TimeoutsOf(config_.timeouts), *happened_);
   health_ = std::make_unique<HealthRunner>(*loop_, *controller_, *happened_);
   agents_ = std::make_unique<AgentPoller>(*loop_, *controller_, config_.id,
                                           *happened_);
@@ -165,17 +162,17 @@ absl::Status Daemon::Open() {
                                              *program_, *tables_, *controller_,
                                              *sweeper_, *routes_});
   changes_ = std::make_unique<event::Scope>(*loop_);
-  api_ = std::make_unique<control::Api>(control::ApiParts{
-      .loop = *loop_,
-      .changes = *changes_,
-      .controller = *controller_,
-      .host = *host_,
-      .store = *store_,
-      .events = *event_log_,
-      .access = *access_,
-      .on_changed = [this] { OnDesiredChanged(); }});
-  server_ = std::make_unique<http::Server>(
-      *loop_, [this](http::Request request) {
+  api_ = std::make_unique<control::Api>(
+      control::ApiParts{.loop = *loop_,
+                        .changes = *changes_,
+                        .controller = *controller_,
+                        .host = *host_,
+                        .store = *store_,
+                        .events = *event_log_,
+                        .access = *access_,
+                        .on_changed = [this] { OnDesiredChanged(); }});
+  server_ =
+      std::make_unique<http::Server>(*loop_, [this](http::Request request) {
         return api_->Handle(std::move(request));
       });
   return absl::OkStatus();
@@ -265,8 +262,7 @@ event::Task<absl::Status> Daemon::RecordOnce() {
   if (!events.empty())
     FL_CO_RETURN_IF_ERROR(co_await event_log_->Append(
         std::move(events), std::nullopt, loop_->WallNow()));
-  if (controller_->TakeDirty())
-    FL_CO_RETURN_IF_ERROR(co_await api_->Persist());
+  if (controller_->TakeDirty()) FL_CO_RETURN_IF_ERROR(co_await api_->Persist());
   co_return absl::OkStatus();
 }
 

@@ -37,8 +37,8 @@ event::Task<void> FlowSweeper::Run() {
 }
 
 void FlowSweeper::OnSweep(const datapath::FlowSweep& sweep, absl::Time begun) {
-  used_slots_ = std::accumulate(sweep.slots.begin() + 1, sweep.slots.end(),
-                                uint64_t{0});
+  used_slots_ =
+      std::accumulate(sweep.slots.begin() + 1, sweep.slots.end(), uint64_t{0});
   std::vector<core::BackendId> seen;
   for (size_t id = 1; id < sweep.backends.size(); ++id)
     if (sweep.Saw(static_cast<core::BackendId>(id)))

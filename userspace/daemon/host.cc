@@ -30,9 +30,8 @@ control::NodeStatus Host::Status() const {
   for (const datapath::Attachment& attachment : parts_.program.attachments()) {
     control::InterfaceStatus& interface = status.interfaces.emplace_back();
     interface.name = attachment.interface.name;
-    interface.mode = attachment.mode == datapath::XdpMode::kNative
-                         ? "native"
-                         : "generic";
+    interface.mode =
+        attachment.mode == datapath::XdpMode::kNative ? "native" : "generic";
     const auto& links = parts_.routes.network().links;
     const auto link =
         links.find(static_cast<uint32_t>(attachment.interface.index));

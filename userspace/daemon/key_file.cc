@@ -21,9 +21,8 @@ absl::Status CheckMode(int fd, absl::string_view path) {
     return absl::FailedPreconditionError(
         absl::StrCat("key file ", path, " is not a regular file"));
   if ((info.st_mode & 077) != 0)
-    return absl::FailedPreconditionError(
-        absl::StrCat("key file ", path,
-                     " may be read by others; run: chmod 600 ", path));
+    return absl::FailedPreconditionError(absl::StrCat(
+        "key file ", path, " may be read by others; run: chmod 600 ", path));
   return absl::OkStatus();
 }
 

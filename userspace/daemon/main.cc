@@ -78,8 +78,7 @@ int Main(int argc, char** argv) {
   std::string config_path = "/etc/fairlead/node.toml";
   app.add_option("--config", config_path, "the node's config file")
       ->capture_default_str();
-  app.set_version_flag("--version",
-                       absl::StrCat("fairleadd ", base::kVersion));
+  app.set_version_flag("--version", absl::StrCat("fairleadd ", base::kVersion));
   try {  // NOLINT(fl-exceptions): CLI11 throws
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {  // NOLINT(fl-exceptions): CLI11

@@ -31,11 +31,14 @@ void Recount::Error::Narrow(int64_t round_low, int64_t round_high) {
   low = std::max(low, round_low);
   high = std::min(high, round_high);
   ++rounds;
-  if (low <= high) return;
-  // Some round met a transition that was not counted yet: begin again.
-  low = round_low;
-  high = round_high;
-  rounds = 1;
+  if (low > high) {
+    // Some round met a transition that was not counted yet: begin again.
+    low = round_low;
+    high = round_high;
+    rounds = 1;
+    certain = 0;
+  }
+  if (low == high) ++certain;
 }
 
 void Recount::Measure() {
@@ -72,7 +75,7 @@ void Recount::Measure() {
 
 bool Recount::IsSettled() const {
   return std::all_of(errors_.begin(), errors_.end(), [](const Error& error) {
-    return error.MayBeZero() || error.rounds >= kAgreeing;
+    return error.certain >= kAgreeing;
   });
 }
 

@@ -8,7 +8,8 @@
 // all counters once in between. A slot that counted the same both times counted
 // so when the counter was read; one that changed may or may not have. The error
 // lies in the interval that this gives, and in that of every other round: what
-// the intervals share soon is one number, or contains zero and nothing is done.
+// the intervals share soon is one number. Where packets are too many for that,
+// it is corrected as far as the intervals exclude zero.
 //
 // What it can get wrong: a CPU that won a transition and did not reach the
 // counter yet, because it was interrupted just there, looks like an error of
@@ -30,7 +31,7 @@ class Recount {
   // Rounds in a row that must agree before a counter is corrected.
   static constexpr int kAgreeing = 3;
   // After so many rounds, counters that do not agree stay as they are.
-  static constexpr int kMaxRounds = 16;
+  static constexpr int kMaxRounds = 64;
 
   // Borrows the tables.
   Recount(std::span<const fl_bucket> flows, std::span<fl_load> load);
@@ -51,7 +52,8 @@ class Recount {
   struct Error {
     int64_t low = INT64_MIN;
     int64_t high = INT64_MAX;
-    int rounds = 0;  // that agree on it
+    int rounds = 0;   // that agree on it
+    int certain = 0;  // of them, since only one number was left
 
     bool MayBeZero() const { return low <= 0 && high >= 0; }
     void Narrow(int64_t round_low, int64_t round_high);

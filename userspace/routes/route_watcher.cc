@@ -21,8 +21,7 @@ constexpr size_t kDatagramBytes = 32 * 1024;
 constexpr int kReceiveBufferBytes = 1024 * 1024;
 
 absl::StatusOr<base::UniqueFd> NetlinkSocket(uint32_t groups) {
-  base::UniqueFd fd(
-      socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE));
+  base::UniqueFd fd(socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE));
   if (!fd.valid()) return base::SyscallError("open a netlink socket");
   sockaddr_nl address = {};
   address.nl_family = AF_NETLINK;

@@ -41,9 +41,9 @@ class RouteWatcher {
  public:
   // Without a next hop `reason` says why, for people. Called when the answer
   // for an address changes, and once after Watch().
-  using OnChange = absl::AnyInvocable<void(
-      const base::IpAddress&, const std::optional<core::NextHop>&,
-      absl::string_view reason)>;
+  using OnChange = absl::AnyInvocable<void(const base::IpAddress&,
+                                           const std::optional<core::NextHop>&,
+                                           absl::string_view reason)>;
 
   static absl::StatusOr<std::unique_ptr<RouteWatcher>> Create(
       event::Loop& loop, OnChange on_change);

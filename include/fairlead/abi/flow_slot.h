@@ -5,21 +5,26 @@
  * on the backend.
  *
  *   word 0   tag:45 | state:3 | backend:16     0 = free
- *   word 1   born:24 | last_seen:24 | flags:16   ticks; hints, written by plain stores, may be
- * stale
+ *   word 1   born:24 | last_seen:24 | flags:16
+ *
+ * Word 1 holds hints in ticks, written by plain stores; they may be stale.
  *
  * The tag is the upper 45 bits of the flow's keyed SipHash and stands for its key; both candidate
  * buckets and the row are functions of the tag, so a table can be moved to another size without
  * knowing the tuples.
  *
- * Rules:
- *  R1  Every transition that counts is one compare-and-swap of word 0; its winner moves the
- * counters of fl_load from (old state, old backend) to (new state, new backend). R2  Whoever won a
- * CAS that inserted a tag scans both buckets again; if the tag stands at an earlier position, it
- * frees its own slot. R3  The daemon expires in two steps: CAS to an expiring state, read word 1
- * again, then CAS to free or back. A hit on an expiring slot CASes it back. Only the daemon sets an
- * expiring state. R4  At rest the counters equal the slots. A daemon killed inside a transition may
- * leave them one off; it counts anew when it adopts the table.
+ * R1  Every transition that counts is one compare-and-swap of word 0; its winner moves the counters
+ *     of fl_load from (old state, old backend) to (new state, new backend).
+ *
+ * R2  Whoever won a CAS that inserted a tag scans both buckets again; if the tag stands in two
+ *     slots, the last of them is freed.
+ *
+ * R3  The daemon expires in two steps: CAS to an expiring state, read word 1 again, then CAS to
+ *     free or back. A hit on an expiring slot CASes it back. Only the daemon sets an expiring
+ *     state.
+ *
+ * R4  At rest the counters equal the slots. A daemon killed inside a transition may leave them one
+ *     off; it counts anew when it adopts the table.
  *
  * Order of memory: x86-64 only for now. Correctness rests on total store order, on volatile 8-byte
  * accesses that the compiler neither tears nor moves across each other, and on compare-and-swap

@@ -102,7 +102,8 @@ class ApiFixture {
     const std::vector<std::string> parts = absl::StrSplit(target, '?');
     request.path = parts[0];
     if (parts.size() > 1) {
-      for (const auto& pair : absl::StrSplit(parts[1], '&', absl::SkipEmpty())) {
+      for (const auto& pair :
+           absl::StrSplit(parts[1], '&', absl::SkipEmpty())) {
         const std::pair<std::string, std::string> field =
             absl::StrSplit(pair, absl::MaxSplits('=', 1));
         request.query.insert(field);
