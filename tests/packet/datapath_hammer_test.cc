@@ -1,6 +1,5 @@
 #include <atomic>
 #include <catch2/catch.hpp>
-#include <chrono>
 #include <functional>
 #include <map>
 #include <random>
@@ -15,8 +14,6 @@
 
 namespace fairlead::test {
 namespace {
-
-using namespace std::chrono_literals;
 
 constexpr uint16_t kBackends = 4;
 
@@ -76,8 +73,11 @@ class Hammer {
           }
           done_ = true;
         }) {}
-  ~Hammer() { thread_.join(); }
+  ~Hammer() { Join(); }
 
+  void Join() {
+    if (thread_.joinable()) thread_.join();
+  }
   bool done() const { return done_; }
   int errors() const { return errors_; }
 
@@ -142,7 +142,8 @@ TEST_CASE("counters equal slots after packets and expiry raced",
       returned += sweep->returned;
     });
     Hammer second(lb.program_fd(), 2, 600, 150000);
-    while (!first.done() || !second.done()) std::this_thread::sleep_for(1ms);
+    first.Join();
+    second.Join();
     CHECK(first.errors() + second.errors() == 0);
   }
   scan.Step(0, NowTick());
@@ -179,7 +180,8 @@ TEST_CASE("a recount under traffic finds exactly what is wrong",
       under_traffic = !second.done();
     };
     Hammer first(lb.program_fd(), 1, 20000, 60000, daemon);
-    while (!first.done() || !second.done()) std::this_thread::sleep_for(1ms);
+    first.Join();
+    second.Join();
     CHECK(first.errors() + second.errors() == 0);
     CHECK(finished);
     CHECK(under_traffic);

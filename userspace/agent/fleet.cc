@@ -111,7 +111,7 @@ absl::Status Fleet::SetNextHop(const base::IpAddress& address,
     if (line.address != address || line.next_hop == hop) continue;
     PeerLine changed = line;
     changed.next_hop = hop;
-    steps.push_back(PutPeer{key, std::move(changed)});
+    steps.push_back(PutPeer{key, changed});
   }
   for (const Step& step : steps) FL_RETURN_IF_ERROR(Write(step));
   return absl::OkStatus();

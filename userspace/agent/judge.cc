@@ -44,6 +44,7 @@ bool HasFamily(const std::vector<base::Endpoint>& vips, bool ipv4) {
 std::vector<base::IpAddress> AddressesOf(
     const std::vector<base::Endpoint>& vips) {
   std::vector<base::IpAddress> addresses;
+  addresses.reserve(vips.size());
   for (const base::Endpoint& vip : vips) addresses.push_back(vip.address);
   std::sort(addresses.begin(), addresses.end());
   addresses.erase(std::unique(addresses.begin(), addresses.end()),

@@ -19,9 +19,9 @@
 #include "agent/status.h"
 #include "base/log.h"
 #include "base/status_macros.h"
+#include "base/text.h"
 #include "base/version.h"
 #include "config/agent_config.h"
-#include "config/suggest.h"
 
 namespace fairlead::agent {
 namespace {
@@ -159,7 +159,7 @@ int OnParseError(const CLI::App& app, const CLI::ParseError& error) {
     std::vector<std::string> names;
     for (const CommandSpec& spec : kCommands) names.push_back(spec.name);
     what = absl::StrCat("no command \"", extras.front(), "\"",
-                        config::DidYouMean(extras.front(), names));
+                        base::Hint(extras.front(), names));
   }
   Complain(absl::StrCat(what, " (--help explains)"));
   return kUsage;

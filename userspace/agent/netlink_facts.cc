@@ -144,7 +144,8 @@ void AddMultipath(int family, const nlattr* multipath, DefaultRoute& route) {
                   head.rtnh_flags);
     hop.weight = head.rtnh_hops + 1;
     route.next_hops.push_back(std::move(hop));
-    const size_t step = std::min(left, size_t{RTNH_ALIGN(head.rtnh_len)});
+    const size_t step =
+        std::min(left, static_cast<size_t>(RTNH_ALIGN(head.rtnh_len)));
     bytes += step;
     left -= step;
   }

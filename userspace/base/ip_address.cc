@@ -6,9 +6,11 @@
 #include <cstring>
 
 #include "absl/status/status.h"
+#include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
+#include "base/text.h"
 
 namespace fairlead::base {
 namespace {
@@ -16,14 +18,18 @@ namespace {
 constexpr std::array<uint8_t, 12> kMappedPrefix = {0, 0, 0, 0, 0,    0,
                                                    0, 0, 0, 0, 0xff, 0xff};
 
+constexpr absl::string_view kDigits = "0123456789";
+
 absl::Status BadAddress(absl::string_view text, absl::string_view why) {
   return absl::InvalidArgumentError(
-      absl::StrCat("\"", text, "\" is not an IP address", why));
+      absl::StrCat(Quoted(text), " is not an IP address", why));
 }
 
 }  // namespace
 
 absl::StatusOr<IpAddress> IpAddress::Parse(absl::string_view text) {
+  // inet_pton() ends at a zero byte.
+  if (text.find('\0') != absl::string_view::npos) return BadAddress(text, "");
   const std::string copy(text);
   std::array<uint8_t, 16> bytes = {};
   if (inet_pton(AF_INET, copy.c_str(), bytes.data() + 12) == 1) {
@@ -87,31 +93,32 @@ std::string IpAddress::ToString() const {
 }
 
 absl::StatusOr<Endpoint> Endpoint::Parse(absl::string_view text) {
-  absl::string_view host;
-  absl::string_view port;
-  if (!text.empty() && text.front() == '[') {
-    const size_t close = text.find("]:");
-    if (close == absl::string_view::npos)
-      return absl::InvalidArgumentError(absl::StrCat(
-          "\"", text, "\" is not ADDRESS:PORT; write [2001:db8::1]:443"));
-    host = text.substr(1, close - 1);
-    port = text.substr(close + 2);
-  } else {
-    const size_t colon = text.rfind(':');
-    if (colon == absl::string_view::npos || text.find(':') != colon)
-      return absl::InvalidArgumentError(
-          absl::StrCat("\"", text,
-                       "\" is not ADDRESS:PORT; write 192.0.2.1:443 or "
-                       "[2001:db8::1]:443"));
-    host = text.substr(0, colon);
-    port = text.substr(colon + 1);
-  }
+  const bool in_brackets = absl::StartsWith(text, "[");
+  const size_t colon = text.rfind(':');
+  const bool has_form = colon != absl::string_view::npos &&
+                        (in_brackets ? colon > 0 && text[colon - 1] == ']'
+                                     : text.find(':') == colon);
+  if (!has_form)
+    return absl::InvalidArgumentError(
+        absl::StrCat(Quoted(text),
+                     " is not ADDRESS:PORT; write 192.0.2.1:443 "
+                     "or [2001:db8::1]:443"));
+  const absl::string_view host =
+      in_brackets ? text.substr(1, colon - 2) : text.substr(0, colon);
+  const absl::string_view port = text.substr(colon + 1);
   Endpoint endpoint;
   FL_ASSIGN_OR_RETURN(endpoint.address, IpAddress::Parse(host));
-  uint32_t number = 0;
-  if (!absl::SimpleAtoi(port, &number) || number < 1 || number > 65535)
+  if (in_brackets && endpoint.address.is_ipv4())
     return absl::InvalidArgumentError(absl::StrCat(
-        "\"", port, "\" in \"", text, "\" is not a port (1..65535)"));
+        Quoted(text), ": brackets are for IPv6, write ", host, ":", port));
+  // SimpleAtoi() skips blanks and a sign.
+  const bool is_number = !port.empty() && port.find_first_not_of(kDigits) ==
+                                              absl::string_view::npos;
+  uint32_t number = 0;
+  if (!is_number || !absl::SimpleAtoi(port, &number) || number < 1 ||
+      number > 65535)
+    return absl::InvalidArgumentError(absl::StrCat(
+        Quoted(port), " in ", Quoted(text), " is not a port (1..65535)"));
   endpoint.port = static_cast<uint16_t>(number);
   return endpoint;
 }

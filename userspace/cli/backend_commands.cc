@@ -4,13 +4,13 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "base/duration.h"
 #include "base/ip_address.h"
 #include "base/status_macros.h"
 #include "cli/drain_wait.h"
 #include "cli/exit_code.h"
 #include "cli/table.h"
 #include "cli/views.h"
-#include "config/duration.h"
 
 namespace fairlead::cli {
 namespace {
@@ -247,7 +247,7 @@ absl::Status BackendCommands::Drain(Session& session) const {
   DrainWait wait = {.service = service_, .backends = backends_};
   if (!wait_limit_.empty()) {
     if (!wait_) return UsageError("--timeout needs --wait here");
-    FL_ASSIGN_OR_RETURN(wait.limit, config::ParseDuration(wait_limit_));
+    FL_ASSIGN_OR_RETURN(wait.limit, base::ParseDuration(wait_limit_));
   }
   if (wait_ && change_.dry_run)
     return UsageError("--wait and --dry-run exclude each other");
@@ -285,7 +285,7 @@ absl::Status BackendCommands::SetAdmin(Session& session,
     const absl::StatusOr<Json> answer =
         session.Change("POST", path, BodyOf(options));
     if (!answer.ok()) {
-      const absl::Status status = ExplainForce(options, answer.status());
+      absl::Status status = ExplainForce(options, answer.status());
       if (done.empty()) return status;
       return base::Annotate(status, backend, ": done for ",
                             absl::StrJoin(done, ", "), " only");

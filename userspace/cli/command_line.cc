@@ -8,13 +8,13 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "base/duration.h"
 #include "base/ip_address.h"
 #include "base/status_macros.h"
+#include "base/text.h"
 #include "cli/help_formatter.h"
 #include "cli/table.h"
-#include "config/duration.h"
 #include "config/node_config.h"
-#include "config/suggest.h"
 
 namespace fairlead::cli {
 namespace {
@@ -80,7 +80,7 @@ std::string ExtraProblem(const CLI::App& app, const std::string& extra) {
   const std::string quoted = absl::StrCat("\"", Printable(extra), "\"");
   if (absl::StartsWith(extra, "-") && extra.size() > 1) {
     const std::string word = extra.substr(0, extra.find('='));
-    const std::string nearest = config::Nearest(word, OptionsOf(app));
+    const std::string nearest = base::Nearest(word, OptionsOf(app));
     return absl::StrCat(
         "there is no option \"", Printable(word), "\"",
         nearest.empty() ? "" : absl::StrCat("; did you mean ", nearest, "?"));
@@ -93,7 +93,7 @@ std::string ExtraProblem(const CLI::App& app, const std::string& extra) {
     const auto& aliases = command->get_aliases();
     words.insert(words.end(), aliases.begin(), aliases.end());
   }
-  const std::string nearest = config::Nearest(extra, words);
+  const std::string nearest = base::Nearest(extra, words);
   const std::string end =
       nearest.empty()
           ? absl::StrCat("; there are: ", absl::StrJoin(commands, ", "))
@@ -214,7 +214,7 @@ absl::StatusOr<SessionOptions> CommandLine::Options() const {
                          .value_or(std::string(config::kDefaultControlSocket));
   }
   if (!timeout_.empty()) {
-    FL_ASSIGN_OR_RETURN(options.timeout, config::ParseDuration(timeout_));
+    FL_ASSIGN_OR_RETURN(options.timeout, base::ParseDuration(timeout_));
     // For a socket, zero would mean "no limit".
     options.timeout = std::max(options.timeout, absl::Milliseconds(1));
   }
@@ -285,7 +285,7 @@ CLI::Validator OneOf(std::vector<std::string> words) {
       [words = std::move(words)](std::string& value) -> std::string {
         if (std::find(words.begin(), words.end(), value) != words.end())
           return "";
-        const std::string nearest = config::Nearest(value, words);
+        const std::string nearest = base::Nearest(value, words);
         return absl::StrCat(
             "\"", Printable(value), "\" is none of ",
             absl::StrJoin(words, ", "),
@@ -319,7 +319,7 @@ CLI::Validator WholeNumber(uint64_t min, uint64_t max) {
 CLI::Validator DurationValue() {
   return CLI::Validator(
       [](std::string& value) {
-        return std::string(config::ParseDuration(value).status().message());
+        return std::string(base::ParseDuration(value).status().message());
       },
       "");
 }

@@ -80,7 +80,7 @@ Table EventTable() {
 
 std::string Change(const Json& event) {
   const std::string before = Text(event, "before");
-  const std::string after = Text(event, "after");
+  std::string after = Text(event, "after");
   if (before.empty()) return after;
   return absl::StrCat(before, " -> ", after.empty() ? "-" : after);
 }

@@ -42,7 +42,7 @@ std::string CheckResult(const std::string& type, const Json& check) {
 // "present 402": what the agent says lives there.
 std::string AgentReport(const Json& backend) {
   const Json& agent = Field(backend, "agent");
-  const std::string presence = Text(agent, "presence");
+  std::string presence = Text(agent, "presence");
   if (presence == "absent" || presence == "unknown" || presence.empty())
     return presence;
   return absl::StrCat(presence, " ", Thousands(Number(agent, "live_sockets")));
@@ -75,7 +75,7 @@ class Facts {
 };
 
 std::string CheckText(const Json& check) {
-  const std::string type = Text(check, "type");
+  std::string type = Text(check, "type");
   if (type.empty() || type == "none") return type;
   std::string text = type;
   const int64_t port = Number(check, "port");

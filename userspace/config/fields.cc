@@ -7,9 +7,9 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "base/duration.h"
 #include "base/status_macros.h"
-#include "config/duration.h"
-#include "config/suggest.h"
+#include "base/text.h"
 
 namespace fairlead::config {
 namespace {
@@ -107,7 +107,7 @@ void ReadXdpMode(TomlSection& section, absl::string_view key, XdpMode& value) {
       return absl::OkStatus();
     return absl::InvalidArgumentError(
         absl::StrCat("must be \"native\" or \"generic\", is \"", word, "\"",
-                     DidYouMean(word, modes)));
+                     base::Hint(word, modes)));
   });
   if (text.has_value())
     value = *text == "native" ? XdpMode::kNative : XdpMode::kGeneric;
@@ -134,14 +134,14 @@ void ReadDuration(TomlSection& section, absl::string_view key,
                   absl::Duration min, absl::Duration max,
                   absl::Duration& value) {
   const auto text = section.Text(key, Presence::kOptional, [&](auto word) {
-    const absl::StatusOr<absl::Duration> duration = ParseDuration(word);
+    const absl::StatusOr<absl::Duration> duration = base::ParseDuration(word);
     if (!duration.ok()) return duration.status();
     if (*duration >= min && *duration <= max) return absl::OkStatus();
     return absl::InvalidArgumentError(
         absl::StrCat("must be from ", absl::FormatDuration(min), " to ",
                      absl::FormatDuration(max), ", is ", word));
   });
-  if (text.has_value()) value = *ParseDuration(*text);
+  if (text.has_value()) value = *base::ParseDuration(*text);
 }
 
 void ReadHostAddresses(TomlSection& section, HostAddresses& value) {

@@ -9,7 +9,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "config/suggest.h"
+#include "base/text.h"
 
 namespace fairlead::config {
 namespace {
@@ -82,7 +82,7 @@ void TomlDocument::State::NoteUnknownKeys(const std::string& section,
     const std::string name = View(key);
     if (std::find(keys.begin(), keys.end(), name) != keys.end()) continue;
     Note(key.source().begin, absl::StrCat("[", section, "] has no key \"", name,
-                                          "\"", DidYouMean(name, keys)));
+                                          "\"", base::Hint(name, keys)));
   }
 }
 
@@ -99,7 +99,7 @@ void TomlDocument::State::NoteUnknownSections() {
                                             name, "] on a line of its own"));
     } else if (node.is_table()) {
       Note(node.source().begin, absl::StrCat("there is no section [", name, "]",
-                                             DidYouMean(name, sections)));
+                                             base::Hint(name, sections)));
     } else {
       Note(key.source().begin,
            absl::StrCat("\"", name, "\" is in no section; sections are: ",

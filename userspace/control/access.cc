@@ -9,7 +9,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
-#include "core/text.h"
+#include "base/text.h"
 
 namespace fairlead::control {
 namespace {
@@ -29,7 +29,7 @@ absl::StatusOr<gid_t> GroupId(const std::string& name) {
     // A group with many members.
     if (error != ERANGE || buffer.size() >= kLargestGroupBuffer)
       return absl::InvalidArgumentError(
-          absl::StrCat("no group ", core::Quoted(name),
+          absl::StrCat("no group ", base::Quoted(name),
                        " on this host; create it or correct the setting"));
     buffer.resize(buffer.size() * 2);
   }
@@ -38,11 +38,11 @@ absl::StatusOr<gid_t> GroupId(const std::string& name) {
 absl::string_view SettingFor(Role needed) {
   switch (needed) {
     case Role::kViewer:
-      return kViewerGroupsSetting;
+      return "access.viewer_group";
     case Role::kOperator:
-      return kOperatorGroupsSetting;
+      return "access.operator_group";
     default:
-      return kAdminGroupsSetting;
+      return "access.admin_group";
   }
 }
 
@@ -65,15 +65,15 @@ absl::string_view ToString(Role role) {
 absl::StatusOr<Access> Access::Resolve(uid_t own_uid,
                                        const AccessGroups& groups) {
   Access access(own_uid);
-  const std::pair<const std::vector<std::string>*, Role> lists[] = {
-      {&groups.viewers, Role::kViewer},
-      {&groups.operators, Role::kOperator},
-      {&groups.admins, Role::kAdmin}};
-  for (const auto& [names, role] : lists) {
-    for (const std::string& name : *names) {
-      FL_ASSIGN_OR_RETURN(const gid_t gid, GroupId(name), SettingFor(role));
-      access.roles_.emplace_back(gid, role);
-    }
+  const std::pair<absl::string_view, Role> named[] = {
+      {groups.viewer_group, Role::kViewer},
+      {groups.operator_group, Role::kOperator},
+      {groups.admin_group, Role::kAdmin}};
+  for (const auto& [name, role] : named) {
+    if (name.empty()) continue;
+    FL_ASSIGN_OR_RETURN(const gid_t gid, GroupId(std::string(name)),
+                        SettingFor(role));
+    access.roles_.emplace_back(gid, role);
   }
   return access;
 }
@@ -102,7 +102,7 @@ absl::Status Access::Check(const std::optional<event::PeerCredentials>& peer,
   }
   return absl::PermissionDeniedError(absl::StrCat(
       "needs role ", ToString(needed), "; uid ", peer->uid, " has role ",
-      ToString(role), " (root can add a group of it to ", SettingFor(needed),
+      ToString(role), " (root can name a group of it as ", SettingFor(needed),
       " in the node config)"));
 }
 

@@ -24,19 +24,12 @@ enum class Role : uint8_t { kNone, kViewer, kOperator, kAdmin };
 
 absl::string_view ToString(Role role);
 
-// The keys of the node config that name groups, for its reader and for
-// messages.
-inline constexpr absl::string_view kViewerGroupsSetting =
-    "control.viewer_groups";
-inline constexpr absl::string_view kOperatorGroupsSetting =
-    "control.operator_groups";
-inline constexpr absl::string_view kAdminGroupsSetting = "control.admin_groups";
-
-// Names or numbers of groups.
+// The section [access] of the node config: names or numbers of groups; empty if
+// only root and the daemon's user have the role.
 struct AccessGroups {
-  std::vector<std::string> viewers;
-  std::vector<std::string> operators;
-  std::vector<std::string> admins;
+  std::string viewer_group;
+  std::string operator_group;
+  std::string admin_group;
 };
 
 class Access {

@@ -6,8 +6,9 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
+#include "base/duration.h"
 #include "base/status_macros.h"
-#include "core/text.h"
+#include "base/text.h"
 #include "fairlead/abi/limits.h"
 
 namespace fairlead::control {
@@ -30,7 +31,7 @@ absl::StatusOr<StatusRange> ParseStatusRange(absl::string_view text) {
       absl::SimpleAtoi(high, &range.high) && range.low >= 0 && range.high >= 0)
     return range;
   return absl::InvalidArgumentError(
-      absl::StrCat(core::Quoted(text),
+      absl::StrCat(base::Quoted(text),
                    " is not a range of HTTP status codes; write 200-299 or "
                    "204"));
 }
@@ -40,7 +41,7 @@ absl::StatusOr<T> OneOf(absl::string_view text, std::optional<T> value,
                         absl::string_view all) {
   if (value.has_value()) return *value;
   return absl::InvalidArgumentError(
-      absl::StrCat(core::Quoted(text), " is not one of ", all));
+      absl::StrCat(base::Quoted(text), " is not one of ", all));
 }
 
 // What every body starts with. An empty body is an empty object.
@@ -101,7 +102,7 @@ absl::StatusOr<base::Endpoint> ParseVip(absl::string_view text) {
       slash == absl::string_view::npos ? "tcp" : text.substr(slash + 1);
   if (protocol != "tcp") {
     return absl::InvalidArgumentError(absl::StrCat(
-        core::Quoted(text), " is not a VIP: only /tcp may follow the port"));
+        base::Quoted(text), " is not a VIP: only /tcp may follow the port"));
   }
   return base::Endpoint::Parse(text.substr(0, slash));
 }
@@ -109,7 +110,7 @@ absl::StatusOr<base::Endpoint> ParseVip(absl::string_view text) {
 absl::StatusOr<base::IpAddress> ParseBackendAddress(absl::string_view text) {
   if (base::Endpoint::Parse(text).ok()) {
     return absl::InvalidArgumentError(absl::StrCat(
-        core::Quoted(text),
+        base::Quoted(text),
         " has a port: write the address alone; with direct server return the "
         "backend answers on the service's own port"));
   }
@@ -140,9 +141,9 @@ void ReadCheckSettings(ObjectReader& check, core::ServiceSettings& settings) {
     settings.check_status_high = status->high;
   }
   settings.check_interval =
-      check.Parsed<absl::Duration>("interval", ParseDuration);
+      check.Parsed<absl::Duration>("interval", base::ParseDuration);
   settings.check_timeout =
-      check.Parsed<absl::Duration>("timeout", ParseDuration);
+      check.Parsed<absl::Duration>("timeout", base::ParseDuration);
   settings.check_rise = check.Integer<int>("rise");
   settings.check_fall = check.Integer<int>("fall");
 }

@@ -4,7 +4,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "core/text.h"
+#include "base/text.h"
 
 namespace fairlead::control {
 namespace {
@@ -49,10 +49,10 @@ class TreeBuilder : public nlohmann::json_sax<Json> {
   bool key(string_t& name) override {
     const Json& object = *open_.back();
     if (object.contains(name))
-      return Fail(absl::StrCat("field ", core::Quoted(name), " comes twice"));
+      return Fail(absl::StrCat("field ", base::Quoted(name), " comes twice"));
     if (object.size() >= kMaxJsonFields) {
       return Fail(absl::StrCat("an object with more than ", kMaxJsonFields,
-                               " fields, at ", core::Quoted(name)));
+                               " fields, at ", base::Quoted(name)));
     }
     key_ = std::move(name);
     return true;
@@ -162,27 +162,13 @@ std::string DumpJsonIndented(const Json& json) {
 }
 
 std::string Excerpt(const Json& json) {
-  if (json.is_string()) return core::Quoted(json.get_ref<const std::string&>());
+  if (json.is_string()) return base::Quoted(json.get_ref<const std::string&>());
   std::string text = Dump(json, -1);
   if (text.size() <= kMaxExcerptBytes) return text;
   text.resize(kMaxExcerptBytes);
   // A character cut in two is no UTF-8.
   while (!text.empty() && (text.back() & 0x80) != 0) text.pop_back();
   return absl::StrCat(text, "...");
-}
-
-absl::StatusOr<absl::Duration> ParseDuration(absl::string_view text) {
-  absl::Duration duration;
-  if (!absl::ParseDuration(text, &duration)) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(core::Quoted(text),
-                     " is not a duration; write it as 2s, 500ms or 1h30m"));
-  }
-  if (duration < absl::ZeroDuration() || duration == absl::InfiniteDuration()) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(core::Quoted(text), " is a negative or endless duration"));
-  }
-  return duration;
 }
 
 std::string FormatExactTime(absl::Time time) {
@@ -208,7 +194,7 @@ absl::StatusOr<absl::Time> ParseTime(absl::string_view text) {
   if (parsed && time != absl::InfiniteFuture() && time != absl::InfinitePast())
     return time;
   return absl::InvalidArgumentError(absl::StrCat(
-      core::Quoted(text), " is not a time; write it as 2026-11-20T12:00:00Z"));
+      base::Quoted(text), " is not a time; write it as 2026-11-20T12:00:00Z"));
 }
 
 ObjectReader::ObjectReader(const Json& json, std::string path)
@@ -328,8 +314,8 @@ absl::Status ObjectReader::Finish() const {
     if (std::find(known_.begin(), known_.end(), item.key()) != known_.end())
       continue;
     return absl::InvalidArgumentError(
-        absl::StrCat("unknown field ", core::Quoted(PathOf(item.key())),
-                     core::Hint(item.key(), known_)));
+        absl::StrCat("unknown field ", base::Quoted(PathOf(item.key())),
+                     base::Hint(item.key(), known_)));
   }
   return status_;
 }

@@ -47,9 +47,6 @@ std::string DumpJsonIndented(const Json& json);
 // For messages: short and on one line.
 std::string Excerpt(const Json& json);
 
-// "2s", "500ms", "1h30m". Not negative, not infinite.
-absl::StatusOr<absl::Duration> ParseDuration(absl::string_view text);
-
 // RFC 3339 in UTC. Exact: with as many digits as the time has.
 std::string FormatExactTime(absl::Time time);
 std::string FormatTimeMillis(absl::Time time);

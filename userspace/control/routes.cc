@@ -8,7 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
-#include "core/text.h"
+#include "base/text.h"
 
 namespace fairlead::control {
 namespace {
@@ -77,7 +77,7 @@ absl::Status UnknownPath(absl::string_view path) {
     }
   }
   return absl::NotFoundError(
-      absl::StrCat("no path ", core::Quoted(path), core::Hint(path, have)));
+      absl::StrCat("no path ", base::Quoted(path), base::Hint(path, have)));
 }
 
 Json AnswerOf(const core::Controller& controller) {
@@ -91,8 +91,8 @@ absl::Status CheckQuery(const http::Request& request,
   for (const auto& [name, value] : request.query) {
     if (std::find(known.begin(), known.end(), name) != known.end()) continue;
     return absl::InvalidArgumentError(absl::StrCat(
-        "unknown query parameter ", core::Quoted(name),
-        known.empty() ? "; this path has none" : core::Hint(name, known)));
+        "unknown query parameter ", base::Quoted(name),
+        known.empty() ? "; this path has none" : base::Hint(name, known)));
   }
   return absl::OkStatus();
 }

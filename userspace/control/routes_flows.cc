@@ -5,10 +5,10 @@
 #include "absl/container/btree_map.h"
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
+#include "base/text.h"
 #include "control/explain.h"
 #include "control/routes.h"
 #include "core/registry.h"
-#include "core/text.h"
 
 namespace fairlead::control {
 namespace {
@@ -46,11 +46,11 @@ absl::StatusOr<const core::Service*> ServiceOf(const core::DesiredState& state,
   const auto tombstone = state.tombstones.find(vip);
   if (tombstone != state.tombstones.end()) {
     return absl::NotFoundError(
-        absl::StrCat("service ", core::Quoted(tombstone->second.name), " of ",
+        absl::StrCat("service ", base::Quoted(tombstone->second.name), " of ",
                      vip.ToString(), " was deleted; its packets are dropped"));
   }
   return absl::NotFoundError(absl::StrCat("no service has ", vip.ToString(),
-                                          core::Hint(vip.ToString(), have)));
+                                          base::Hint(vip.ToString(), have)));
 }
 
 // The names of ids, as far as the service has them.

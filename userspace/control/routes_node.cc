@@ -4,9 +4,9 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
+#include "base/text.h"
 #include "control/routes.h"
 #include "control/verdicts.h"
-#include "core/text.h"
 
 namespace fairlead::control {
 namespace {
@@ -56,7 +56,7 @@ absl::StatusOr<Json> ListVerdicts(const ReadContext& context,
 absl::Status BadParameter(absl::string_view name, absl::string_view text,
                           absl::string_view wanted) {
   return absl::InvalidArgumentError(absl::StrCat("query parameter \"", name,
-                                                 "\": ", core::Quoted(text),
+                                                 "\": ", base::Quoted(text),
                                                  " is not ", wanted));
 }
 

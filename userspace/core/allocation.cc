@@ -8,7 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/check.h"
 #include "base/status_macros.h"
-#include "core/text.h"
+#include "base/text.h"
 
 namespace fairlead::core {
 namespace {
@@ -62,7 +62,7 @@ absl::Status CheckServiceIds(const DesiredState& desired, uint32_t size) {
   };
   for (const auto& [name, service] : desired.services)
     FL_RETURN_IF_ERROR(
-        check(service.id, absl::StrCat("service ", Quoted(name))));
+        check(service.id, absl::StrCat("service ", base::Quoted(name))));
   for (const auto& [vip, tombstone] : desired.tombstones) {
     FL_RETURN_IF_ERROR(
         check(tombstone.id, absl::StrCat("tombstone ", vip.ToString())));
@@ -80,8 +80,8 @@ absl::Status CheckBackendIds(const DesiredState& desired, uint32_t size) {
   for (const auto& [name, service] : desired.services) {
     for (const auto& [backend_name, backend] : service.backends) {
       FL_RETURN_IF_ERROR(
-          check(backend.id, absl::StrCat("backend ", Quoted(backend_name),
-                                         " of service ", Quoted(name))));
+          check(backend.id, absl::StrCat("backend ", base::Quoted(backend_name),
+                                         " of service ", base::Quoted(name))));
     }
   }
   for (const auto& [id, since] : desired.quarantine)
@@ -145,7 +145,8 @@ absl::Status CheckFits(const DesiredState& desired, const TableSizes& sizes) {
   const std::vector<Region> regions = RegionsOf(desired);
   for (size_t i = 0; i < regions.size(); ++i) {
     const Region& region = regions[i];
-    const std::string who = absl::StrCat("service ", Quoted(region.service));
+    const std::string who =
+        absl::StrCat("service ", base::Quoted(region.service));
     if (region.base + region.rows > sizes.rows)
       return TooSmall("rows", sizes.rows, who, region.base + region.rows);
     for (size_t j = 0; j < i; ++j) {

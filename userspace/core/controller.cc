@@ -7,12 +7,12 @@
 #include "absl/container/btree_set.h"
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
+#include "base/text.h"
 #include "core/allocation.h"
 #include "core/applier.h"
 #include "core/registry.h"
 #include "core/runtimes.h"
 #include "core/settings.h"
-#include "core/text.h"
 #include "core/views.h"
 
 namespace fairlead::core {
@@ -30,11 +30,11 @@ absl::Status CheckDesired(const DesiredState& desired,
                           const TableSizes& sizes) {
   absl::btree_set<base::Endpoint> vips;
   for (const auto& [name, service] : desired.services) {
-    FL_RETURN_IF_ERROR(CheckService(service), "service ", Quoted(name));
+    FL_RETURN_IF_ERROR(CheckService(service), "service ", base::Quoted(name));
     if (vips.insert(service.vip).second) continue;
     return absl::InvalidArgumentError(
-        absl::StrCat("service ", Quoted(name), ": vip ", service.vip.ToString(),
-                     " belongs to another service"));
+        absl::StrCat("service ", base::Quoted(name), ": vip ",
+                     service.vip.ToString(), " belongs to another service"));
   }
   for (const auto& [vip, tombstone] : desired.tombstones) {
     if (vips.contains(vip))

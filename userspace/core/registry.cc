@@ -7,9 +7,9 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "base/status_macros.h"
+#include "base/text.h"
 #include "core/allocation.h"
 #include "core/settings.h"
-#include "core/text.h"
 
 namespace fairlead::core {
 namespace {
@@ -108,8 +108,8 @@ absl::Status Planner::CheckFree(const AddService& command) const {
   for (const auto& [name, service] : desired_.services) {
     if (service.vip == command.vip)
       return absl::AlreadyExistsError(absl::StrCat(
-          "vip ", command.vip.ToString(), " belongs to service ", Quoted(name),
-          "; choose another VIP or delete that service"));
+          "vip ", command.vip.ToString(), " belongs to service ",
+          base::Quoted(name), "; choose another VIP or delete that service"));
   }
   return absl::OkStatus();
 }
@@ -124,7 +124,8 @@ void Planner::DropTombstone(const base::Endpoint& vip) {
 }
 
 absl::Status Planner::operator()(const AddService& command) {
-  const std::string context = absl::StrCat("service ", Quoted(command.name));
+  const std::string context =
+      absl::StrCat("service ", base::Quoted(command.name));
   Service service;
   service.name = command.name;
   service.vip = command.vip;
@@ -150,7 +151,7 @@ absl::Status Planner::operator()(const SetService& command) {
   FL_ASSIGN_OR_RETURN(Service * service, Find(command.name));
   const Service before = *service;
   FL_RETURN_IF_ERROR(ChangeSettings(command.settings, *service), "service ",
-                     Quoted(command.name));
+                     base::Quoted(command.name));
   const auto old_settings = DescribeSettings(before);
   const auto new_settings = DescribeSettings(*service);
   std::vector<std::string> from;
@@ -194,7 +195,7 @@ absl::Status Planner::operator()(const DeleteService& command) {
   const uint64_t connections = ConnectionsOf(*service);
   if (!command.force && !service->backends.empty())
     return absl::FailedPreconditionError(absl::StrCat(
-        "service ", Quoted(command.name), " has ",
+        "service ", base::Quoted(command.name), " has ",
         CountOf(service->backends.size(), "backend"), " with ",
         CountOf(connections, "flow"),
         ": delete them first; with force its flows lose their backends"));
@@ -220,7 +221,7 @@ absl::Status Planner::operator()(const ClearTombstone& command) {
       have.push_back(vip.ToString());
     const std::string vip = command.vip.ToString();
     return absl::NotFoundError(
-        absl::StrCat("no tombstone ", vip, Hint(vip, have)));
+        absl::StrCat("no tombstone ", vip, base::Hint(vip, have)));
   }
   DropTombstone(command.vip);
   Plan(absl::StrCat("fl_services: ", command.vip.ToString(),
@@ -236,8 +237,8 @@ absl::Status Planner::operator()(const AddBackend& command) {
       command.name.empty() ? command.address.ToString() : command.name;
   backend.weight = command.weight;
   const std::string context =
-      absl::StrCat("backend ", Quoted(backend.name), " of service ",
-                   Quoted(command.service));
+      absl::StrCat("backend ", base::Quoted(backend.name), " of service ",
+                   base::Quoted(command.service));
   if (service->backends.contains(backend.name))
     return absl::AlreadyExistsError(
         absl::StrCat(context,
@@ -247,13 +248,13 @@ absl::Status Planner::operator()(const AddBackend& command) {
     if (other.address == backend.address)
       return absl::AlreadyExistsError(
           absl::StrCat(context, ": address ", backend.address.ToString(),
-                       " belongs to backend ", Quoted(name)));
+                       " belongs to backend ", base::Quoted(name)));
   }
   FL_ASSIGN_OR_RETURN(backend.id, AllocateBackendId(change_.next, sizes_),
                       context);
   service->backends.emplace(backend.name, backend);
   FL_RETURN_IF_ERROR(CheckService(*service), "service ",
-                     Quoted(command.service));
+                     base::Quoted(command.service));
   Log({.type = "backend.add",
        .service = command.service,
        .backend = backend.name,
@@ -268,8 +269,9 @@ absl::Status Planner::operator()(const SetBackend& command) {
   FL_ASSIGN_OR_RETURN(Service * service, Find(command.service));
   FL_ASSIGN_OR_RETURN(Backend * backend, Find(*service, command.name));
   const int weight = command.weight.value_or(backend->weight);
-  FL_RETURN_IF_ERROR(CheckWeight(weight), "backend ", Quoted(backend->name),
-                     " of service ", Quoted(command.service));
+  FL_RETURN_IF_ERROR(CheckWeight(weight), "backend ",
+                     base::Quoted(backend->name), " of service ",
+                     base::Quoted(command.service));
   if (weight == backend->weight) return absl::OkStatus();
   Log({.type = "backend.set",
        .service = command.service,
@@ -290,8 +292,8 @@ absl::Status Planner::operator()(const DeleteBackend& command) {
   const uint64_t connections = facts_(backend).connections;
   if (!command.force && connections > 0)
     return absl::FailedPreconditionError(absl::StrCat(
-        "backend ", Quoted(backend.name), " of service ",
-        Quoted(command.service), " has ", CountOf(connections, "flow"),
+        "backend ", base::Quoted(backend.name), " of service ",
+        base::Quoted(command.service), " has ", CountOf(connections, "flow"),
         ": drain it first; with force its ", CountOf(connections, "flow"),
         connections == 1 ? " loses its backend" : " lose their backend"));
   service->backends.erase(backend.name);
@@ -313,12 +315,12 @@ absl::Status Planner::CheckNeed(const Service& service, const Backend& backend,
   for (const auto& [name, other] : service.backends)
     left += facts_(other).available ? 1 : 0;
   if (left >= service.need) return absl::OkStatus();
-  return absl::FailedPreconditionError(
-      absl::StrCat("backend ", Quoted(backend.name), " of service ",
-                   Quoted(service.name), ": ", ToString(wanted), " leaves ",
-                   left, " of ", CountOf(service.backends.size(), "backend"),
-                   " available, the service needs ", service.need,
-                   "; ready another first, lower need, or force"));
+  return absl::FailedPreconditionError(absl::StrCat(
+      "backend ", base::Quoted(backend.name), " of service ",
+      base::Quoted(service.name), ": ", ToString(wanted), " leaves ", left,
+      " of ", CountOf(service.backends.size(), "backend"),
+      " available, the service needs ", service.need,
+      "; ready another first, lower need, or force"));
 }
 
 absl::Status Planner::operator()(const SetAdmin& command) {
@@ -361,8 +363,9 @@ absl::StatusOr<const Service*> FindService(const DesiredState& desired,
                                            const std::string& name) {
   const auto found = desired.services.find(name);
   if (found != desired.services.end()) return &found->second;
-  return absl::NotFoundError(absl::StrCat(
-      "no service ", Quoted(name), Hint(name, KeysOf(desired.services))));
+  return absl::NotFoundError(
+      absl::StrCat("no service ", base::Quoted(name),
+                   base::Hint(name, KeysOf(desired.services))));
 }
 
 absl::StatusOr<const Backend*> FindBackend(const Service& service,
@@ -373,9 +376,9 @@ absl::StatusOr<const Backend*> FindBackend(const Service& service,
     for (const auto& [other_name, backend] : service.backends)
       if (backend.address == *address) return &backend;
   }
-  return absl::NotFoundError(
-      absl::StrCat("no backend ", Quoted(name), " in service ",
-                   Quoted(service.name), Hint(name, KeysOf(service.backends))));
+  return absl::NotFoundError(absl::StrCat(
+      "no backend ", base::Quoted(name), " in service ",
+      base::Quoted(service.name), base::Hint(name, KeysOf(service.backends))));
 }
 
 }  // namespace fairlead::core

@@ -7,7 +7,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
-#include "core/text.h"
+#include "base/text.h"
 #include "fairlead/abi/limits.h"
 
 namespace fairlead::core {
@@ -74,11 +74,11 @@ absl::Status CheckRequest(const CheckConfig& check) {
   if (check.path.empty() || check.path[0] != '/' || !IsPlainToken(check.path) ||
       check.path.size() > kLongestPath)
     return Refuse(
-        "check path", Quoted(check.path),
+        "check path", base::Quoted(check.path),
         absl::StrCat("must begin with / and have at most ", kLongestPath,
                      " printable characters without spaces"));
   if (!IsPlainToken(check.host) || check.host.size() > kLongestHost)
-    return Refuse("check host", Quoted(check.host),
+    return Refuse("check host", base::Quoted(check.host),
                   absl::StrCat("must have at most ", kLongestHost,
                                " printable characters without spaces"));
   FL_RETURN_IF_ERROR(CheckRange("check status", check.status_low, 100, 599));
@@ -145,7 +145,7 @@ absl::Status CheckBackends(const Service& service) {
   absl::btree_set<base::IpAddress> seen;
   for (const auto& [name, backend] : service.backends) {
     FL_RETURN_IF_ERROR(CheckBackendName(name, backend.address), "backend");
-    const std::string who = absl::StrCat("backend ", Quoted(name));
+    const std::string who = absl::StrCat("backend ", base::Quoted(name));
     FL_RETURN_IF_ERROR(CheckAddress(backend.address), who);
     FL_RETURN_IF_ERROR(CheckWeight(backend.weight), who);
     if (!seen.insert(backend.address).second)
@@ -170,11 +170,11 @@ absl::Status CheckName(absl::string_view name) {
   if (name.empty() || name.size() > kLongestName || !letters ||
       !IsLowerAlnum(name[0]))
     return Refuse(
-        "name", Quoted(name),
+        "name", base::Quoted(name),
         absl::StrCat("must be 1 to ", kLongestName,
                      " of a-z 0-9 . _ -, the first a letter or digit"));
   if (base::IpAddress::Parse(name).ok())
-    return Refuse("name", Quoted(name), "must not be an address");
+    return Refuse("name", base::Quoted(name), "must not be an address");
   return absl::OkStatus();
 }
 

@@ -9,7 +9,7 @@ namespace {
 
 std::string StateText(const Backend& backend, const BackendRuntime& runtime,
                       const LoadReport& load) {
-  const std::string state(ToString(runtime.effective.state));
+  std::string state(ToString(runtime.effective.state));
   switch (runtime.effective.state) {
     case EffectiveState::kDraining:
       return DrainText(backend.drain,

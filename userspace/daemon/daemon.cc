@@ -94,12 +94,9 @@ std::set<base::IpAddress> BackendAddresses(const core::DesiredState& desired) {
 }
 
 control::AccessGroups GroupsOf(const config::NodeAccess& access) {
-  control::AccessGroups groups;
-  if (!access.viewer_group.empty()) groups.viewers = {access.viewer_group};
-  if (!access.operator_group.empty())
-    groups.operators = {access.operator_group};
-  if (!access.admin_group.empty()) groups.admins = {access.admin_group};
-  return groups;
+  return {.viewer_group = access.viewer_group,
+          .operator_group = access.operator_group,
+          .admin_group = access.admin_group};
 }
 
 }  // namespace

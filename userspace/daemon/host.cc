@@ -144,9 +144,8 @@ uint64_t Host::ServicePackets() const {
 event::Task<absl::Status> Host::Detach(bool force) {
   if (!force) {
     const uint64_t before = ServicePackets();
-    if (absl::Status slept = co_await parts_.loop.SleepFor(kDetachWatch);
-        !slept.ok())
-      co_return slept;
+    absl::Status slept = co_await parts_.loop.SleepFor(kDetachWatch);
+    if (!slept.ok()) co_return slept;
     const uint64_t arrived = ServicePackets() - before;
     if (arrived > 0)
       co_return absl::FailedPreconditionError(absl::StrCat(

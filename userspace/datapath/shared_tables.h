@@ -57,7 +57,7 @@ class SharedTables : public core::Datapath {
 
   // VIPs in fl_services, tombstones included, in order. After adoption: those
   // that the daemon before this one left.
-  std::vector<base::Endpoint> Vips() const;
+  std::vector<base::Endpoint> Vips() const override;
 
   std::span<fl_bucket> flows() const { return flows_.elements(); }
   std::span<fl_load> load() const { return load_.elements(); }

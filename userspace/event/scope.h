@@ -42,6 +42,7 @@ class Scope : public ListLink<class ChildScopeTag> {
   // A scope that nobody cancels but its owner.
   explicit Scope(Loop& loop) : loop_(loop) {}
   // A scope that is cancelled with `parent`, which must outlive it.
+  // NOLINTNEXTLINE(google-explicit-constructor): a child, not a copy
   explicit Scope(Scope& parent);
   Scope(const Scope&) = delete;
   Scope& operator=(const Scope&) = delete;

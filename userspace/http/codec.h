@@ -65,7 +65,8 @@ class RequestParser {
 class ResponseParser {
  public:
   // `method` of the request: a HEAD has no body in its answer.
-  ResponseParser(absl::string_view method, const MessageLimits& limits = {});
+  explicit ResponseParser(absl::string_view method,
+                          const MessageLimits& limits = {});
   ResponseParser(ResponseParser&&) noexcept;
   ResponseParser& operator=(ResponseParser&&) noexcept;
   ~ResponseParser();

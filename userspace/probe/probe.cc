@@ -86,7 +86,7 @@ event::Task<ProbeResult> GetAndJudge(event::Loop& loop,
   request.headers["user-agent"] = "fairlead-check";
   if (!check.host.empty()) request.headers["host"] = check.host;
   const absl::StatusOr<http::Response> response = co_await http::Fetch(
-      loop, std::move(address), std::move(request),
+      loop, address, std::move(request),
       {.deadline = deadline, .max_body_bytes = kMaxProbeBodyBytes});
   if (!response.ok()) co_return ResultOf(response.status());
   co_return JudgeStatus(response->status, check);

@@ -45,15 +45,15 @@ xdpmode = "native"
         "agent.toml:3:11: [agent] listen: \"192.0.2.11\" is not ADDRESS:PORT; "
         "write 192.0.2.1:443 or [2001:db8::1]:443\n"
         "agent.toml:4:7: [agent] lbs: must have 1 to 256 elements, has 0\n"
-        "agent.toml:5:1: [agent] has no key \"xdpmode\"; did you mean "
-        "\"xdp_mode\"?");
+        "agent.toml:5:1: [agent] has no key \"xdpmode\" (did you mean "
+        "\"xdp_mode\"?)");
 }
 
 TEST_CASE("a node config is not taken for an agent config", "[config]") {
   const absl::StatusOr<AgentConfig> config =
       ParseAgentConfig("[node]\nid = 1\n", "node.toml");
   CHECK_THAT(std::string(config.status().message()),
-             Catch::Contains("there is no section [node]; known are: agent"));
+             Catch::Contains("there is no section [node] (have: agent)"));
 }
 
 }  // namespace

@@ -111,17 +111,17 @@ TEST_CASE("an empty node config names every key that it needs", "[config]") {
 TEST_CASE("an unknown key is refused with its place and the nearest name",
           "[config]") {
   CHECK(ProblemOf("interfces = [\"eth1\"]\n") ==
-        "node.toml:6:1: [node] has no key \"interfces\"; did you mean "
-        "\"interfaces\"?");
+        "node.toml:6:1: [node] has no key \"interfces\" (did you mean "
+        "\"interfaces\"?)");
   CHECK(ProblemOf("[timeouts]\nlifetime = \"4h\"\n") ==
-        "node.toml:7:1: [timeouts] has no key \"lifetime\"; known are: "
-        "established, closing, young, embryonic");
+        "node.toml:7:1: [timeouts] has no key \"lifetime\" (have: "
+        "established, closing, young, embryonic)");
 }
 
 TEST_CASE("an unknown section is refused with its place", "[config]") {
   CHECK(ProblemOf("[table]\nflows = 4096\n") ==
-        "node.toml:6:1: there is no section [table]; did you mean "
-        "\"tables\"?");
+        "node.toml:6:1: there is no section [table] (did you mean "
+        "\"tables\"?)");
   CHECK(Problem(absl::StrCat("id = 3\n", kSmallest)) ==
         "node.toml:1:1: \"id\" is in no section; sections are: access, node, "
         "tables, timeouts");
@@ -167,8 +167,8 @@ TEST_CASE("the bounds of each table are allowed", "[config]") {
 TEST_CASE("a wrong value of the node section is refused by name", "[config]") {
   const auto [line, message] = GENERATE(table<std::string, std::string>({
       {"xdp_mode = \"nativ\"",
-       "[node] xdp_mode: must be \"native\" or \"generic\", is \"nativ\"; did "
-       "you mean \"native\"?"},
+       "[node] xdp_mode: must be \"native\" or \"generic\", is \"nativ\" (did "
+       "you mean \"native\"?)"},
       {"gue_port = 0", "[node] gue_port: must be an integer from 1 to 65535"},
       {"address6 = \"192.0.2.9\"", "address6: must be an IPv6 address"},
       {"address6 = \"::1\"", "must be an address of this host's own"},
@@ -234,8 +234,8 @@ key = "/k"
         "node.toml:3:1: [node] needs the key key_file\n"
         "node.toml:4:6: [node] id: must be an integer from 1 to 65535, is the "
         "integer 0\n"
-        "node.toml:7:1: [node] has no key \"key\"; did you mean "
-        "\"key_file\"?");
+        "node.toml:7:1: [node] has no key \"key\" (did you mean "
+        "\"key_file\"?)");
 }
 
 }  // namespace

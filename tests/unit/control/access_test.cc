@@ -11,9 +11,10 @@ using Catch::Matchers::Contains;
 constexpr uid_t kOwnUid = 990;
 
 Access MakeAccess() {
-  const absl::StatusOr<Access> access = Access::Resolve(
-      kOwnUid,
-      {.viewers = {"1001"}, .operators = {"1002", "1003"}, .admins = {"1004"}});
+  const absl::StatusOr<Access> access =
+      Access::Resolve(kOwnUid, {.viewer_group = "1001",
+                                .operator_group = "1002",
+                                .admin_group = "1004"});
   REQUIRE(access.ok());
   return *access;
 }
@@ -33,7 +34,7 @@ TEST_CASE("a group gives its role, and the highest one counts",
           "[control][access]") {
   const Access access = MakeAccess();
   CHECK(access.RoleOf(Peer(7, 1001)) == Role::kViewer);
-  CHECK(access.RoleOf(Peer(7, 5, {6, 1003})) == Role::kOperator);
+  CHECK(access.RoleOf(Peer(7, 5, {6, 1002})) == Role::kOperator);
   CHECK(access.RoleOf(Peer(7, 1004, {1001})) == Role::kAdmin);
   CHECK(access.RoleOf(Peer(7, 1001, {1002, 1001})) == Role::kOperator);
   CHECK(access.RoleOf(Peer(7, 5)) == Role::kNone);
@@ -54,21 +55,21 @@ TEST_CASE("a refusal names the role that is needed and the setting",
   const std::string message(refused.message());
   CHECK_THAT(message, Contains("needs role operator"));
   CHECK_THAT(message, Contains("uid 7 has role viewer"));
-  CHECK_THAT(message, Contains("control.operator_groups"));
+  CHECK_THAT(message, Contains("access.operator_group"));
 }
 
 TEST_CASE("group names are resolved, an unknown one names its setting",
           "[control][access]") {
   const absl::StatusOr<Access> root =
-      Access::Resolve(kOwnUid, {.operators = {"root"}});
+      Access::Resolve(kOwnUid, {.operator_group = "root"});
   REQUIRE(root.ok());
   CHECK(root->RoleOf(Peer(7, 0)) == Role::kOperator);
 
   const absl::StatusOr<Access> unknown =
-      Access::Resolve(kOwnUid, {.viewers = {"no-such-group-here"}});
+      Access::Resolve(kOwnUid, {.viewer_group = "no-such-group-here"});
   REQUIRE(absl::IsInvalidArgument(unknown.status()));
   CHECK_THAT(std::string(unknown.status().message()),
-             Contains("control.viewer_groups: no group") &&
+             Contains("access.viewer_group: no group") &&
                  Contains("no-such-group-here"));
 }
 

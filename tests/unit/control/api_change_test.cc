@@ -79,7 +79,7 @@ TEST_CASE("a caller without credentials is refused", "[control][api]") {
     const std::string message = co_await fixture.Refused(
         403, "permission_denied", "POST", "/v1/services", "", Member(kViewers));
     CHECK_THAT(message,
-               Contains("role admin") && Contains("control.admin_groups"));
+               Contains("role admin") && Contains("access.admin_group"));
   });
 }
 

@@ -68,9 +68,9 @@ class ApiFixture {
         controller_(kSizes, tables_, [] { return 0.5; }),
         store_(*loop_, folder_.path()),
         log_(*loop_, folder_.path()),
-        access_(event::ValueOf(
-            Access::Resolve(990, {.viewers = {std::to_string(kViewers)},
-                                  .operators = {std::to_string(kOperators)}}))),
+        access_(event::ValueOf(Access::Resolve(
+            990, {.viewer_group = std::to_string(kViewers),
+                  .operator_group = std::to_string(kOperators)}))),
         changes_(*loop_),
         api_({.loop = *loop_,
               .changes = changes_,

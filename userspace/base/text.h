@@ -2,25 +2,24 @@
 // unknown one.
 #pragma once
 
-#include <cstddef>
+#include <span>
 #include <string>
-#include <vector>
 
 #include "absl/strings/string_view.h"
 
-namespace fairlead::core {
+namespace fairlead::base {
 
 // "web", with what cannot be printed escaped and what is too long cut: names
 // come from outside.
 std::string Quoted(absl::string_view text);
 
-// Insertions, deletions, replacements and swaps of neighbours that turn one
-// text into the other.
-size_t EditDistance(absl::string_view a, absl::string_view b);
+// The one of `have` that `unknown` was probably meant to be; empty if none is
+// close.
+std::string Nearest(absl::string_view unknown,
+                    std::span<const std::string> have);
 
 // ` (did you mean "web"?)` if one of `have` is close, else ` (have: api, mail)`
 // in the order of `have`.
-std::string Hint(absl::string_view unknown,
-                 const std::vector<std::string>& have);
+std::string Hint(absl::string_view unknown, std::span<const std::string> have);
 
-}  // namespace fairlead::core
+}  // namespace fairlead::base

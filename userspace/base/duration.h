@@ -6,9 +6,9 @@
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 
-namespace fairlead::config {
+namespace fairlead::base {
 
 // INVALID_ARGUMENT if there is no unit, or it is negative or infinite.
 absl::StatusOr<absl::Duration> ParseDuration(absl::string_view text);
 
-}  // namespace fairlead::config
+}  // namespace fairlead::base
