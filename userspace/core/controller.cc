@@ -166,8 +166,14 @@ absl::StatusOr<Change> Controller::Impl::Prepare(const Command& command,
       desired_, sizes_, command, wall, [&](const Backend& backend) {
         const BackendRuntime& runtime = runtimes_.At(backend.id);
         const LoadReport load = datapath_.Load(backend.id);
+        const uint64_t connections =
+            CountConnections(runtime.agent.report(), load).count;
         return BackendFacts{
-            .connections = CountConnections(runtime.agent.report(), load).count,
+            .connections = connections,
+            .flows_at_stake =
+                runtime.drain.drained()
+                    ? 0
+                    : std::max(connections, load.live + load.pending),
             .available = runtime.effective.eligible};
       });
 }

@@ -81,7 +81,7 @@ class Planner {
   void Retire(const Backend& backend);
   absl::Status CheckNeed(const Service& service, const Backend& backend,
                          Admin wanted) const;
-  uint64_t ConnectionsOf(const Service& service) const;
+  uint64_t FlowsAtStake(const Service& service) const;
 
   const DesiredState& desired_;
   const TableSizes& sizes_;
@@ -176,11 +176,11 @@ absl::Status Planner::operator()(const SetService& command) {
   return absl::OkStatus();
 }
 
-uint64_t Planner::ConnectionsOf(const Service& service) const {
-  uint64_t connections = 0;
+uint64_t Planner::FlowsAtStake(const Service& service) const {
+  uint64_t flows = 0;
   for (const auto& [name, backend] : service.backends)
-    connections += facts_(backend).connections;
-  return connections;
+    flows += facts_(backend).flows_at_stake;
+  return flows;
 }
 
 void Planner::Retire(const Backend& backend) {
@@ -192,19 +192,19 @@ void Planner::Retire(const Backend& backend) {
 
 absl::Status Planner::operator()(const DeleteService& command) {
   FL_ASSIGN_OR_RETURN(Service * service, Find(command.name));
-  const uint64_t connections = ConnectionsOf(*service);
+  const uint64_t flows = FlowsAtStake(*service);
   if (!command.force && !service->backends.empty())
     return absl::FailedPreconditionError(absl::StrCat(
         "service ", base::Quoted(command.name), " has ",
         CountOf(service->backends.size(), "backend"), " with ",
-        CountOf(connections, "flow"),
+        CountOf(flows, "flow"),
         ": delete them first; with force its flows lose their backends"));
   for (const auto& [name, backend] : service->backends) Retire(backend);
   Log({.type = "service.delete",
        .service = command.name,
        .before = absl::StrCat(service->vip.ToString(), ", ",
                               CountOf(service->backends.size(), "backend"),
-                              ", ", CountOf(connections, "flow")),
+                              ", ", CountOf(flows, "flow")),
        .after = "tombstone"});
   Plan(absl::StrCat("fl_services: ", service->vip.ToString(),
                     " is a tombstone: dropped and counted until cleared"));
@@ -289,20 +289,20 @@ absl::Status Planner::operator()(const DeleteBackend& command) {
   FL_ASSIGN_OR_RETURN(Service * service, Find(command.service));
   FL_ASSIGN_OR_RETURN(Backend * found, Find(*service, command.name));
   const Backend backend = *found;
-  const uint64_t connections = facts_(backend).connections;
-  if (!command.force && connections > 0)
+  const uint64_t flows = facts_(backend).flows_at_stake;
+  if (!command.force && flows > 0)
     return absl::FailedPreconditionError(absl::StrCat(
         "backend ", base::Quoted(backend.name), " of service ",
-        base::Quoted(command.service), " has ", CountOf(connections, "flow"),
-        ": drain it first; with force its ", CountOf(connections, "flow"),
-        connections == 1 ? " loses its backend" : " lose their backend"));
+        base::Quoted(command.service), " has ", CountOf(flows, "flow"),
+        ": drain it first; with force its ", CountOf(flows, "flow"),
+        flows == 1 ? " loses its backend" : " lose their backend"));
   service->backends.erase(backend.name);
   Retire(backend);
   Log({.type = "backend.delete",
        .service = command.service,
        .backend = backend.name,
-       .before = absl::StrCat(BackendText(backend), ", ",
-                              CountOf(connections, "flow"))});
+       .before =
+           absl::StrCat(BackendText(backend), ", ", CountOf(flows, "flow"))});
   Plan(RowsPlan(*service));
   return absl::OkStatus();
 }

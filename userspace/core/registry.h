@@ -15,7 +15,11 @@ namespace fairlead::core {
 
 // What the rules need to know of the world.
 struct BackendFacts {
-  uint64_t connections = 0;
+  uint64_t connections = 0;  // as CountConnections() says
+  // Flows that would lose their backend with it. A report is always a little
+  // old and this host's table still counts flows that just ended, so the higher
+  // one of both; only a drained backend surely has none.
+  uint64_t flows_at_stake = 0;
   bool available = false;  // may take new flows now
 };
 using FactsOf = absl::FunctionRef<BackendFacts(const Backend& backend)>;

@@ -242,14 +242,14 @@ state_dir = "{self.state_dir}"
         return self.agent
 
     def wait_agent(self, timeout: float = 20) -> None:
-        """Until the agent listens on its report port."""
+        """Until the agent listens on both addresses of its report port."""
         if self.agent is None:
             raise LabError(f"{self.name}: fairlead-agent was never started")
 
         def listening() -> bool:
             self.agent.require_running()
-            return bool(self.run("ss", "-Hltn", "sport", "=",
-                                 f":{AGENT_PORT}").stdout.strip())
+            sockets = self.run("ss", "-Hltn", "sport", "=", f":{AGENT_PORT}")
+            return len(sockets.stdout.splitlines()) >= 2
 
         wait_until(listening, timeout=timeout,
                    what=f"{self.name}: fairlead-agent on port {AGENT_PORT}")

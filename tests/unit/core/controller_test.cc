@@ -196,6 +196,34 @@ TEST_CASE("drained is said on the word of the agent", "[core][controller]") {
   CHECK(world.View("web1").state == EffectiveState::kUp);
 }
 
+TEST_CASE(
+    "a delete waits for flows that only one side has seen, or for drained",
+    "[core][controller]") {
+  CoreWorld world;
+  AddHealthyWeb(world, 2, WithAgents());
+  const BackendId id = world.IdOf("web1");
+  const auto refusal = [&] {
+    const auto change = world.controller().Prepare(
+        DeleteBackend{.service = "web", .name = "web1"}, world.wall());
+    return std::string(change.status().message());
+  };
+  // Begun since the last report.
+  world.Report("web1", Presence::kPresent, 0);
+  world.tables().SetLoad(id, {.live = 3, .pending = 4});
+  CHECK_THAT(refusal(), Catch::Contains("has 7 flows: drain it first"));
+  // Begun through another LB host.
+  world.Report("web1", Presence::kPresent, 9);
+  CHECK_THAT(refusal(), Catch::Contains("has 9 flows: drain it first"));
+  world.Do(SetAdmin{"web", "web1", Admin::kDrain});
+  world.Advance(absl::Seconds(4));
+  world.Report("web1", Presence::kPresent, 0);
+  CHECK_THAT(refusal(), Catch::Contains("has 7 flows"));
+  world.Report("web1", Presence::kPresent, 0);
+  REQUIRE(world.View("web1").state == EffectiveState::kDrained);
+  // What the table still counts has ended.
+  CHECK(refusal().empty());
+}
+
 TEST_CASE("without an agent a drain never ends in drained",
           "[core][controller]") {
   CoreWorld world;

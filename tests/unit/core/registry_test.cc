@@ -347,13 +347,13 @@ TEST_CASE(
     "[core][registry]") {
   Registry registry;
   registry.AddWeb(2);
-  registry.facts[1].connections = 12;
+  registry.facts[1].flows_at_stake = 12;
   CHECK(
       registry.Refusal(DeleteBackend{"web", "web1"},
                        absl::StatusCode::kFailedPrecondition) ==
       "backend \"web1\" of service \"web\" has 12 flows: drain it first; with "
       "force its 12 flows lose their backend");
-  registry.facts[1].connections = 1;
+  registry.facts[1].flows_at_stake = 1;
   CHECK(registry.Refusal(DeleteBackend{"web", "web1"},
                          absl::StatusCode::kFailedPrecondition) ==
         "backend \"web1\" of service \"web\" has 1 flow: drain it first; with "
@@ -371,7 +371,7 @@ TEST_CASE(
     "[core][registry]") {
   Registry registry;
   registry.AddWeb(2);
-  registry.facts[1].connections = 12;
+  registry.facts[1].flows_at_stake = 12;
   CHECK(registry.Refusal(DeleteService{"web"},
                          absl::StatusCode::kFailedPrecondition) ==
         "service \"web\" has 2 backends with 12 flows: delete them first; with "
