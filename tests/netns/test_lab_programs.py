@@ -39,10 +39,13 @@ import socket, sys, tomllib
 agent = tomllib.load(open(sys.argv[3], "rb"))["agent"]
 if sys.argv[1] == "check":
     sys.exit("rp_filter is wrong")
-address, _, port = agent["listen"][0].rpartition(":")
-listener = socket.create_server((address, int(port)), reuse_port=True)
+listeners = []
+for address, _, port in (text.rpartition(":") for text in agent["listen"]):
+    family = socket.AF_INET6 if "[" in address else socket.AF_INET
+    listeners.append(socket.create_server(
+        (address.strip("[]"), int(port)), family=family, reuse_port=True))
 while True:
-    listener.accept()[0].close()
+    listeners[0].accept()[0].close()
 """
 
 
