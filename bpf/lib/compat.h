@@ -57,6 +57,14 @@ static __always_inline int fl_cas64(__u64 *address, __u64 expected, __u64 desire
  * into a branch. */
 #define fl_opaque(value) asm volatile("" : "+r"(value))
 
+/* `value & mask`, also where the compiler knows that `value` has no other bits: the verifier of an
+ * older kernel often does not, and wants to see it. */
+static __always_inline __u32 fl_masked(__u64 value, __u32 mask)
+{
+	fl_opaque(value);
+	return (__u32)value & mask;
+}
+
 /*
  * A constant of .rodata by address, without its `volatile`. The compiler must not know where it
  * points: it would see the zeros that the source has there, and fold them into the program instead

@@ -52,7 +52,7 @@ static __always_inline struct fl_slot *fl_bucket_find(struct fl_bucket *bucket, 
 		position = fl_select(matches, i, position);
 		found |= matches;
 	}
-	return found ? &bucket->slots[position & (FL_BUCKET_SLOTS - 1)] : 0;
+	return found ? &bucket->slots[fl_masked(position, FL_BUCKET_SLOTS - 1)] : 0;
 }
 
 /* The slot that holds `hash`'s tag, with its word 0 as read; null when there is none. */
@@ -173,7 +173,7 @@ static __always_inline __u32 fl_slot_rank(__u64 word0, __u64 word1, __u32 now,
 	__u32 idle = fl_below(FL_YOUNG_IDLE_TICKS, fl_tick_age(now, fl_slot_last_seen(word1)));
 	__u32 expired = fl_slot_expired(word0, word1, now, timeouts);
 
-	return fl_slot_ranks[fl_slot_state(word0) << 2 | expired << 1 | idle];
+	return fl_slot_ranks[fl_masked(fl_slot_state(word0) << 2 | expired << 1 | idle, 31)];
 }
 
 /* The position that a new flow should take; FL_POSITIONS when none may be taken. */

@@ -60,22 +60,23 @@ static __always_inline int fl_parse_ipv4(struct fl_cursor *cursor, struct fl_pac
 					 enum fl_ip_anomaly *odd)
 {
 	struct iphdr *ip = (struct iphdr *)cursor->at;
-	__u32 header_length;
+	__u32 header_length, length;
 
 	if ((void *)(ip + 1) > cursor->end)
 		return 0;
 	header_length = ip->ihl * 4;
+	length = fl_masked(fl_swap16(ip->tot_len), 0xffff);
 	packet->is_ipv4 = 1;
 	packet->ip_header_length = (__u8)header_length;
-	packet->ip_length = fl_swap16(ip->tot_len);
+	packet->ip_length = (__u16)length;
 	packet->tos = ip->tos;
 	packet->dont_fragment = !!(ip->frag_off & fl_swap16(0x4000));
 	packet->service.proto = ip->protocol;
 	fl_map_ipv4(packet->client, ip->saddr);
 	fl_map_ipv4(packet->service.address, ip->daddr);
-	if (ip->version != 4 || header_length < sizeof(*ip) || packet->ip_length < header_length ||
+	if (ip->version != 4 || header_length < sizeof(*ip) || length < header_length ||
 	    fl_after(cursor->at, header_length) > cursor->end ||
-	    fl_after(cursor->at, packet->ip_length) > cursor->end)
+	    fl_after(cursor->at, length) > cursor->end)
 		*odd = FL_IP_BAD_HEADER;
 	else if (ip->frag_off & fl_swap16(0x3fff))
 		*odd = FL_IP_FRAGMENT;
@@ -95,21 +96,20 @@ static __always_inline int fl_parse_ipv6(struct fl_cursor *cursor, struct fl_pac
 					 enum fl_ip_anomaly *odd)
 {
 	struct ipv6hdr *ip = (struct ipv6hdr *)cursor->at;
-	__u32 payload;
+	__u32 length;
 
 	if ((void *)(ip + 1) > cursor->end)
 		return 0;
-	payload = fl_swap16(ip->payload_len);
+	length = fl_masked(fl_swap16(ip->payload_len), 0xffff) + sizeof(*ip);
 	packet->is_ipv4 = 0;
 	packet->ip_header_length = sizeof(*ip);
-	packet->ip_length = (__u16)(payload + sizeof(*ip));
+	packet->ip_length = (__u16)length;
 	packet->tos = (__u8)(ip->priority << 4 | ip->flow_lbl[0] >> 4);
 	packet->dont_fragment = 1;
 	packet->service.proto = ip->nexthdr;
 	fl_copy_address(packet->client, &ip->saddr);
 	fl_copy_address(packet->service.address, &ip->daddr);
-	if (ip->version != 6 || payload + sizeof(*ip) > 0xffff ||
-	    fl_after(cursor->at, packet->ip_length) > cursor->end)
+	if (ip->version != 6 || length > 0xffff || fl_after(cursor->at, length) > cursor->end)
 		*odd = FL_IP_BAD_HEADER;
 	else if (ip->nexthdr == IPPROTO_FRAGMENT)
 		*odd = FL_IP_FRAGMENT;

@@ -89,6 +89,7 @@ void PrintRows(const Json& array, const std::vector<std::string>& titles,
   for (const Json& row : array) {
     if (!row.is_object()) continue;
     std::vector<std::string> cells;
+    cells.reserve(fields.size());
     for (const std::string& field : fields)
       cells.push_back(Cell(row.value(field, Json())));
     table.Add(std::move(cells));

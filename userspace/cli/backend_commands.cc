@@ -128,11 +128,11 @@ void BackendCommands::DeclareAdmin(CommandLine& line, CLI::App& noun) {
                    .aliases = {"deregister"},
                    .description = "No new connections; those it has live on",
                    .examples = {"fairlead backend drain web web1",
-                                "fairlead backend drain web web1 web2 --wait "
-                                "--timeout 2h",
+                                ("fairlead backend drain web web1 web2 --wait "
+                                 "--timeout 2h"),
                                 "fairlead backend drain web web1 --dry-run", "",
-                                "Nothing is closed, and there is no deadline; "
-                                "`backend ready` undoes it."}},
+                                ("Nothing is closed, and there is no deadline; "
+                                 "`backend ready` undoes it.")}},
        .timeout = TimeoutOption::kOwn},
       [this](Session& session) { return Drain(session); });
   arguments(drain);

@@ -70,13 +70,11 @@
 	X(DROP_INTERNAL, DROP,                                                                     \
 	  "a table entry that must exist is absent: a defect, please report it")
 
-/* NOLINTBEGIN(bugprone-macro-parentheses): an enumerator cannot stand in parentheses */
 #define FL_VERDICT_ENUM_LB(name, action, help)	  FL_LB_##name,
 #define FL_VERDICT_ENUM_AGENT(name, action, help) FL_AGENT_##name,
-/* NOLINTEND(bugprone-macro-parentheses) */
 
 enum fl_lb_verdict { FL_LB_VERDICTS(FL_VERDICT_ENUM_LB) FL_LB_VERDICT_COUNT };
 enum fl_agent_verdict { FL_AGENT_VERDICTS(FL_VERDICT_ENUM_AGENT) FL_AGENT_VERDICT_COUNT };
 
 /* What a step returns when the packet goes on to the next step. */
-#define FL_CONTINUE -1
+#define FL_CONTINUE (-1)
