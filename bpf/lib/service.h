@@ -6,6 +6,7 @@
 
 #include "lib/maps.h"
 #include "lib/parse.h"
+#include "lib/tcp.h"
 
 /*
  * A packet whose ports cannot be trusted (fragment, extension header, broken header): dropped by

@@ -1,9 +1,9 @@
 """The main job on one LB host: connections through the VIP in every mix of
 families, drains, joins, kills and upgrades under traffic."""
 
+import errno
 import pathlib
 import shutil
-import socket
 import tempfile
 
 from lab import LabOptions
@@ -13,6 +13,18 @@ from lab.testcase import LabTestCase, main
 PORT = 8080
 CHECK = ("--check", "http", "--check-path", "/healthz", "--check-interval",
          "500ms", "--check-timeout", "400ms")
+
+
+# Connects from the port given, 0 for any, and prints the errno.
+CONNECT = """
+import socket, sys
+vip, port, own_port = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+client = socket.socket(socket.AF_INET6 if ":" in vip else socket.AF_INET)
+client.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+client.bind(("", own_port))
+client.settimeout(2)
+print(client.connect_ex((vip, port)))
+"""
 
 
 class ServiceTest(LabTestCase):
@@ -195,18 +207,32 @@ class ServiceTest(LabTestCase):
         self.lb.cli("backend", "delete", "v4in4", "joined")
         self.assert_whole()
 
-    def connect(self, vip: str) -> Exception | None:
-        """What a client's connect comes to within two seconds."""
-        family = "AF_INET6" if ":" in vip else "AF_INET"
-        code = (f"import socket; s = socket.socket(socket.{family}); "
-                f"s.settimeout(2); print(s.connect_ex(('{vip}', {PORT})))")
+    def test_explain_says_beforehand_what_the_packet_path_does(self) -> None:
+        for name, client in (("v4in6", self.lab.client.address),
+                             ("v6in4", f"[{self.lab.client.address6}]")):
+            vip = self.add(name)
+            dst = f"[{vip}]:{PORT}" if ":" in vip else f"{vip}:{PORT}"
+            for port in range(20000, 20012):
+                flow = ("--src", f"{client}:{port}", "--dst", dst)
+                told = self.lb.cli("flows", "explain", *flow, json=True)
+                self.assertEqual(told["syn"]["verdict"], "TX_SYN_NEW", told)
+                self.assertEqual(self.connect(vip, port), 0)
+                found = self.lb.cli("flows", "lookup", *flow, json=True)
+                self.assertEqual(found["slot"]["backend"],
+                                 told["syn"]["backend"])
+                told = self.lb.cli("flows", "explain", *flow, json=True)
+                self.assertEqual(told["segment"]["verdict"], "TX_HIT", told)
+
+    def connect(self, vip: str, port: int = 0) -> int:
+        """What a client's connect from `port` comes to within two seconds."""
         done = run(in_netns(self.lab.client.netns,
-                            ["/usr/bin/python3", "-c", code]))
+                            ["/usr/bin/python3", "-c", CONNECT, vip, str(PORT),
+                             str(port)]))
         return int(done.stdout)
 
     def test_a_vip_is_never_answered_by_the_lb_host(self) -> None:
         # 0 is connected, EAGAIN is silence; a reset would be ECONNREFUSED.
-        silence = socket.EAGAIN if hasattr(socket, "EAGAIN") else 11
+        silence = errno.EAGAIN
         for name in ("v4in4", "v6in6"):
             vip = self.add(name)
             self.assertEqual(self.connect(vip), 0)

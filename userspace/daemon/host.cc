@@ -97,6 +97,7 @@ control::BackendLine Host::LineOf(core::BackendId backend) const {
   const core::LoadReport load = parts_.tables.Load(backend);
   control::BackendLine line;
   line.state = parts_.tables.BackendState(backend);
+  if (parts_.tables.HasNextHop(backend)) line.state |= FL_BACKEND_NEXT_HOP;
   line.live = load.live;
   line.pending = load.pending;
   line.weight = parts_.tables.BackendWeight(backend);

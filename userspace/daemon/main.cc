@@ -37,8 +37,9 @@ absl::StatusOr<config::NodeConfig> ReadConfig(const std::string& path) {
   std::ifstream file(path);
   if (!file)
     return absl::NotFoundError(
-        absl::StrCat(path, ": cannot be read; an example is in ",
-                     "deploy/examples/node.toml"));
+        absl::StrCat(path,
+                     ": cannot be read (--config names another file; an "
+                     "example is node.toml of the documentation)"));
   std::stringstream text;
   text << file.rdbuf();
   return config::ParseNodeConfig(text.str(), path, Hostname());

@@ -289,6 +289,10 @@ uint64_t SharedTables::BackendState(core::BackendId id) const {
   return fl_load64(&LineOf(id).state) & ~FL_BACKEND_NEXT_HOP;
 }
 
+bool SharedTables::HasNextHop(core::BackendId id) const {
+  return (fl_load64(&LineOf(id).state) & FL_BACKEND_NEXT_HOP) != 0;
+}
+
 fl_row& SharedTables::RowAt(uint32_t row) const {
   FL_CHECK(row < rows_.elements().size());
   return rows_.elements()[row];

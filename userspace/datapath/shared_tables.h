@@ -54,6 +54,7 @@ class SharedTables : public core::Datapath {
   std::optional<core::NextHop> NextHopOf(const base::IpAddress& address) const;
 
   int BackendWeight(core::BackendId id) const;
+  bool HasNextHop(core::BackendId id) const;
 
   // VIPs in fl_services, tombstones included, in order. After adoption: those
   // that the daemon before this one left.
