@@ -246,6 +246,21 @@ class ServiceTest(LabTestCase):
         self.lb.restart_daemon()
         self.wait(lambda: self.connect(vip) == 0, "attached again")
 
+    def test_an_alarm_is_told_once(self) -> None:
+        self.lb.cli("service", "add", "dead", f"{self.lab.vip}:9", "--check",
+                    "tcp", "--check-interval", "200ms", "--check-timeout",
+                    "100ms", "--fall", "1")
+        self.addCleanup(self.lb.cli, "service", "delete", "dead", "--force")
+        self.lb.cli("backend", "add", "dead", self.lab.backends[0].address)
+
+        def alarms() -> list[str]:
+            return self.lb.cli("status", json=True)["alarms"]
+
+        self.wait(lambda: any("0 of 1 backends" in a for a in alarms()),
+                  "an alarm")
+        told = alarms()
+        self.assertEqual(len(told), len(set(told)), told)
+
     def test_a_second_daemon_is_refused(self) -> None:
         second = self.lb.start(
             "second", [self.lab.binary("daemon/fairleadd"), "--config",

@@ -21,46 +21,6 @@ int64_t WholeSeconds(absl::Duration duration) {
   return absl::ToInt64Seconds(std::max(duration, absl::ZeroDuration()));
 }
 
-absl::string_view OutcomeName(core::ProbeOutcome outcome) {
-  using enum core::ProbeOutcome;
-  switch (outcome) {
-    case kSuccess:
-      return "success";
-    case kRefused:
-      return "refused";
-    case kTimeout:
-      return "timeout";
-    case kUnreachable:
-      return "unreachable";
-    case kStatusMismatch:
-      return "status-mismatch";
-    case kDrainStatus:
-      return "drain-status";
-    case kProtocol:
-      return "protocol";
-    case kLate:
-      return "late";
-  }
-  return "?";
-}
-
-absl::string_view PresenceName(core::AgentReport::Presence presence) {
-  using enum core::AgentReport::Presence;
-  switch (presence) {
-    case kUnknown:
-      return "unknown";
-    case kAbsent:
-      return "absent";
-    case kPresent:
-      return "present";
-    case kStale:
-      return "stale";
-    case kLost:
-      return "lost";
-  }
-  return "?";
-}
-
 std::string MacText(const uint8_t (&mac)[6]) {
   char text[sizeof("00:00:00:00:00:00")];
   std::snprintf(text, sizeof(text), "%02x:%02x:%02x:%02x:%02x:%02x", mac[0],
@@ -72,7 +32,7 @@ Json EncodeLastResult(const core::BackendView& view, const AnswerTime& now) {
   if (!view.last_result.has_value()) return nullptr;
   const core::ProbeResult& result = *view.last_result;
   Json json;
-  json["outcome"] = Text(OutcomeName(result.outcome));
+  json["outcome"] = Text(core::ToString(result.outcome));
   json["http_status"] = result.http_status;
   json["duration_ms"] = absl::ToInt64Milliseconds(result.duration);
   json["detail"] = result.detail;
@@ -171,7 +131,7 @@ Json EncodeBackend(const core::BackendView& view,
   json["bytes"] = counters.bytes;
   json["syn_again"] = counters.syn_again;
   json["check"] = EncodeLastResult(view, now);
-  json["agent"]["presence"] = Text(PresenceName(view.agent.presence));
+  json["agent"]["presence"] = Text(core::ToString(view.agent.presence));
   json["agent"]["live_sockets"] = view.agent.live_sockets;
   json["next_hop"] = EncodeNextHop(view.next_hop);
   json["drain"] = EncodeDrain(view, now);

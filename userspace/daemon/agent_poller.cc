@@ -49,17 +49,9 @@ event::Task<absl::StatusOr<AgentState>> AgentPoller::Ask(base::Endpoint agent) {
   http::Request request;
   request.path = "/v1/state";
   request.query["lb"] = absl::StrCat(lb_id_);
-  request.headers["connection"] = "close";
-  FL_CO_ASSIGN_OR_RETURN(
-      const http::Response response,
-      co_await http::Fetch(loop_, event::SocketAddress(agent),
-                           std::move(request),
-                           {.deadline = loop_.Now() + kAgentTimeout,
-                            .max_body_bytes = kMaxAgentReportBytes}));
-  if (response.status != 200)
-    co_return absl::UnavailableError(
-        absl::StrCat("the agent answers HTTP ", response.status));
-  co_return DecodeAgentState(response.body);
+  FL_CO_ASSIGN_OR_RETURN(const std::string body,
+                         co_await Send(agent, std::move(request)));
+  co_return DecodeAgentState(body);
 }
 
 event::Task<absl::Status> AgentPoller::Push(base::Endpoint agent,
@@ -68,18 +60,26 @@ event::Task<absl::Status> AgentPoller::Push(base::Endpoint agent,
   request.method = "PUT";
   request.path = "/v1/peers";
   request.body = peers.json;
-  request.headers["connection"] = "close";
   request.headers["content-type"] = "application/json";
+  const absl::StatusOr<std::string> body =
+      co_await Send(agent, std::move(request));
+  co_return body.status();
+}
+
+event::Task<absl::StatusOr<std::string>> AgentPoller::Send(
+    base::Endpoint agent, http::Request request) {
+  request.headers["connection"] = "close";
+  const std::string what = absl::StrCat(request.method, " ", request.path);
   FL_CO_ASSIGN_OR_RETURN(
-      const http::Response response,
+      http::Response response,
       co_await http::Fetch(loop_, event::SocketAddress(agent),
                            std::move(request),
                            {.deadline = loop_.Now() + kAgentTimeout,
                             .max_body_bytes = kMaxAgentReportBytes}));
   if (response.status != 200)
     co_return absl::UnavailableError(
-        absl::StrCat("the agent answers HTTP ", response.status, " to PUT"));
-  co_return absl::OkStatus();
+        absl::StrCat("the agent answers HTTP ", response.status, " to ", what));
+  co_return std::move(response.body);
 }
 
 void AgentPoller::Report(const base::Endpoint& agent, const Users& users,

@@ -17,6 +17,7 @@
 #include "event/loop.h"
 #include "event/sync.h"
 #include "event/task.h"
+#include "http/message.h"
 
 namespace fairlead::daemon {
 
@@ -51,6 +52,9 @@ class AgentPoller {
                             const PeerMap& peers);
   event::Task<absl::StatusOr<AgentState>> Ask(base::Endpoint agent);
   event::Task<absl::Status> Push(base::Endpoint agent, const PeerMap& peers);
+  // The body of an answer of status 200.
+  event::Task<absl::StatusOr<std::string>> Send(base::Endpoint agent,
+                                                http::Request request);
   void Report(const base::Endpoint& agent, const Users& users,
               const absl::StatusOr<AgentState>& state, bool current,
               base::MonoTime asked_at);

@@ -54,7 +54,7 @@ control::NodeStatus Host::Status() const {
 }
 
 std::vector<std::string> Host::Alarms() const {
-  std::vector<std::string> alarms = parts_.controller.Alarms();
+  std::vector<std::string> alarms;
   if (parts_.program.attachments().empty())
     alarms.push_back(
         "detached: no packet of a service is balanced; restart fairleadd to "
