@@ -168,7 +168,9 @@ class TrafficTest(LabTestCase):
         report = self.fleet.stop_churn("v4")
         self.assertEqual(report["attempts"], report["ok"] + report["failed"])
         self.assertEqual(set(report["backends"]), {"b1", "b2"})
-        self.assertEqual(report["examples"][0]["reason"], "connect-failed")
+        # One that was open while the route moved may be reset instead.
+        self.assertGreaterEqual(report["reasons"]["connect-failed"], 15)
+        self.assertIn("reason", report["examples"][0])
 
     def test_a_backend_added_later_serves(self) -> None:
         backend = self.lab.add_backend()
