@@ -30,7 +30,8 @@ event::Task<absl::Status> Store::CheckFolder() {
   co_return absl::Status(
       folder.status().code(),
       absl::StrCat("state folder ", folder_, ": ", folder.status().message(),
-                   "; create it, or set the node config's state folder"));
+                   "; run: mkdir -m 700 ", folder_,
+                   " (or set state_dir in the node config)"));
 }
 
 event::Task<absl::StatusOr<core::DesiredState>> Store::Load() {

@@ -108,7 +108,11 @@ absl::StatusOr<std::unique_ptr<Daemon>> Daemon::Create(
   FL_ASSIGN_OR_RETURN(std::unique_ptr<event::Loop> loop, event::Loop::Create());
   std::unique_ptr<Daemon> daemon(
       new Daemon(std::move(config), std::move(signals), std::move(loop)));
-  FL_RETURN_IF_ERROR(daemon->Open());
+  const absl::Status opened = daemon->Open();
+  if (!opened.ok()) {
+    daemon->TakeBack();
+    return opened;
+  }
   return daemon;
 }
 
@@ -175,6 +179,13 @@ absl::Status Daemon::Open() {
   return absl::OkStatus();
 }
 
+void Daemon::TakeBack() {
+  if (listener_) (void)unlink(config_.socket.c_str());
+  if (program_ == nullptr || program_->adopted()) return;
+  const absl::Status detached = program_->Detach();
+  if (!detached.ok()) base::LogWarning("detach: ", detached.message());
+}
+
 absl::Status Daemon::Run() {
   loop_->root().Spawn(Main());
   loop_->Run();
@@ -187,7 +198,11 @@ event::Task<void> Daemon::Main() {
 }
 
 event::Task<absl::Status> Daemon::Serve() {
-  FL_CO_RETURN_IF_ERROR(co_await TakeOver());
+  absl::Status taken = co_await TakeOver();
+  if (!taken.ok()) {
+    TakeBack();
+    co_return taken;
+  }
   event::Scope& current = co_await event::CurrentScope();
   event::Scope work(current);
   work.Spawn(routes_->Run());
@@ -211,6 +226,7 @@ event::Task<void> Daemon::Stop(event::Scope& servers, event::Scope& work) {
   TellSystemd(base::kSdStopping);
   servers.Cancel();
   co_await servers.Join();
+  (void)unlink(config_.socket.c_str());
   co_await changes_->Join();
   work.Cancel();
   co_await work.Join();

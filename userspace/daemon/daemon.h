@@ -45,6 +45,8 @@ class Daemon {
          std::unique_ptr<event::Loop> loop);
 
   absl::Status Open();
+  // After an error: leaves a host without a packet path as it was.
+  void TakeBack();
   event::Task<void> Main();
   event::Task<absl::Status> Serve();
   // Servers first, then the changes under way, then everything else.

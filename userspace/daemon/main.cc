@@ -11,6 +11,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "base/log.h"
 #include "base/status_macros.h"
@@ -67,7 +68,11 @@ int RunDaemon(const std::string& config_path) {
       Daemon::Create(*std::move(config));
   absl::Status status = daemon.status();
   if (status.ok()) status = (*daemon)->Run();
-  if (absl::IsPermissionDenied(status)) return Fail(kNotPermitted, status);
+  if (absl::IsPermissionDenied(status)) {
+    if (!absl::StrContains(status.message(), "CAP_") && geteuid() != 0)
+      status = base::Annotate(status, "not run as root");
+    return Fail(kNotPermitted, status);
+  }
   return status.ok() ? 0 : Fail(kFailed, status);
 }
 
