@@ -91,6 +91,18 @@ class Demo:
             raise SystemExit(f"fairlead exited with {done.returncode}")
 
     def show(self) -> None:
+        """The operator's view, once the agents have counted all that lives."""
+        alive = self.fleet.report()["alive"]
+
+        def counted() -> bool:
+            return sum(
+                backend["agent"]["live_sockets"] for service in ("ws", "ws6")
+                for backend in self.lb.cli("service", "show", service,
+                                           json=True)["service"]["backends"]
+            ) >= alive
+
+        during("waiting for the agents' next count",
+               lambda: wait_until(counted, timeout=15, what="the agents count"))
         for service in ("ws", "ws6"):
             self.fairlead("backend", "list", service)
 
@@ -235,9 +247,12 @@ def summary(demo: Demo, report: dict[str, Any], drained: str, killed: str,
     say(f"  connections opened        {report['opened']:>6}")
     say(f"  alive                     {report['alive']:>6}")
     say(f"  closed by their clients   {report['closed']:>6}")
-    say(f"  broken by the kill        {by_kill:>6}   all on {killed}, whose "
+    reasons = ", ".join(f"{count} {reason}"
+                        for reason, count in report["reasons"].items())
+    say(f"  broken                    {report['broken']:>6}   {reasons}")
+    say(f"    by the kill             {by_kill:>6}   all on {killed}, whose "
         "server process died")
-    say(f"  broken otherwise          {others:>6}   {report['reasons'] or ''}")
+    say(f"    otherwise               {others:>6}")
     say(f"  new on {drained} after its drain {new_on_drained:>5}   by its own "
         "accepts")
     good = others == 0 and new_on_drained == 0 and report["alive"] > 0

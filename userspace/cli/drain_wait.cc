@@ -42,7 +42,9 @@ class Progress {
   // `drain` is what the daemon says of it.
   void Observe(const Json& drain, base::MonoTime now) {
     connections_ = Number(drain, "connections");
-    at_start_ = Number(drain, "connections_at_start");
+    // The agent's word at the start was a second old: it may say less.
+    at_start_ = std::max(
+        {at_start_, Number(drain, "connections_at_start"), connections_});
     seen_ = now;
     if (!first_seen_.has_value()) {
       first_seen_ = now;
