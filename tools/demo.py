@@ -268,7 +268,7 @@ The lab stays. Namespaces are called {NAME}-cl, {NAME}-rt, {NAME}-lb1, {NAME}-b1
   export FAIRLEAD_SOCKET={lb.socket}
   {lab.binary("cli/fairlead")} backend list ws
   tools/lab --help                              # `tools/lab exec` runs commands on a host
-  tools/lab exec --name {NAME} cl curl http://{lab.vip}:{PORT}/healthz
+  tools/lab exec --name {NAME} client curl http://{lab.vip}:{PORT}/healthz
   tools/lab down --name {NAME}                    # removes it""")
     lab.leave_running()
 
