@@ -44,8 +44,8 @@ static __always_inline void fl_fill_outer(struct fl_outer *outer, const struct f
 	outer->gue_port = fl_config.gue_port;
 	outer->inner_length = packet->ip_length;
 	outer->inner_proto = packet->is_ipv4 ? IPPROTO_IPIP : IPPROTO_IPV6;
-	outer->tos = packet->tos &
-		     0xfc; /* DSCP; ECN of the tunnel is not used (RFC 6040, compatibility mode) */
+	/* DSCP; ECN of the tunnel is not used (RFC 6040, compatibility mode). */
+	outer->tos = packet->tos & 0xfc;
 }
 
 /* Every host takes this much (RFC 791); a path that does not is none, and could not be answered

@@ -17,6 +17,9 @@
 namespace fairlead::datapath {
 namespace {
 
+// Where the kernel's errors end (include/linux/err.h).
+constexpr int kMaxErrno = 4095;
+
 constexpr size_t kRequestBytes = 256;
 
 uint8_t FamilyOf(const base::IpAddress& address) {
@@ -253,7 +256,9 @@ void Append(const nlmsghdr* header, const std::optional<T>& parsed,
 
 std::optional<NetlinkError> ParseError(const nlmsghdr* header) {
   const nlmsgerr* body = BodyOf<nlmsgerr>(header);
-  if (body == nullptr) return std::nullopt;
+  // The kernel says 0 or a negative errno.
+  if (body == nullptr || body->error > 0 || body->error < -kMaxErrno)
+    return std::nullopt;
   return NetlinkError{.code = -body->error};
 }
 

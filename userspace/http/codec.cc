@@ -29,6 +29,7 @@ absl::string_view View(boost::beast::string_view text) {
 struct Progress {
   ParseState state = ParseState::kIncomplete;
   std::string problem;
+  size_t body_limit = kUnlimitedBody;
 
   void Fail(absl::string_view what) {
     state = ParseState::kMalformed;
@@ -48,7 +49,9 @@ void RecordError(const error_code& error, Progress& progress) {
 }
 
 template <typename Parser>
-void SetLimits(const MessageLimits& limits, Parser& parser) {
+void SetLimits(const MessageLimits& limits, Parser& parser,
+               Progress& progress) {
+  progress.body_limit = limits.body_bytes;
   parser.eager(true);
   parser.header_limit(static_cast<uint32_t>(limits.header_bytes));
   if (limits.body_bytes == kUnlimitedBody) {
@@ -68,6 +71,10 @@ size_t FeedParser(absl::string_view data, Parser& parser, Progress& progress) {
     const size_t used =
         parser.put(boost::asio::const_buffer(data.data(), data.size()), error);
     if (error) RecordError(error, progress);
+    // Beast 1.74 forgets that a body is too long if it came with its header.
+    if (progress.state == ParseState::kIncomplete && parser.is_header_done() &&
+        parser.get().body().size() > progress.body_limit)
+      progress.state = ParseState::kBodyTooLarge;
     return used;
   } catch (const std::exception& e) {  // NOLINT(fl-exceptions): Beast throws
     progress.Fail(e.what());
@@ -186,7 +193,7 @@ struct RequestParser::State {
 
 RequestParser::RequestParser(const MessageLimits& limits)
     : state_(std::make_unique<State>()) {
-  SetLimits(limits, state_->parser);
+  SetLimits(limits, state_->parser, state_->progress);
 }
 RequestParser::RequestParser(RequestParser&&) noexcept = default;
 RequestParser& RequestParser::operator=(RequestParser&&) noexcept = default;
@@ -234,7 +241,7 @@ struct ResponseParser::State {
 
   void Restart() {
     parser.emplace();
-    SetLimits(limits, *parser);
+    SetLimits(limits, *parser, progress);
     parser->skip(is_head);
   }
 

@@ -161,5 +161,16 @@ TEST_CASE("an error response is valid JSON whatever the message",
         "\"no \\\"a\\\\b\\\"\\u000a\"}}\n");
 }
 
+TEST_CASE("a body past the limit is refused however it arrives",
+          "[http][codec]") {
+  const std::string header = "HTTP/1.1 200 OK\r\ncontent-length: 11\r\n\r\n";
+  ResponseParser at_once("GET", {.body_bytes = 10});
+  at_once.Feed(header + "hello world");
+  CHECK(at_once.state() == ParseState::kBodyTooLarge);
+  ResponseParser in_pieces("GET", {.body_bytes = 10});
+  in_pieces.Feed(header);
+  CHECK(in_pieces.state() == ParseState::kBodyTooLarge);
+}
+
 }  // namespace
 }  // namespace fairlead::http
