@@ -15,6 +15,8 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
 #include "base/check.h"
 #include "base/errors.h"
 #include "base/status_macros.h"
@@ -80,6 +82,21 @@ absl::Status RemoveStaleSocket(const SocketAddress& address) {
 absl::Status StartListening(int fd, const SocketAddress& address) {
   if (listen(fd, kListenBacklog) == 0) return absl::OkStatus();
   return base::SyscallError(absl::StrCat("listen on ", address.ToString()));
+}
+
+// The sockets of a process that was killed live on until the kernel has taken
+// its ring apart, which whoever is started in its place may outrun.
+absl::Status BindAfterOthers(int fd, const SocketAddress& address) {
+  constexpr absl::Duration kPatience = absl::Seconds(1);
+  constexpr absl::Duration kPause = absl::Milliseconds(10);
+  absl::Duration waited;
+  while (bind(fd, address.data(), address.size()) != 0) {
+    if (errno != EADDRINUSE || waited >= kPatience)
+      return base::SyscallError(absl::StrCat("bind to ", address.ToString()));
+    absl::SleepFor(kPause);
+    waited += kPause;
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace
@@ -167,7 +184,7 @@ absl::StatusOr<base::UniqueFd> ListenTcp(const base::Endpoint& endpoint) {
     FL_RETURN_IF_ERROR(
         SetFlag(fd.get(), IPPROTO_IPV6, IPV6_V6ONLY, "IPV6_V6ONLY"));
   }
-  FL_RETURN_IF_ERROR(Bind(fd.get(), address));
+  FL_RETURN_IF_ERROR(BindAfterOthers(fd.get(), address));
   FL_RETURN_IF_ERROR(StartListening(fd.get(), address));
   return fd;
 }

@@ -55,7 +55,8 @@ absl::StatusOr<base::UniqueFd> UnixSocket();
 absl::StatusOr<base::UniqueFd> SocketFor(const SocketAddress& address);
 absl::Status Bind(int fd, const SocketAddress& address);
 
-// An IPv6 listener takes no IPv4 connections. Port 0: see LocalEndpoint().
+// An IPv6 listener takes no IPv4 connections. Port 0: see LocalEndpoint(). An
+// address in use gets a second to become free; this blocks.
 absl::StatusOr<base::UniqueFd> ListenTcp(const base::Endpoint& endpoint);
 // Replaces the socket file of a dead process. FAILED_PRECONDITION if a living
 // one listens there, or if the path is something other than a socket.

@@ -248,8 +248,10 @@ state_dir = "{self.state_dir}"
 
         def listening() -> bool:
             self.agent.require_running()
-            sockets = self.run("ss", "-Hltn", "sport", "=", f":{AGENT_PORT}")
-            return len(sockets.stdout.splitlines()) >= 2
+            # The sockets of one that was killed may be there for a while.
+            sockets = self.run("ss", "-Hltnp", "sport", "=",
+                               f":{AGENT_PORT}").stdout
+            return sockets.count(f"pid={self.agent.pid},") >= 2
 
         wait_until(listening, timeout=timeout,
                    what=f"{self.name}: fairlead-agent on port {AGENT_PORT}")

@@ -257,7 +257,7 @@ TEST_CASE("a state that cannot be read is an error", "[control][store]") {
     const auto missing = co_await nowhere.Load();
     REQUIRE_FALSE(missing.ok());
     CHECK_THAT(std::string(missing.status().message()),
-               Contains("absent") && Contains("create it"));
+               Contains("absent") && Contains("mkdir -m 700"));
   });
 }
 
