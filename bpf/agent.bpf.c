@@ -3,7 +3,7 @@
  * The backend's program: what happens to a packet that an LB host or another backend sent here.
  * Only this file counts verdicts and turns them into actions of XDP.
  */
-#include "lib/claim.h"
+#include "lib/decide.h"
 #include "lib/deliver.h"
 
 static __always_inline int fl_life_of_a_packet(struct xdp_md *ctx, __u32 *egress)
@@ -20,7 +20,7 @@ static __always_inline int fl_life_of_a_packet(struct xdp_md *ctx, __u32 *egress
 	if (verdict != FL_CONTINUE)
 		return verdict;
 	verdict = fl_decide(ctx, &tunnel);
-	if (verdict == FL_AGENT_TX_NEXT_HOP)
+	if (verdict == FL_AGENT_TX_NEXT_HOP || verdict == FL_AGENT_TX_WEAK_HOP)
 		return fl_hand_on(ctx, &tunnel, egress);
 	if (verdict == FL_AGENT_DROP_NOBODY)
 		return verdict;

@@ -11,25 +11,9 @@
 
 #include "fairlead/abi/maps.h"
 #include "lib/address.h"
+#include "lib/kernel.h"
 
-#define FL_AF_INET	       2
-
-#define FL_TCP_STATE_TIME_WAIT 6
-#define FL_TCP_STATE_CLOSE     7
-#define FL_TCP_STATE_LISTEN    10
-
-/* Just the fields that are read; their offsets come from the running kernel's BTF. */
-struct in6_addr {
-	__u8 bytes[16];
-};
-
-struct sock_common {
-	__be32 skc_rcv_saddr;
-	__u16 skc_num;
-	unsigned short skc_family;
-	volatile unsigned char skc_state;
-	struct in6_addr skc_v6_rcv_saddr;
-} __attribute__((preserve_access_index));
+#define FL_AF_INET 2
 
 struct bpf_iter__tcp {
 	struct sock_common *sk_common;

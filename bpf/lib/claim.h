@@ -1,23 +1,22 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * Does this backend have the connection? The truth is the socket. (Rules A0, A2 and A3 of
- * docs/WIRE.md, the latter without its sequence checks: any socket for the tuple but a listener is
- * taken for the connection.)
+ * Does this backend have the connection? The truth is the socket, and more than its tuple: a tuple
+ * comes back after its connection has ended, and anybody can send a SYN for it. (Rules A0 and A3 of
+ * docs/WIRE.md.)
  */
 #pragma once
 
+#include "lib/kernel.h"
 #include "lib/tcp.h"
 #include "lib/tunnel.h"
 
-/* enum of the kernel's TCP states, of which only this one is told apart (include/net/tcp_states.h).
- */
-#define FL_TCP_STATE_LISTEN 10
-
 enum fl_claim {
-	FL_CLAIM_NONE,	   /* no socket */
-	FL_CLAIM_LISTENER, /* nothing but a listener */
-	FL_CLAIM_COOKIE,   /* a listener, and the segment carries its SYN cookie */
-	FL_CLAIM_SOCKET,   /* a full, a request or a TIME_WAIT socket */
+	FL_CLAIM_NONE,	  /* no socket, or one that would answer this segment with a reset */
+	FL_CLAIM_PENDING, /* a request socket that this segment does not belong to */
+	FL_CLAIM_OLD,	  /* a TIME_WAIT socket that this segment does not belong to */
+	FL_CLAIM_OTHER,	  /* a full socket whose windows this segment misses */
+	FL_CLAIM_COOKIE,  /* a listener, and the segment carries its SYN cookie */
+	FL_CLAIM_STRONG,  /* the connection that the segment belongs to */
 };
 
 static __always_inline int fl_tuple_of(const struct fl_packet *packet, struct bpf_sock_tuple *tuple)
@@ -49,6 +48,7 @@ static __always_inline int fl_cookie_is_valid(struct xdp_md *ctx, const struct f
 	__u32 ip_length = tunnel->inner.ip_header_length;
 	struct tcphdr *tcp;
 
+	/* An ICMP error has no flags. */
 	if ((tunnel->inner.tcp_flags & (FL_TCP_ACK | FL_TCP_SYN | FL_TCP_RST)) != FL_TCP_ACK)
 		return 0;
 	inner += outer_length;
@@ -65,6 +65,84 @@ static __always_inline int fl_cookie_is_valid(struct xdp_md *ctx, const struct f
 				       sizeof(*tcp)) == 0;
 }
 
+/* Is `value` in [first, first + length], modulo 2^32? */
+static __always_inline int fl_seq_within(__u32 value, __u32 first, __u32 length)
+{
+	return value - first <= length;
+}
+
+/* A segment this far from what is expected still belongs: as far as a window can be open. */
+#define FL_SEQ_REACH (1u << 26)
+
+/*
+ * The next incarnation of a tuple starts its sequence numbers a little after those of the one
+ * before, on both sides; what tells them apart is the acknowledgement, whose start is a secret of
+ * the host that chose it. So the bounds of what has ended are tight.
+ */
+#define FL_OLD_SEQ_REACH (1u << 24)
+#define FL_OLD_ACK_REACH (1u << 20)
+
+/*
+ * write_seq and not snd_nxt: the kernel moves snd_nxt only when the driver has taken a segment, and
+ * a fast client has acknowledged it by then.
+ */
+static __always_inline int fl_belongs_to_socket(const struct fl_tunnel *tunnel,
+						const struct tcp_sock *tcp)
+{
+	__u32 rcv_nxt = tcp->rcv_nxt;
+	__u32 first = tcp->snd_una - tcp->max_window;
+
+	if (!(tunnel->inner.tcp_flags & FL_TCP_ACK))
+		return fl_seq_within(tunnel->seq, rcv_nxt - tcp->rcv_wnd, 2 * tcp->rcv_wnd);
+	return fl_seq_within(tunnel->ack_seq, first, tcp->write_seq - first) &&
+	       fl_seq_within(tunnel->seq, rcv_nxt - FL_SEQ_REACH, 2 * FL_SEQ_REACH);
+}
+
+static __always_inline int fl_belongs_to_request(const struct fl_tunnel *tunnel,
+						 const struct tcp_request_sock *request)
+{
+	if (!(tunnel->inner.tcp_flags & FL_TCP_ACK))
+		return tunnel->seq == request->rcv_isn + 1;
+	return tunnel->ack_seq == request->snt_isn + 1;
+}
+
+static __always_inline int fl_belongs_to_timewait(const struct fl_tunnel *tunnel,
+						  const struct tcp_timewait_sock *old)
+{
+	__u32 rcv_nxt = old->tw_sk.__tw_common.skc_tw_rcv_nxt;
+	__u32 snd_nxt = old->tw_sk.__tw_common.skc_tw_snd_nxt;
+
+	if (!fl_seq_within(tunnel->seq, rcv_nxt - FL_OLD_SEQ_REACH, FL_OLD_SEQ_REACH))
+		return 0;
+	return !(tunnel->inner.tcp_flags & FL_TCP_ACK) ||
+	       fl_seq_within(tunnel->ack_seq, snd_nxt - FL_OLD_ACK_REACH, FL_OLD_ACK_REACH);
+}
+
+static __always_inline enum fl_claim
+fl_claim_of_socket(struct xdp_md *ctx, const struct fl_tunnel *tunnel, struct bpf_sock *socket)
+{
+	struct tcp_request_sock *request;
+	struct tcp_timewait_sock *old;
+	struct tcp_sock *tcp;
+
+	if (socket->state == FL_TCP_STATE_LISTEN)
+		return fl_cookie_is_valid(ctx, tunnel, socket) ? FL_CLAIM_COOKIE : FL_CLAIM_NONE;
+	/* The stack checks what the error quotes. */
+	if (tunnel->is_error)
+		return FL_CLAIM_STRONG;
+	if (socket->state == FL_TCP_STATE_NEW_SYN_RECV) {
+		request = bpf_skc_to_tcp_request_sock(socket);
+		return request && fl_belongs_to_request(tunnel, request) ? FL_CLAIM_STRONG
+									 : FL_CLAIM_PENDING;
+	}
+	if (socket->state == FL_TCP_STATE_TIME_WAIT) {
+		old = bpf_skc_to_tcp_timewait_sock(socket);
+		return old && fl_belongs_to_timewait(tunnel, old) ? FL_CLAIM_STRONG : FL_CLAIM_OLD;
+	}
+	tcp = bpf_skc_to_tcp_sock(socket);
+	return tcp && fl_belongs_to_socket(tunnel, tcp) ? FL_CLAIM_STRONG : FL_CLAIM_OTHER;
+}
+
 /*
  * bpf_skc_lookup_tcp also finds request and TIME_WAIT sockets, which bpf_sk_lookup_tcp hides or
  * replaces by the listener.
@@ -73,8 +151,8 @@ static __always_inline enum fl_claim fl_claim_of(struct xdp_md *ctx, const struc
 {
 	struct bpf_sock_tuple tuple = {};
 	__u32 size = (__u32)fl_tuple_of(&tunnel->inner, &tuple);
-	enum fl_claim claim = FL_CLAIM_SOCKET;
 	struct bpf_sock *socket;
+	enum fl_claim claim;
 
 	if (size == sizeof(tuple.ipv4))
 		socket =
@@ -84,31 +162,7 @@ static __always_inline enum fl_claim fl_claim_of(struct xdp_md *ctx, const struc
 			bpf_skc_lookup_tcp(ctx, &tuple, sizeof(tuple.ipv6), BPF_F_CURRENT_NETNS, 0);
 	if (!socket)
 		return FL_CLAIM_NONE;
-	if (socket->state == FL_TCP_STATE_LISTEN)
-		claim = fl_cookie_is_valid(ctx, tunnel, socket) ? FL_CLAIM_COOKIE
-								: FL_CLAIM_LISTENER;
+	claim = fl_claim_of_socket(ctx, tunnel, socket);
 	bpf_sk_release(socket);
 	return claim;
-}
-
-/* Step: what becomes of the packet here. FL_AGENT_TX_NEXT_HOP asks for it to be handed on. */
-static __always_inline int fl_decide(struct xdp_md *ctx, const struct fl_tunnel *tunnel)
-{
-	int is_syn = fl_tcp_is_syn(tunnel->inner.tcp_flags);
-	int more_hops = tunnel->hops.index + 1 < tunnel->hops.count;
-	enum fl_claim claim;
-
-	if (!tunnel->has_hops)
-		return FL_AGENT_PASS_PLAIN;
-	if (is_syn && tunnel->hops.acceptors >> (tunnel->hops.index & (FL_WIRE_HOPS - 1)) & 1)
-		return FL_AGENT_PASS_SYN;
-	claim = fl_claim_of(ctx, tunnel);
-	if (claim == FL_CLAIM_SOCKET)
-		return FL_AGENT_PASS_SOCKET;
-	if (claim == FL_CLAIM_COOKIE)
-		return FL_AGENT_PASS_COOKIE;
-	if (more_hops)
-		return FL_AGENT_TX_NEXT_HOP;
-	/* A dropped segment is sent again; a reset cannot be taken back. */
-	return tunnel->hops.flags & FL_WIRE_SETTLED ? FL_AGENT_PASS_SETTLED : FL_AGENT_DROP_NOBODY;
 }

@@ -32,7 +32,10 @@ static __always_inline int fl_decapsulate(struct xdp_md *ctx, const struct fl_tu
 	return FL_CONTINUE;
 }
 
-/* Step: writes the outer headers anew, for the next hop; its address may be of the other family. */
+/*
+ * Step: writes the outer headers anew, for the next hop, or for the weak one at the end; its
+ * address may be of the other family.
+ */
 static __always_inline int fl_hand_on(struct xdp_md *ctx, struct fl_tunnel *tunnel, __u32 *egress)
 {
 	struct fl_outer outer = {
@@ -47,7 +50,8 @@ static __always_inline int fl_hand_on(struct xdp_md *ctx, struct fl_tunnel *tunn
 
 	tunnel->hops.index++;
 	key.lb_id = fl_swap16(tunnel->hops.lb_id);
-	key.backend = fl_swap16(tunnel->hops.hop[tunnel->hops.index & (FL_WIRE_HOPS - 1)]);
+	key.backend =
+		fl_swap16(tunnel->hops.hop[fl_addressed_hop(&tunnel->hops) & (FL_WIRE_HOPS - 1)]);
 	peer = bpf_map_lookup_elem(&fl_peers, &key);
 	if (!peer || !(peer->flags & FL_PEER_NEXT_HOP))
 		return FL_AGENT_DROP_NO_PEER;
@@ -65,5 +69,5 @@ static __always_inline int fl_hand_on(struct xdp_md *ctx, struct fl_tunnel *tunn
 			    &tunnel->hops))
 		return FL_AGENT_DROP_INTERNAL;
 	*egress = peer->egress;
-	return FL_AGENT_TX_NEXT_HOP;
+	return tunnel->hops.flags & FL_WIRE_FINAL ? FL_AGENT_TX_WEAK_HOP : FL_AGENT_TX_NEXT_HOP;
 }

@@ -7,13 +7,17 @@
 
 #include "lib/agent_maps.h"
 #include "lib/encap.h"
+#include "lib/quote.h"
 
 /* An encapsulated packet, up to its inner TCP header. */
 struct fl_tunnel {
 	struct fl_packet outer; /* client: who sent it; service: this backend and the GUE port */
-	struct fl_packet inner;
-	struct fl_hops hops; /* as received */
-	__u32 has_hops;
+	struct fl_packet inner; /* of an ICMP error: the quoted connection, seen from its client */
+	__u32 seq;		/* of the inner segment, host order */
+	__u32 ack_seq;
+	struct fl_hops hops; /* as received; the weak hop and FINAL as they go on */
+	__u8 has_hops;
+	__u8 is_error;	    /* the inner packet is an ICMP error */
 	__be16 source_port; /* outer: kept when the packet is handed on */
 	__u8 inner_proto;
 	__u32 outer_length; /* bytes in front of the inner packet, without Ethernet */
@@ -52,6 +56,15 @@ static __always_inline int fl_read_outer(struct xdp_md *ctx, struct fl_cursor *c
 								      : FL_AGENT_DROP_SOURCE;
 }
 
+/* The position in the list of the hop that this copy is for. The last copy is past the end of the
+ * list, on its way back. */
+static __always_inline __u32 fl_addressed_hop(const struct fl_hops *hops)
+{
+	if (hops->flags & FL_WIRE_FINAL)
+		return hops->index == hops->count ? hops->weak : FL_WIRE_NO_WEAK;
+	return hops->index;
+}
+
 /* Step: reads GUE and the hop list. */
 static __always_inline int fl_read_hops(struct fl_cursor *cursor, struct fl_tunnel *tunnel)
 {
@@ -73,15 +86,32 @@ static __always_inline int fl_read_hops(struct fl_cursor *cursor, struct fl_tunn
 	cursor->at = hops + 1;
 	tunnel->hops = *hops;
 	tunnel->has_hops = 1;
-	if (hops->count < 1 || hops->count > FL_WIRE_HOPS || hops->index >= hops->count)
+	if (hops->count < 1 || hops->count > FL_WIRE_HOPS || fl_addressed_hop(hops) >= hops->count)
 		return FL_AGENT_DROP_HOP_LIST;
 	key.lb_id = fl_swap16(hops->lb_id);
-	key.backend = fl_swap16(tunnel->hops.hop[hops->index & (FL_WIRE_HOPS - 1)]);
+	key.backend = fl_swap16(tunnel->hops.hop[fl_addressed_hop(hops) & (FL_WIRE_HOPS - 1)]);
 	peer = bpf_map_lookup_elem(&fl_peers, &key);
 	return peer && peer->flags & FL_PEER_SELF ? FL_CONTINUE : FL_AGENT_DROP_HOP_LIST;
 }
 
-/* Step: reads the inner packet up to TCP. */
+/* The inner packet from its transport header on. */
+static __always_inline int fl_read_transport(struct fl_cursor *cursor, struct fl_tunnel *tunnel)
+{
+	struct tcphdr *tcp = (struct tcphdr *)cursor->at;
+
+	if (tunnel->inner.service.proto == fl_icmp_proto(tunnel->inner.is_ipv4)) {
+		tunnel->is_error = 1;
+		return fl_parse_quote(cursor, &tunnel->inner);
+	}
+	if (tunnel->inner.service.proto != IPPROTO_TCP || !fl_parse_ports(cursor, &tunnel->inner) ||
+	    !fl_parse_tcp(cursor, &tunnel->inner) || (void *)(tcp + 1) > cursor->end)
+		return 0;
+	tunnel->seq = fl_swap32(tcp->seq);
+	tunnel->ack_seq = fl_swap32(tcp->ack_seq);
+	return 1;
+}
+
+/* Step: reads the inner packet: a TCP segment, or an ICMP error about a connection. */
 static __always_inline int fl_read_inner(struct xdp_md *ctx, struct fl_cursor *cursor,
 					 struct fl_tunnel *tunnel)
 {
@@ -94,8 +124,7 @@ static __always_inline int fl_read_inner(struct xdp_md *ctx, struct fl_cursor *c
 		whole = fl_parse_ipv4(cursor, &tunnel->inner, &odd);
 	else if (tunnel->inner_proto == IPPROTO_IPV6)
 		whole = fl_parse_ipv6(cursor, &tunnel->inner, &odd);
-	if (!whole || odd != FL_IP_FINE || tunnel->inner.service.proto != IPPROTO_TCP ||
-	    !fl_parse_ports(cursor, &tunnel->inner) || !fl_parse_tcp(cursor, &tunnel->inner))
+	if (!whole || odd != FL_IP_FINE || !fl_read_transport(cursor, tunnel))
 		return FL_AGENT_DROP_INNER;
 	return bpf_map_lookup_elem(&fl_vips, &tunnel->inner.service) ? FL_CONTINUE
 								     : FL_AGENT_DROP_NOT_SERVICE;

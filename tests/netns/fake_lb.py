@@ -12,14 +12,19 @@ from __future__ import annotations
 import argparse
 import asyncio
 import ipaddress
+import pathlib
 import socket
 import struct
 
 from lab import control
 
+HERE = pathlib.Path(__file__).resolve().parent
 GUE_PORT = 6080
+SYN, RST, ACK = 0x02, 0x04, 0x10
 LB_ID = 1
 SETTLED = 0x01
+FINAL = 0x02
+CLAIM0 = 0x08
 HOPS = 8
 NO_WEAK = 0xff
 _ETH_P_ALL = 3
@@ -29,9 +34,9 @@ _VIPS = [ipaddress.ip_network(prefix)
 
 
 def hop_list(ids: list[int], *, acceptors: int = 1, flags: int = 0,
-             index: int = 0) -> bytes:
+             index: int = 0, weak: int = NO_WEAK) -> bytes:
     return struct.pack("!8B2HI8H", 1, flags, index, len(ids), acceptors,
-                       NO_WEAK, 0, 0, LB_ID, 0, 0,
+                       weak, 0, 0, LB_ID, 0, 0,
                        *ids, *[0] * (HOPS - len(ids)))
 
 
@@ -63,6 +68,24 @@ def tcp_packet(source: str, source_port: int, vip: str, port: int, *,
     head = struct.pack("!2B3H2BH", 0x45, 0, 20 + len(tcp), 1, 0x4000, 64, 6, 0)
     head += src.packed + dst.packed
     return head[:10] + struct.pack("!H", _sum(head)) + head[12:] + tcp
+
+
+def frag_needed(source: str, quoted: bytes, mtu: int) -> bytes:
+    """The ICMP error of `source`, an IPv4 router that `quoted` did not fit."""
+    icmp = struct.pack("!2B3H", 3, 4, 0, 0, mtu) + quoted[:28]
+    icmp = icmp[:2] + struct.pack("!H", _sum(icmp)) + icmp[4:]
+    head = struct.pack("!2B3H2BH", 0x45, 0, 20 + len(icmp), 1, 0, 64, 1, 0)
+    head += ipaddress.ip_address(source).packed + quoted[12:16]
+    return head[:10] + struct.pack("!H", _sum(head)) + head[12:] + icmp
+
+
+def packet_too_big(source: str, quoted: bytes, mtu: int) -> bytes:
+    """The same of an IPv6 router."""
+    icmp = struct.pack("!2BHI", 2, 0, 0, mtu) + quoted[:48]
+    addresses = ipaddress.ip_address(source).packed + quoted[8:24]
+    pseudo = addresses + struct.pack("!2I", len(icmp), 58)
+    icmp = icmp[:2] + struct.pack("!H", _sum(pseudo + icmp)) + icmp[4:]
+    return struct.pack("!IHBB", 6 << 28, len(icmp), 58, 64) + addresses + icmp
 
 
 class FakeLb:

@@ -4,122 +4,31 @@ of that stops when an agent is killed, replaced or misconfigured.
 """
 
 import json
-import os
 import pathlib
 import shutil
 import signal
 import subprocess
 import sys
-import unittest
 
 import fake_lb
-from lab import LabOptions, control, wait_until
-from lab.fleet import SUPPORT, wait_for_socket
-from lab.hosts import AGENT_PORT, Backend
-from lab.testcase import LabTestCase, main
-
-PORT = 8080
-HERE = pathlib.Path(__file__).resolve().parent
-SYN, ACK, RST = 0x02, 0x10, 0x04
-
-# One datagram to ADDRESS from the namespace that it runs in.
-SEND = ("import socket,sys; "
-        "s=socket.socket(socket.AF_INET6 if ':' in sys.argv[1] "
-        "else socket.AF_INET, socket.SOCK_DGRAM); "
-        "s.sendto(bytes.fromhex(sys.argv[2]), (sys.argv[1], 6080))")
-
-
-class AgentTestCase(LabTestCase):
-    """A lab whose LB host is fake_lb, with agents and servers on b1 and b2."""
-
-    @classmethod
-    def setUpClass(cls) -> None:
-        super().setUpClass()
-        cls.lb = cls.lab.lbs[0]
-        cls.b1, cls.b2 = cls.lab.backends[:2]
-        cls.binary = cls.lab.binary("agent/fairlead-agent")
-        for backend in (cls.b1, cls.b2):
-            backend.start_server(PORT)
-            backend.start_agent()
-        cls.control = cls.lb.directory / "fake_lb.sock"
-        child = cls.lb.start(
-            "fake_lb", [sys.executable, HERE / "fake_lb.py", "--interface",
-                        "eth0", "--control", cls.control],
-            env={"PYTHONPATH": f"{SUPPORT}:{HERE}"})
-        wait_for_socket(child, cls.control, timeout=20)
-
-    def setUp(self) -> None:
-        for backend in (self.b1, self.b2):
-            if backend.agent is None or not backend.agent.running():
-                backend.start_agent()
-            self.push(backend)
-        self.route(self.b1)
-        self.fleet = self.lab.client.start_fleet()
-        self.addCleanup(self.fleet.stop)
-
-    # --- what an LB host does ---
-
-    def number(self, backend: Backend) -> int:
-        return self.lab.backends.index(backend) + 1
-
-    def route(self, *hops: Backend, family: int = 4, **how) -> None:
-        control.call(self.control, "route", hops=[
-            [self.number(b), b.address if family == 4 else b.address6]
-            for b in hops], **how)
-
-    def http(self, host, backend: Backend, path: str, *,
-             body: object = None, family: int = 4) -> tuple[int, dict]:
-        """One request from `host` to the agent; status and answer."""
-        address = backend.address if family == 4 else f"[{backend.address6}]"
-        words = ["curl", "-s", "-g", "-m10", "-w", "\n%{http_code}",
-                 f"http://{address}:{AGENT_PORT}{path}"]
-        if body is not None:
-            text = body if isinstance(body, str) else json.dumps(body)
-            words += ["-X", "PUT", "--data-binary", text]
-        answer, _, status = host.run(*words).stdout.rpartition("\n")
-        return int(status), json.loads(answer)
-
-    def document(self, *, lb: int = 1, digest: str = "abcd", vips=None,
-                 family: int = 4) -> dict:
-        if vips is None:
-            vips = [f"{self.lab.vip}:{PORT}", f"[{self.lab.vip6}]:{PORT}"]
-        return {"lb_id": lb, "digest": digest, "vips": vips, "peers": [
-            {"id": self.number(b),
-             "address": b.address if family == 4 else b.address6}
-            for b in self.lab.backends]}
-
-    def push(self, backend: Backend, **what) -> None:
-        document = self.document(**what)
-        status, answer = self.http(self.lb, backend, "/v1/peers",
-                                   body=document)
-        self.assertEqual((status, answer),
-                         (200, {"digest": document["digest"]}))
-
-    def state(self, backend: Backend, lb: int = 1) -> dict:
-        status, answer = self.http(self.lb, backend, f"/v1/state?lb={lb}")
-        self.assertEqual(status, 200, answer)
-        return answer
-
-    def live(self, backend: Backend) -> dict[str, int]:
-        """A scan that began after this call."""
-        last = self.state(backend)
-        if last["scan_begun_age_ms"] > 0:
-            wait_until(lambda: self.state(backend)["scan"] > last["scan"],
-                       timeout=5, what="a newer scan")
-        return {s["vip"]: s["live_sockets"]
-                for s in self.state(backend)["services"]}
-
-    def verdict(self, backend: Backend, name: str) -> int:
-        return self.state(backend)["verdicts"][name]
-
-    def agent(self, backend: Backend, *words: object
-              ) -> subprocess.CompletedProcess[str]:
-        return backend.run(self.binary, *words, check=False)
+from agent_lab import PORT, AgentTestCase
+from fake_lb import SYN
+from lab import LabOptions, wait_until
+from lab.testcase import main
 
 
 class TrafficTest(AgentTestCase):
     lab_name = "fltagent"
     lab_options = LabOptions(lbs=1, backends=2)
+
+    def setUp(self) -> None:
+        super().setUp()
+        # The end of the connections of the case before finds its way too.
+        self.route(self.b1, self.b2)
+        wait_until(lambda: not any(sum(self.live(b).values())
+                                   for b in (self.b1, self.b2)),
+                   timeout=20, what="backends without connections")
+        self.route(self.b1)
 
     def test_the_report_has_every_field(self) -> None:
         state = self.state(self.b1)
@@ -198,8 +107,7 @@ class TrafficTest(AgentTestCase):
         for verdict, host, hops, inner in cases:
             with self.subTest(verdict=verdict):
                 before = self.verdict(self.b1, verdict)
-                host.run(sys.executable, "-c", SEND, self.b1.address,
-                         fake_lb.gue(inner, hops).hex())
+                self.send(self.b1, hops, inner, host)
                 wait_until(lambda v=verdict, n=before:
                            self.verdict(self.b1, v) == n + 1,
                            timeout=5, what=verdict)

@@ -61,14 +61,20 @@
 	  "outer UDP or GUE header truncated, or of a version not known here")                     \
 	X(DROP_HOP_LIST, DROP,                                                                     \
 	  "hop list with impossible index or count, or not addressed to this backend")             \
-	X(DROP_INNER, DROP, "inner packet truncated, or not TCP")                                  \
+	X(DROP_INNER, DROP, "inner packet truncated, or neither TCP nor an ICMP error about it")   \
 	X(DROP_NOT_SERVICE, DROP, "inner destination is no service of the LB host that sent it")   \
 	X(DROP_NOBODY, DROP,                                                                       \
 	  "no hop of the list has the connection; dropped, because a reset cannot be taken back")  \
 	X(DROP_NO_PEER, DROP,                                                                      \
 	  "the next hop is not in the peer map, or its neighbour does not answer")                 \
 	X(DROP_INTERNAL, DROP,                                                                     \
-	  "a table entry that must exist is absent: a defect, please report it")
+	  "a table entry that must exist is absent: a defect, please report it")                   \
+	X(PASS_SYN_CLAIM, PASS,                                                                    \
+	  "decapsulated SYN of a connection that lives here, though others take new ones")         \
+	X(PASS_WEAK, PASS,                                                                         \
+	  "no hop is sure of the segment; delivered to the first one with a socket for its tuple") \
+	X(TX_WEAK_HOP, TX,                                                                         \
+	  "end of the list, no hop is sure: back to the first one with a socket for the tuple")
 
 #define FL_VERDICT_ENUM_LB(name, action, help)	  FL_LB_##name,
 #define FL_VERDICT_ENUM_AGENT(name, action, help) FL_AGENT_##name,

@@ -45,7 +45,7 @@ class Fleet:
 
         `settings`: group, interval (mean seconds between echoes), payload
         (bytes), concurrency (connects at a time), connect_timeout,
-        echo_timeout, path.
+        echo_timeout, path, local_port (of the first; then upwards).
         """
         return self._call("open", host=host, port=port, echo=echo,
                           silent=silent, call_timeout=timeout, **settings)

@@ -48,11 +48,18 @@ class Settings:
     payload: int = 256
     connect_timeout: float = 10.0
     echo_timeout: float = 30.0
+    local_port: int | None = None
 
     @property
     def uri(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"ws://{host}:{self.port}{self.path}"
+
+    @property
+    def local_address(self) -> tuple[str, int] | None:
+        if self.local_port is None:
+            return None
+        return "::" if ":" in self.host else "0.0.0.0", self.local_port
 
 
 def _address(pair: tuple) -> str:
@@ -85,7 +92,7 @@ class Connection:
                 self._socket = await websockets.connect(
                     settings.uri, create_protocol=_Protocol, compression=None,
                     ping_interval=None, max_queue=4, close_timeout=1,
-                    open_timeout=None)
+                    open_timeout=None, local_addr=settings.local_address)
                 self.local = _address(self._socket.local_address)
                 self.remote = _address(self._socket.remote_address)
                 hello = json.loads(await self._socket.recv())

@@ -34,11 +34,12 @@ class Fleet:
         self._churns: dict[str, Churn] = {}
 
     async def open(self, *, echo: int = 0, silent: int = 0,
-                   concurrency: int = 64, **settings) -> dict:
-        wanted = [Connection(next(self._numbers),
-                             Settings(kind=kind, **settings))
-                  for kind, count in (("echo", echo), ("silent", silent))
-                  for _ in range(count)]
+                   concurrency: int = 64, local_port: int | None = None,
+                   **settings) -> dict:
+        kinds = ["echo"] * echo + ["silent"] * silent
+        wanted = [Connection(next(self._numbers), Settings(
+            kind=kind, local_port=local_port and local_port + number,
+            **settings)) for number, kind in enumerate(kinds)]
         self._connections += wanted
         slots = asyncio.Semaphore(concurrency)
 

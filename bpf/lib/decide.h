@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
+/*
+ * What becomes of an encapsulated packet here: delivered, handed on along its hop list, or dropped.
+ * (Rules A2 and A4 to A7 of docs/WIRE.md.)
+ */
+#pragma once
+
+#include "lib/claim.h"
+
+/* A SYN is for an acceptor. Any other hop keeps it only if it has the connection, or half of it. */
+static __always_inline int fl_decide_syn(struct xdp_md *ctx, const struct fl_tunnel *tunnel)
+{
+	enum fl_claim claim;
+
+	if (tunnel->hops.acceptors >> (tunnel->hops.index & (FL_WIRE_HOPS - 1)) & 1)
+		return FL_AGENT_PASS_SYN;
+	claim = fl_claim_of(ctx, tunnel);
+	if (claim == FL_CLAIM_STRONG || claim == FL_CLAIM_PENDING || claim == FL_CLAIM_OTHER)
+		return FL_AGENT_PASS_SYN_CLAIM;
+	return tunnel->hops.index + 1 < tunnel->hops.count ? FL_AGENT_TX_NEXT_HOP
+							   : FL_AGENT_DROP_NOBODY;
+}
+
+/*
+ * A socket that may be meant, though the segment misses its windows: it answers with an
+ * acknowledgement at most. Not so a request socket, whose answer is a reset; and a forged SYN is
+ * all it takes to have one.
+ */
+static __always_inline int fl_is_weak(enum fl_claim claim)
+{
+	return claim == FL_CLAIM_OTHER || claim == FL_CLAIM_OLD;
+}
+
+/* The end of the list, and no hop has a strong claim. */
+static __always_inline int fl_decide_last(struct fl_tunnel *tunnel)
+{
+	if (tunnel->hops.weak == tunnel->hops.index)
+		return FL_AGENT_PASS_WEAK;
+	if (tunnel->hops.weak != FL_WIRE_NO_WEAK) {
+		tunnel->hops.flags |= FL_WIRE_FINAL;
+		return FL_AGENT_TX_WEAK_HOP;
+	}
+	if (tunnel->is_error)
+		return FL_AGENT_DROP_NOBODY;
+	/* A dropped segment is sent again; a reset cannot be taken back. */
+	return tunnel->hops.flags & FL_WIRE_SETTLED ? FL_AGENT_PASS_SETTLED : FL_AGENT_DROP_NOBODY;
+}
+
+/* Step: the packet's verdict. FL_AGENT_TX_* ask for it to be handed on. */
+static __always_inline int fl_decide(struct xdp_md *ctx, struct fl_tunnel *tunnel)
+{
+	enum fl_claim claim;
+
+	if (!tunnel->has_hops)
+		return FL_AGENT_PASS_PLAIN;
+	if (fl_tcp_is_syn(tunnel->inner.tcp_flags))
+		return fl_decide_syn(ctx, tunnel);
+	claim = fl_claim_of(ctx, tunnel);
+	if (claim == FL_CLAIM_STRONG)
+		return FL_AGENT_PASS_SOCKET;
+	if (claim == FL_CLAIM_COOKIE)
+		return FL_AGENT_PASS_COOKIE;
+	if (tunnel->hops.flags & FL_WIRE_FINAL)
+		return fl_is_weak(claim) ? FL_AGENT_PASS_WEAK : FL_AGENT_DROP_NOBODY;
+	if (fl_is_weak(claim) && tunnel->hops.weak == FL_WIRE_NO_WEAK)
+		tunnel->hops.weak = tunnel->hops.index;
+	if (tunnel->hops.index + 1 < tunnel->hops.count)
+		return FL_AGENT_TX_NEXT_HOP;
+	return fl_decide_last(tunnel);
+}
