@@ -1,17 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0
 /*
  * The agent's scan: walks every TCP socket of the network namespace and counts the live ones by
- * service. Live is every socket that a client's segment still belongs to: from SYN_RECV to the last
- * ACK, but not TIME_WAIT and not a listener.
+ * service, and by row of the service's candidate table. Live is every socket that a client's
+ * segment still belongs to: from SYN_RECV to the last ACK, but not TIME_WAIT and not a listener.
  */
 #include <linux/bpf.h>
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 
+#include "fairlead/abi/flow_slot.h"
 #include "fairlead/abi/maps.h"
 #include "lib/address.h"
 #include "lib/kernel.h"
+#include "lib/siphash.h"
 
 #define FL_AF_INET 2
 
@@ -37,11 +39,86 @@ struct {
 	__type(value, __u64);
 } fl_sockets SEC(".maps");
 
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, FL_AGENT_MAX_OWNED);
+	__type(key, struct fl_owned_key);
+	__type(value, struct fl_owned);
+} fl_owned SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct fl_scan);
+} fl_scan SEC(".maps");
+
+const volatile __u64 fl_hash_key[2] = {}; /* of the tier */
+
+/* Both ends of a connection, as its packets from the client have them. */
+struct fl_connection {
+	struct fl_service_key service;
+	__u32 client[4];
+	__be16 client_port;
+};
+
+static __always_inline void fl_read_socket(struct sock_common *socket,
+					   struct fl_connection *connection)
+{
+	connection->service.proto = 6; /* TCP */
+	connection->service.port = bpf_htons(socket->skc_num);
+	connection->client_port = socket->skc_dport;
+	if (socket->skc_family == FL_AF_INET) {
+		fl_map_ipv4(connection->service.address, socket->skc_rcv_saddr);
+		fl_map_ipv4(connection->client, socket->skc_daddr);
+		return;
+	}
+	/* An IPv4 connection on a dual-stack socket has mapped addresses here. */
+	bpf_core_read(connection->service.address, sizeof(connection->service.address),
+		      &socket->skc_v6_rcv_saddr);
+	bpf_core_read(connection->client, sizeof(connection->client), &socket->skc_v6_daddr);
+}
+
+static __always_inline __u32 fl_row_of_connection(const struct fl_connection *connection,
+						  const struct fl_vip *vip)
+{
+	const __u64 *key = (const __u64 *)fl_rodata(fl_hash_key);
+	__u64 hash = vip->policy == FL_POLICY_SOURCE
+			     ? fl_hash_source(key, connection->client)
+			     : fl_hash_tuple(key, connection->client, connection->service.address,
+					     connection->client_port, connection->service.port);
+
+	return (__u32)fl_row_of(hash, vip->row_mask);
+}
+
+/* One socket of that row. Scans run one at a time, so nobody else writes. */
+static __always_inline void fl_own(__u32 vip, __u32 row)
+{
+	struct fl_owned_key key = { .row = (__u16)row, .vip = (__u16)vip };
+	__u32 zero = 0;
+	struct fl_scan *scan = bpf_map_lookup_elem(&fl_scan, &zero);
+	struct fl_owned *owned = bpf_map_lookup_elem(&fl_owned, &key);
+	struct fl_owned first = { .sockets = 1 };
+
+	if (!scan)
+		return;
+	first.scan = scan->number;
+	if (!owned) {
+		if (bpf_map_update_elem(&fl_owned, &key, &first, BPF_ANY))
+			scan->lost++;
+		return;
+	}
+	owned->sockets = owned->scan == scan->number ? owned->sockets + 1 : 1;
+	owned->scan = scan->number;
+}
+
 SEC("iter/tcp")
 int fl_scan_sockets(struct bpf_iter__tcp *ctx)
 {
 	struct sock_common *socket = ctx->sk_common;
-	struct fl_service_key key = { .proto = 6 /* TCP */ };
+	struct fl_connection connection = {};
 	struct fl_vip *vip;
 	__u64 *count;
 	__u8 state;
@@ -52,20 +129,14 @@ int fl_scan_sockets(struct bpf_iter__tcp *ctx)
 	if (state == FL_TCP_STATE_LISTEN || state == FL_TCP_STATE_TIME_WAIT ||
 	    state == FL_TCP_STATE_CLOSE)
 		return 0;
-	key.port = bpf_htons(socket->skc_num);
-	if (socket->skc_family == FL_AF_INET) {
-		key.address[2] = fl_swap32(0xffff);
-		key.address[3] = socket->skc_rcv_saddr;
-	} else {
-		/* An IPv4 connection on a dual-stack socket has the mapped address here. */
-		bpf_core_read(key.address, sizeof(key.address), &socket->skc_v6_rcv_saddr);
-	}
-	vip = bpf_map_lookup_elem(&fl_vips, &key);
+	fl_read_socket(socket, &connection);
+	vip = bpf_map_lookup_elem(&fl_vips, &connection.service);
 	if (!vip)
 		return 0;
 	count = bpf_map_lookup_elem(&fl_sockets, &vip->index);
 	if (count)
 		__sync_fetch_and_add(count, 1);
+	fl_own(vip->index, fl_row_of_connection(&connection, vip));
 	return 0;
 }
 

@@ -43,3 +43,11 @@ struct {
 	__type(key, __u32);
 	__type(value, __u64);
 } fl_averdicts SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, FL_AGENT_LEARNED);
+	__type(key, __u32);
+	__type(value, struct fl_learned);
+} fl_learned SEC(".maps");

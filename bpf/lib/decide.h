@@ -6,6 +6,7 @@
 #pragma once
 
 #include "lib/claim.h"
+#include "lib/learn.h"
 
 /* A SYN is for an acceptor. Any other hop keeps it only if it has the connection, or half of it. */
 static __always_inline int fl_decide_syn(struct xdp_md *ctx, const struct fl_tunnel *tunnel)
@@ -43,7 +44,9 @@ static __always_inline int fl_decide_last(struct fl_tunnel *tunnel)
 	if (tunnel->is_error)
 		return FL_AGENT_DROP_NOBODY;
 	/* A dropped segment is sent again; a reset cannot be taken back. */
-	return tunnel->hops.flags & FL_WIRE_SETTLED ? FL_AGENT_PASS_SETTLED : FL_AGENT_DROP_NOBODY;
+	if (!(tunnel->hops.flags & FL_WIRE_SETTLED))
+		return FL_AGENT_DROP_NOBODY;
+	return fl_row_agrees(tunnel) ? FL_AGENT_PASS_SETTLED : FL_AGENT_DROP_SKEW;
 }
 
 /* Step: the packet's verdict. FL_AGENT_TX_* ask for it to be handed on. */
@@ -56,10 +59,11 @@ static __always_inline int fl_decide(struct xdp_md *ctx, struct fl_tunnel *tunne
 	if (fl_tcp_is_syn(tunnel->inner.tcp_flags))
 		return fl_decide_syn(ctx, tunnel);
 	claim = fl_claim_of(ctx, tunnel);
-	if (claim == FL_CLAIM_STRONG)
-		return FL_AGENT_PASS_SOCKET;
-	if (claim == FL_CLAIM_COOKIE)
-		return FL_AGENT_PASS_COOKIE;
+	if (claim == FL_CLAIM_STRONG || claim == FL_CLAIM_COOKIE) {
+		if (!tunnel->is_error && (tunnel->hops.index || tunnel->hops.flags & FL_WIRE_LEARN))
+			fl_learn(tunnel);
+		return claim == FL_CLAIM_STRONG ? FL_AGENT_PASS_SOCKET : FL_AGENT_PASS_COOKIE;
+	}
 	if (tunnel->hops.flags & FL_WIRE_FINAL)
 		return fl_is_weak(claim) ? FL_AGENT_PASS_WEAK : FL_AGENT_DROP_NOBODY;
 	if (fl_is_weak(claim) && tunnel->hops.weak == FL_WIRE_NO_WEAK)

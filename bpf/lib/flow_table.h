@@ -7,11 +7,7 @@
 
 #include "lib/flow_slot.h"
 #include "lib/maps.h"
-
-static __always_inline __u32 fl_now(void)
-{
-	return (__u32)(bpf_ktime_get_coarse_ns() >> FL_TICK_SHIFT) & FL_TICK_MASK;
-}
+#include "lib/tick.h"
 
 /* False only if the table is smaller than its configured mask: a defect. */
 static __always_inline int fl_buckets_of(__u64 hash, struct fl_buckets *buckets)

@@ -20,6 +20,7 @@ struct fl_tunnel {
 	__u8 is_error;	    /* the inner packet is an ICMP error */
 	__be16 source_port; /* outer: kept when the packet is handed on */
 	__u8 inner_proto;
+	struct fl_vip *vip; /* the service that the inner packet is for */
 	__u32 outer_length; /* bytes in front of the inner packet, without Ethernet */
 };
 
@@ -126,6 +127,6 @@ static __always_inline int fl_read_inner(struct xdp_md *ctx, struct fl_cursor *c
 		whole = fl_parse_ipv6(cursor, &tunnel->inner, &odd);
 	if (!whole || odd != FL_IP_FINE || !fl_read_transport(cursor, tunnel))
 		return FL_AGENT_DROP_INNER;
-	return bpf_map_lookup_elem(&fl_vips, &tunnel->inner.service) ? FL_CONTINUE
-								     : FL_AGENT_DROP_NOT_SERVICE;
+	tunnel->vip = bpf_map_lookup_elem(&fl_vips, &tunnel->inner.service);
+	return tunnel->vip ? FL_CONTINUE : FL_AGENT_DROP_NOT_SERVICE;
 }

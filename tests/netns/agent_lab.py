@@ -4,17 +4,17 @@ behind an LB host made of Python, which forgets every packet at once.
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 
 import fake_lb
-from lab import control, wait_until
+from lab import control, tier, wait_until
 from lab.fleet import SUPPORT, wait_for_socket
 from lab.hosts import AGENT_PORT, Backend
 from lab.testcase import LabTestCase
 
 PORT = 8080
+ROWS = 256
 HERE = fake_lb.HERE
 
 # One datagram to ADDRESS from the namespace that it runs in.
@@ -36,6 +36,7 @@ class AgentTestCase(LabTestCase):
         for backend in (cls.b1, cls.b2):
             backend.start_server(PORT)
             backend.start_agent()
+        cls.callers: dict[object, tier.Caller] = {}
         cls.control = cls.lb.directory / "fake_lb.sock"
         child = cls.lb.start(
             "fake_lb", [sys.executable, HERE / "fake_lb.py", "--interface",
@@ -66,18 +67,16 @@ class AgentTestCase(LabTestCase):
              body: object = None, family: int = 4) -> tuple[int, dict]:
         """One request from `host` to the agent; status and answer."""
         address = backend.address if family == 4 else f"[{backend.address6}]"
-        words = ["curl", "-s", "-g", "-m10", "-w", "\n%{http_code}",
-                 f"http://{address}:{AGENT_PORT}{path}"]
-        if body is not None:
-            text = body if isinstance(body, str) else json.dumps(body)
-            words += ["-X", "PUT", "--data-binary", text]
-        answer, _, status = host.run(*words).stdout.rpartition("\n")
-        return int(status), json.loads(answer)
+        caller = self.callers.setdefault(host, tier.Caller(
+            host, self.lab.key_file, host.name))
+        return caller.call(f"{address}:{AGENT_PORT}", path, body=body)
 
     def document(self, *, lb: int = 1, digest: str = "abcd", vips=None,
                  family: int = 4) -> dict:
         if vips is None:
             vips = [f"{self.lab.vip}:{PORT}", f"[{self.lab.vip6}]:{PORT}"]
+        vips = [{"vip": vip, "policy": "hash", "rows": ROWS}
+                if isinstance(vip, str) else vip for vip in vips]
         return {"lb_id": lb, "digest": digest, "vips": vips, "peers": [
             {"id": self.number(b),
              "address": b.address if family == 4 else b.address6}

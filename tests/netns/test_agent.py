@@ -11,9 +11,10 @@ import subprocess
 import sys
 
 import fake_lb
-from agent_lab import PORT, AgentTestCase
+from agent_lab import PORT, ROWS, AgentTestCase
 from fake_lb import SYN
-from lab import LabOptions, wait_until
+from lab import LabOptions, tier, wait_until
+from lab.errors import LabError
 from lab.testcase import main
 
 
@@ -196,13 +197,21 @@ class TrafficTest(AgentTestCase):
 
     def test_wrong_requests_are_refused_and_change_nothing(self) -> None:
         good = self.document(digest="beef")
+
+        def vip(endpoint: str) -> dict:
+            return {"vip": endpoint, "policy": "hash", "rows": 256}
+
         cases = [
             ("{", 400, "the body is not JSON"),
             ({**good, "epoch": 1}, 400, 'unknown field "epoch"'),
-            ({**good, "vips": ["198.51.100.10"]}, 400,
-             'vips[0]: "198.51.100.10"'),
+            ({**good, "vips": [vip("198.51.100.10")]}, 400,
+             'vips[0].vip: "198.51.100.10"'),
+            ({**good, "vips": [{**vip("198.51.100.10:80"), "rows": 300}]},
+             400, "vips[0].rows: 300 is not a power of two"),
+            ({**good, "vips": [{**vip("198.51.100.10:80"), "policy": "x"}]},
+             400, 'vips[0].policy: "x" is none of'),
             ({**good, "lb_id": 0}, 400, "lb_id: 0"),
-            ({**good, "vips": [f"198.51.100.10:{p}"
+            ({**good, "vips": [vip(f"198.51.100.10:{p}")
                                for p in range(1, 4098)]}, 507,
              "4097 entries; the limit is 4096")]
         for body, expected, text in cases:
@@ -215,6 +224,78 @@ class TrafficTest(AgentTestCase):
                                ("/v1/state?cluster=1", 400),
                                ("/v1/nothing", 404), ("/v1/peers", 405)):
             self.assertEqual(self.http(self.lb, self.b1, path)[0], expected)
+
+    def test_the_report_names_rows_and_learned_flows(self) -> None:
+        def hashes(report_of: str) -> dict[int, str]:
+            found = {}
+            for one in self.fleet.connections(group=report_of, limit=100):
+                client, _, port = one["local"].rpartition(":")
+                vip = one["remote"].rpartition(":")[0].strip("[]")
+                client = client.strip("[]").removeprefix("::ffff:")
+                found[tier.flow_hash(self.lab.key_file, (client, int(port)),
+                                     (vip, PORT))] = vip
+            return found
+
+        for vip in self.lab.vips[0]:
+            self.fleet.open(vip, PORT, silent=20, group="rows")
+        self.live(self.b1)
+        state = self.state(self.b1)
+        expected = {vip: set() for vip in self.lab.vips[0]}
+        for hash_, vip in hashes("rows").items():
+            expected[vip].add((hash_ >> 48) & (ROWS - 1))
+        for service in state["services"]:
+            vip = service["vip"].rpartition(":")[0].strip("[]")
+            self.assertEqual((service["rows"], service["row_by"]),
+                             (ROWS, "flow"))
+            owned = {4 * at + bit for at, digit in enumerate(service["owned"])
+                     for bit in range(4) if int(digit, 16) >> bit & 1}
+            # Rows of connections that have just ended may be there still.
+            self.assertLessEqual(expected[vip], owned)
+        # Two scans agree that the rows of what has ended are free.
+        self.fleet.close(group="rows")
+        wait_until(lambda: not any(
+            s["owned"].strip("0") for s in self.state(self.b1)["services"]),
+            timeout=10, what="rows without owners")
+        self.assertIsNotNone(
+            self.state(self.b1)["previous_scan_begun_age_ms"])
+
+        tick = self.state(self.b1)["tick"]
+        for vip in self.lab.vips[0]:
+            self.fleet.open(vip, PORT, silent=5, group="learn")
+        self.assertEqual(self.learned(self.b1, tick), set())
+        self.route(self.b2, self.b1)
+        self.assertEqual(self.fleet.verify(group="learn")["verified"], 10)
+        expected = {f"{hash_:016x}" for hash_ in hashes("learn")}
+        self.assertEqual(self.learned(self.b1, tick), expected)
+        # Only for the LB host that did not know, and not for ever.
+        self.assertEqual(self.learned(self.b1, tick, lb=2), set())
+        self.assertEqual(self.learned(self.b1, tick + 1000), set())
+
+    def learned(self, backend, tick: int, lb: int = 1) -> set[str]:
+        status, state = self.http(
+            self.lb, backend, f"/v1/state?lb={lb}&learned_since={tick}")
+        self.assertEqual(status, 200, state)
+        return {flow for flows in state["learned"].values() for flow in flows}
+
+    def test_only_who_has_the_secret_is_answered(self) -> None:
+        authority = f"{self.b1.address}:6082"
+        target = "/v1/state?lb=1"
+        bare = self.lb.run("curl", "-s", f"http://{authority}{target}").stdout
+        self.assertIn("not signed", bare)
+        other = self.lb.directory / "other.key"
+        other.write_text("ff" * 32)
+        stranger = tier.Caller(self.lb, other)
+        with self.assertRaisesRegex(LabError, "not signed as"):
+            stranger.call(authority, target)
+        self.assertEqual(self.state(self.b1)["peer_map_digest"], "abcd")
+        # The same words again.
+        signed = self.callers[self.lb].sign(authority, target, "GET", "")
+        words = ["curl", "-s", "-g", f"http://{authority}{target}"]
+        for name, value in signed.items():
+            words += ["-H", f"{name}: {value}"]
+        self.assertIn("boot_id", self.lb.run(*words).stdout)
+        again = self.lb.run(*words).stdout
+        self.assertIn("has been seen before", again)
 
     def test_only_lb_hosts_and_this_host_are_answered(self) -> None:
         status, answer = self.http(self.lab.client, self.b1, "/v1/state?lb=1")
@@ -380,10 +461,11 @@ class SetUpTest(AgentTestCase):
 
     def test_maps_of_another_shape_are_refused(self) -> None:
         self.stop_b3()
-        folder = self.b3.pin_path / "v1"
+        folder = self.b3.pin_path / "v2"
         folder.mkdir(parents=True)
         self.addCleanup(self.stop_b3)
-        for name in ("fl_vips", "fl_peers", "fl_sources", "fl_averdicts"):
+        for name in ("fl_vips", "fl_peers", "fl_sources", "fl_averdicts",
+                     "fl_learned"):
             subprocess.run(["bpftool", "map", "create", folder / name, "type",
                             "hash", "key", "20", "value", "8", "entries", "1",
                             "name", name, "flags", "1"], check=True)

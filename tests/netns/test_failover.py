@@ -1,5 +1,5 @@
-"""An LB host that has never seen a flow: every segment is a miss, and the hop
-list finds the owner."""
+"""An LB host that has never seen a flow: every segment is a miss, the hop list
+finds the owner, and the agents' reports make it a hit."""
 
 from lab import LabOptions
 from lab.processes import wait_until
@@ -15,6 +15,10 @@ class FailoverTest(LabTestCase):
     def verdict(self, lb, name: str) -> int:
         verdicts = lb.cli("verdicts", json=True)["verdicts"]
         return next(v["count"] for v in verdicts if v["name"] == name)
+
+    def recorded(self, lb) -> int:
+        return sum(backend["active"] for name in ("ws", "ws6") for backend in
+                   lb.cli("backend", "list", name, json=True)["backends"])
 
     def test_connections_survive_the_move_to_another_lb_host(self) -> None:
         lab = self.lab
@@ -55,6 +59,17 @@ class FailoverTest(LabTestCase):
         self.assertEqual(report["broken"], 0, report)
         self.assertEqual(report["verified"], 200)
         self.assertGreater(self.verdict(second, "TX_MISS"), 0)
+        # The agents have told where each flow is, and the flow table has it.
+        wait_until(lambda: self.recorded(second) == 200, timeout=10,
+                   what="200 recorded flows")
+        before = {name: self.verdict(second, name)
+                  for name in ("TX_MISS", "TX_HIT")}
+        self.assertEqual(fleet.verify(within=30)["verified"], 200)
+        self.assertEqual(self.verdict(second, "TX_MISS"), before["TX_MISS"])
+        self.assertGreater(self.verdict(second, "TX_HIT"),
+                           before["TX_HIT"] + 200)
+        # One agent, asked at both of its addresses.
+        self.assertEqual(second.cli("status", json=True)["alarms"], [])
 
 
 if __name__ == "__main__":

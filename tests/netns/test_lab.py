@@ -239,7 +239,7 @@ OWNER = """
         # One that escapes the death signal: not a child of the owner.
         backend.run("bash", "-c", "setsid sleep 1000 >/dev/null 2>&1 &")
         # As deep as a daemon's own pins.
-        path = lab.lbs[0].pin_path / "v1" / "maps" / "fl_rows"
+        path = lab.lbs[0].pin_path / "v2" / "maps" / "fl_rows"
         path.parent.mkdir(parents=True)
         subprocess.run(["bpftool", "map", "create", path, "type", "array",
                         "key", "4", "value", "8", "entries", "1", "name",

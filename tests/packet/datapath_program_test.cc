@@ -204,7 +204,7 @@ TEST_CASE("a pinned map of another shape is refused, naming both shapes",
 TEST_CASE("a folder of another layout version is refused by name",
           "[datapath][program]") {
   Host host;
-  const std::string folder = absl::StrCat(kPinPath, "/v2");
+  const std::string folder = absl::StrCat(kPinPath, "/v1");
   std::filesystem::create_directories(folder);
   SECTION("it holds a map") {
     const base::UniqueFd map(

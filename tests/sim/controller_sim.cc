@@ -145,9 +145,9 @@ void ControllerSim::PollAgents() {
   const auto services = world_.controller().desired().services;
   for (const auto& [name, service] : services)
     for (const auto& [backend_name, backend] : service.backends)
-      world_.controller().OnAgentReport(name, backend_name,
-                                        fleet_.AskAgent(backend, world_.now()),
-                                        world_.now());
+      world_.controller().OnAgentReport(
+          name, backend_name, fleet_.AskAgent(service, backend, world_.now()),
+          world_.now());
   if (random_.Chance(0.5)) world_.Persist();
 }
 
@@ -297,6 +297,7 @@ void ControllerSim::CheckWrites() {
 
 void ControllerSim::CheckAlways() {
   const core::DesiredState& desired = world_.controller().desired();
+  Complain(fleet_.FindLost(desired));
   // What is durable and what is wanted differ in quarantine at most.
   if (desired.services != world_.disk().services ||
       desired.tombstones != world_.disk().tombstones ||

@@ -1,5 +1,7 @@
 #include "tests/sim/simulated_fleet.h"
 
+#include <algorithm>
+
 #include "absl/strings/str_cat.h"
 #include "fairlead/abi/maps.h"
 
@@ -54,7 +56,8 @@ SimulatedFleet::Answer SimulatedFleet::Probe(const core::ProbeRequest& probe) {
   return {{.outcome = outcome, .http_status = 500}, timeout * random_.Unit()};
 }
 
-core::AgentReport SimulatedFleet::AskAgent(const core::Backend& backend,
+core::AgentReport SimulatedFleet::AskAgent(const core::Service& service,
+                                           const core::Backend& backend,
                                            base::MonoTime now) {
   const Host& host = HostAt(backend.address);
   if (!host.has_agent) return {.presence = Presence::kAbsent};
@@ -65,12 +68,29 @@ core::AgentReport SimulatedFleet::AskAgent(const core::Backend& backend,
   int& empty_reports = empty_reports_[backend.id];
   if (sockets > 0) empty_reports = 0;
   if (sockets == 0 && !host.agent_is_stale) ++empty_reports;
-  return {
+  core::AgentReport report = {
       .presence = host.agent_is_stale ? Presence::kStale : Presence::kPresent,
       .live_sockets = sockets,
       .scan = ++scan_,
       .boot_id = absl::StrCat(host.boots),
       .begun = now};
+  if (host.agent_is_stale) {
+    scans_.erase(backend.id);
+    return report;
+  }
+  Scan scan = {
+      .begun = now, .rows = core::RowSet(service.rows), .boots = host.boots};
+  for (const auto& [row, flows] : flows_[backend.id]) scan.rows.Add(row);
+  report.owned = scan.rows;
+  const auto before = scans_.find(backend.id);
+  if (before != scans_.end() && before->second.boots == host.boots &&
+      before->second.rows.rows() == service.rows) {
+    report.owned_begun = before->second.begun;
+    for (uint32_t row = 0; row < service.rows; ++row)
+      if (before->second.rows.Contains(row)) report.owned->Add(row);
+  }
+  scans_[backend.id] = std::move(scan);
+  return report;
 }
 
 std::string SimulatedFleet::Traffic() {
@@ -83,10 +103,37 @@ std::string SimulatedFleet::Traffic() {
       if (!complaint.empty()) return complaint;
     }
   }
-  for (auto& [id, flows] : flows_) {
-    if (flows == 0) continue;
-    flows = random_.Chance(0.01) ? 0 : flows - (random_.Chance(0.2) ? 1 : 0);
+  for (auto& [id, rows] : flows_) {
+    if (rows.empty()) continue;
+    if (random_.Chance(0.01)) {
+      rows.clear();
+    } else if (random_.Chance(0.2)) {
+      auto row = rows.begin();
+      std::advance(row, random_.Below(static_cast<int>(rows.size())));
+      if (--row->second == 0) rows.erase(row);
+    }
     PublishLoad(id);
+  }
+  return "";
+}
+
+// The rule that the whole design stands on: whoever holds a connection is a
+// member of its row, whatever has happened since it began.
+std::string SimulatedFleet::FindLost(const core::DesiredState& desired) const {
+  for (const auto& [name, service] : desired.services) {
+    for (const auto& [backend_name, backend] : service.backends) {
+      const auto flows = flows_.find(backend.id);
+      if (flows == flows_.end()) continue;
+      for (const auto& [row, count] : flows->second) {
+        const auto members = MembersOf(tables_.rows()[service.rows_base + row]);
+        if (std::find(members.begin(), members.end(), backend.id) !=
+            members.end())
+          continue;
+        return absl::StrCat("row ", row, " of ", name, " does not list ",
+                            backend_name, ", which has ", count,
+                            " flows of it");
+      }
+    }
   }
   return "";
 }
@@ -94,10 +141,10 @@ std::string SimulatedFleet::Traffic() {
 // The choice of the packet path: the first eligible candidate, else the first
 // that may be used then, else the first that is not dead, else the first.
 std::string SimulatedFleet::Arrive(const core::ServiceEntry& entry) {
-  const uint32_t row =
-      entry.rows_base +
+  const auto row =
       static_cast<uint32_t>(random_.Below(static_cast<int>(entry.rows)));
-  const auto ids = core::UnpackWord(tables_.rows()[row].candidates);
+  const auto ids =
+      core::UnpackWord(tables_.rows()[entry.rows_base + row].candidates);
   const auto first_with = [&](uint64_t wanted, uint64_t unwanted) -> BackendId {
     for (const BackendId id : ids) {
       if (id == 0) return 0;
@@ -117,20 +164,20 @@ std::string SimulatedFleet::Arrive(const core::ServiceEntry& entry) {
   if (line->second.service != entry.id)
     return absl::StrCat("a flow of service ", entry.id, " went to backend ",
                         chosen, " of service ", line->second.service);
-  ++flows_[chosen];
+  ++flows_[chosen][row];
   PublishLoad(chosen);
   return "";
 }
 
 void SimulatedFleet::PublishLoad(BackendId id) {
-  const uint64_t flows = flows_[id];
+  const uint64_t flows = FlowsOf(id);
   tables_.SetLoad(id, {.live = flows - flows / 4, .pending = flows / 4});
 }
 
 std::vector<BackendId> SimulatedFleet::Recorded() const {
   std::vector<BackendId> ids;
-  for (const auto& [id, flows] : flows_)
-    if (flows > 0) ids.push_back(id);
+  for (const auto& [id, rows] : flows_)
+    if (!rows.empty()) ids.push_back(id);
   return ids;
 }
 
@@ -141,7 +188,10 @@ int SimulatedFleet::EmptyReportsOf(BackendId id) const {
 
 uint64_t SimulatedFleet::FlowsOf(BackendId id) const {
   const auto found = flows_.find(id);
-  return found == flows_.end() ? 0 : found->second;
+  if (found == flows_.end()) return 0;
+  uint64_t sum = 0;
+  for (const auto& [row, flows] : found->second) sum += flows;
+  return sum;
 }
 
 }  // namespace fairlead::testing

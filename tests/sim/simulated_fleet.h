@@ -28,11 +28,15 @@ class SimulatedFleet {
   };
   Answer Probe(const core::ProbeRequest& probe);
   // What the agent at `backend` says of the sockets there.
-  core::AgentReport AskAgent(const core::Backend& backend, base::MonoTime now);
+  core::AgentReport AskAgent(const core::Service& service,
+                             const core::Backend& backend, base::MonoTime now);
 
   // New flows arrive and old ones end; answers what is wrong with where the
   // packet path sends the new ones, or nothing.
   std::string Traffic();
+  // Answers which flow of a configured backend no packet would find any more,
+  // or nothing.
+  std::string FindLost(const core::DesiredState& desired) const;
   // Ids that the flow table has flows of.
   std::vector<core::BackendId> Recorded() const;
   uint64_t FlowsOf(core::BackendId id) const;
@@ -48,6 +52,15 @@ class SimulatedFleet {
     int boots = 0;
   };
 
+  // Flows by row of the service.
+  using RowFlows = absl::btree_map<uint32_t, uint64_t>;
+  // One scan of an agent.
+  struct Scan {
+    base::MonoTime begun;
+    core::RowSet rows;
+    int boots = 0;
+  };
+
   Host& HostAt(const base::IpAddress& address);
   std::string Arrive(const core::ServiceEntry& entry);
   void PublishLoad(core::BackendId id);
@@ -55,7 +68,8 @@ class SimulatedFleet {
   SimulatedRandom& random_;
   FakeDatapath& tables_;
   absl::btree_map<base::IpAddress, Host> hosts_;
-  absl::btree_map<core::BackendId, uint64_t> flows_;
+  absl::btree_map<core::BackendId, RowFlows> flows_;
+  absl::btree_map<core::BackendId, Scan> scans_;  // the last one
   absl::btree_map<core::BackendId, int> empty_reports_;
   uint64_t scan_ = 0;
 };

@@ -96,13 +96,18 @@ void CoreWorld::AnswerAll(core::ProbeOutcome outcome, int times) {
 void CoreWorld::Report(const std::string& backend,
                        core::AgentReport::Presence presence,
                        uint64_t live_sockets) {
-  const core::AgentReport report = {.presence = presence,
-                                    .live_sockets = live_sockets,
-                                    .scan = ++scan_,
-                                    .boot_id = "boot",
-                                    .begun = now_};
-  for (const auto& [name, service] : controller_->desired().services)
+  core::AgentReport report = {.presence = presence,
+                              .live_sockets = live_sockets,
+                              .scan = ++scan_,
+                              .boot_id = "boot",
+                              .begun = now_};
+  for (const auto& [name, service] : controller_->desired().services) {
+    // Where the sockets are is not said.
+    report.owned.reset();
+    if (live_sockets == 0) report.owned = core::RowSet(service.rows);
+    report.owned_begun = now_ - absl::Milliseconds(500);
     controller_->OnAgentReport(name, backend, report, now_);
+  }
 }
 
 void CoreWorld::Scan(const std::vector<BackendId>& seen) {

@@ -45,6 +45,22 @@ fl_service_key ToKey(const base::Endpoint& vip) {
   return key;
 }
 
+fl_vip ToValue(const VipLine& line) {
+  fl_vip vip = {};
+  vip.index = line.index;
+  vip.row_mask = line.rows - 1;
+  vip.policy = line.by_source ? FL_POLICY_SOURCE : FL_POLICY_HASH;
+  if (line.disputed) vip.flags |= FL_VIP_DISPUTED;
+  return vip;
+}
+
+VipLine FromValue(const fl_vip& vip) {
+  return {.index = vip.index,
+          .rows = vip.row_mask + 1,
+          .by_source = vip.policy == FL_POLICY_SOURCE,
+          .disputed = (vip.flags & FL_VIP_DISPUTED) != 0};
+}
+
 fl_peer_key ToKey(const PeerKey& key) { return {key.lb_id, key.backend}; }
 
 fl_peer ToValue(const PeerLine& line) {
@@ -128,9 +144,7 @@ struct MapWriter {
         absl::StrCat("write fl_peers ", step.key.lb_id, "/", step.key.backend));
   }
   absl::Status operator()(const PutVip& step) const {
-    fl_vip value = {};
-    value.index = step.index;
-    return Put(fds.vips, ToKey(step.vip), value,
+    return Put(fds.vips, ToKey(step.vip), ToValue(step.line),
                absl::StrCat("write fl_vips ", step.vip.ToString()));
   }
   absl::Status operator()(const RemoveVip& step) const {
@@ -154,7 +168,8 @@ absl::StatusOr<Tables> AgentMaps::Read() const {
   Tables tables;
   FL_RETURN_IF_ERROR((ForEach<fl_service_key, fl_vip>(
       fds_.vips, "fl_vips", [&](const auto& key, const auto& value) {
-        tables.vips[{LoadAddress(key.address), ntohs(key.port)}] = value.index;
+        tables.vips[{LoadAddress(key.address), ntohs(key.port)}] =
+            FromValue(value);
       })));
   FL_RETURN_IF_ERROR((ForEach<fl_peer_key, fl_peer>(
       fds_.peers, "fl_peers", [&](const auto& key, const auto& value) {

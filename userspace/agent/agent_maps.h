@@ -18,6 +18,7 @@ struct AgentMapFds {
   int peers = -1;
   int sources = -1;
   int verdicts = -1;
+  int learned = -1;
 };
 
 class AgentMaps {

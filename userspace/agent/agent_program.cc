@@ -24,7 +24,7 @@ namespace {
 
 constexpr size_t kLogLines = 3;
 constexpr std::array<const char*, kAgentMaps> kMapNames = {
-    "fl_vips", "fl_peers", "fl_sources", "fl_averdicts"};
+    "fl_vips", "fl_peers", "fl_sources", "fl_averdicts", "fl_learned"};
 
 struct SkeletonDeleter {
   void operator()(::agent* skeleton) const { agent__destroy(skeleton); }
@@ -46,7 +46,8 @@ absl::StatusOr<datapath::PinFolder> LockFolder(const std::string& path) {
 
 std::array<bpf_map*, kAgentMaps> MapsOf(const ::agent& skeleton) {
   return {skeleton.maps.fl_vips, skeleton.maps.fl_peers,
-          skeleton.maps.fl_sources, skeleton.maps.fl_averdicts};
+          skeleton.maps.fl_sources, skeleton.maps.fl_averdicts,
+          skeleton.maps.fl_learned};
 }
 
 absl::StatusOr<Skeleton> OpenSkeleton() {
@@ -88,8 +89,8 @@ absl::Status CheckShape(int fd, const bpf_map* wanted,
 
 absl::Status ReuseMaps(const AgentMapFds& fds, const ::agent& skeleton,
                        absl::string_view folder) {
-  const std::array<int, kAgentMaps> by_order = {fds.vips, fds.peers,
-                                                fds.sources, fds.verdicts};
+  const std::array<int, kAgentMaps> by_order = {
+      fds.vips, fds.peers, fds.sources, fds.verdicts, fds.learned};
   const std::array<bpf_map*, kAgentMaps> maps = MapsOf(skeleton);
   for (size_t i = 0; i < kAgentMaps; ++i) {
     FL_RETURN_IF_ERROR(CheckShape(by_order[i], maps[i], folder));
@@ -159,7 +160,8 @@ AgentMapFds AgentMapSet::fds() const {
   return {.vips = fds_[0].get(),
           .peers = fds_[1].get(),
           .sources = fds_[2].get(),
-          .verdicts = fds_[3].get()};
+          .verdicts = fds_[3].get(),
+          .learned = fds_[4].get()};
 }
 
 absl::StatusOr<std::unique_ptr<AgentProgram>> AgentProgram::Load(

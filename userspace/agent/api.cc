@@ -11,8 +11,10 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
 #include "base/log.h"
+#include "base/status_macros.h"
 #include "base/version.h"
 #include "datapath/stats.h"
+#include "fairlead/abi/config.h"
 
 namespace fairlead::agent {
 namespace {
@@ -49,28 +51,67 @@ Json VerdictsJson(const std::vector<uint64_t>& counts) {
 Json ServicesJson(const Scan& scan) {
   Json json = Json::array();
   for (const ServiceSockets& service : scan.services) {
-    json.push_back(
-        {{"vip", service.vip.ToString()}, {"live_sockets", service.live}});
+    json.push_back({{"vip", service.vip.ToString()},
+                    {"live_sockets", service.live},
+                    {"row_by", service.by_source ? "source" : "flow"},
+                    {"rows", service.owned.rows()},
+                    {"owned", service.owned.ToString()}});
   }
   return json;
 }
 
-// Nothing if there is no such parameter, or if it is wrong.
-absl::StatusOr<std::optional<uint16_t>> LbOf(const http::Request& request) {
+// Who asks for the state, and what it has been told already.
+struct StateQuery {
   std::optional<uint16_t> lb;
+  std::optional<uint32_t> learned_since;  // a tick
+};
+
+absl::StatusOr<uint32_t> Number(absl::string_view name, absl::string_view text,
+                                uint32_t low, uint32_t high) {
+  uint32_t value = 0;
+  if (absl::SimpleAtoi(text, &value) && value >= low && value <= high)
+    return value;
+  return absl::InvalidArgumentError(absl::StrCat(
+      name, ": \"", text, "\" is not an integer from ", low, " to ", high));
+}
+
+absl::StatusOr<StateQuery> ReadStateQuery(const http::Request& request) {
+  StateQuery query;
   for (const auto& [name, value] : request.query) {
-    uint32_t id = 0;
-    if (name != "lb") {
-      return absl::InvalidArgumentError(
-          absl::StrCat("unknown parameter \"", name, "\" (have: lb)"));
-    }
-    if (!absl::SimpleAtoi(value, &id) || id < 1 || id > UINT16_MAX) {
+    if (name == "lb") {
+      FL_ASSIGN_OR_RETURN(const uint32_t lb,
+                          Number(name, value, 1, UINT16_MAX));
+      query.lb = static_cast<uint16_t>(lb);
+    } else if (name == "learned_since") {
+      FL_ASSIGN_OR_RETURN(query.learned_since,
+                          Number(name, value, 0, FL_TICK_MASK));
+    } else {
       return absl::InvalidArgumentError(absl::StrCat(
-          "lb: \"", value, "\" is not an integer from 1 to 65535"));
+          "unknown parameter \"", name, "\" (have: lb, learned_since)"));
     }
-    lb = static_cast<uint16_t>(id);
   }
-  return lb;
+  return query;
+}
+
+Json LearnedJson(
+    const Tables& tables,
+    const absl::btree_map<uint32_t, std::vector<uint64_t>>& flows) {
+  Json json = Json::object();
+  for (const auto& [vip, line] : tables.vips) {
+    const auto found = flows.find(line.index);
+    if (found == flows.end()) continue;
+    Json hashes = Json::array();
+    for (const uint64_t hash : found->second)
+      hashes.push_back(absl::StrCat(absl::Hex(hash, absl::kZeroPad16)));
+    json[vip.ToString()] = std::move(hashes);
+  }
+  return json;
+}
+
+// nullptr where there is no such time.
+Json AgeJson(base::MonoTime now, std::optional<base::MonoTime> time) {
+  if (!time.has_value()) return nullptr;
+  return absl::ToInt64Milliseconds(now - *time);
 }
 
 http::Response WrongMethod(absl::string_view allowed) {
@@ -90,12 +131,15 @@ http::ServerLimits ApiLimits() {
 }
 
 Api::Api(event::Loop& loop, Fleet& fleet, Scanner& scanner,
-         routes::RouteWatcher& routes, ApiOptions options)
+         const LearnedFlows& learned, routes::RouteWatcher& routes,
+         ApiOptions options)
     : loop_(loop),
       fleet_(fleet),
       scanner_(scanner),
+      learned_(learned),
       routes_(routes),
-      options_(std::move(options)) {}
+      options_(std::move(options)),
+      guard_(options_.mac_key) {}
 
 bool Api::Allowed(const http::Request& request) const {
   return request.peer_address.has_value() &&
@@ -104,6 +148,12 @@ bool Api::Allowed(const http::Request& request) const {
 }
 
 event::Task<http::Response> Api::Handle(http::Request request) {
+  http::Response response = co_await Answer(request);
+  guard_.Sign(request, response);
+  co_return response;
+}
+
+event::Task<http::Response> Api::Answer(const http::Request& request) {
   if (!Allowed(request)) {
     co_return http::ErrorResponse(
         403, "permission_denied",
@@ -111,6 +161,10 @@ event::Task<http::Response> Api::Handle(http::Request request) {
                          ? request.peer_address->ToString()
                          : "the peer",
                      " is not among the LB hosts of the agent's config"));
+  }
+  const absl::Status admitted = guard_.Admit(request);
+  if (!admitted.ok()) {
+    co_return http::ErrorResponse(401, "unauthenticated", admitted.message());
   }
   if (request.path == "/v1/state") {
     if (request.method != "GET") co_return WrongMethod("GET");
@@ -131,19 +185,29 @@ event::Task<http::Response> Api::Handle(http::Request request) {
 }
 
 event::Task<http::Response> Api::State(const http::Request& request) {
-  const absl::StatusOr<std::optional<uint16_t>> lb = LbOf(request);
-  if (!lb.ok()) co_return ErrorFor(lb.status());
+  const absl::StatusOr<StateQuery> query = ReadStateQuery(request);
+  if (!query.ok()) co_return ErrorFor(query.status());
   const absl::StatusOr<Scan> scan = co_await scanner_.Latest();
   if (!scan.ok()) co_return ErrorFor(scan.status());
   const absl::StatusOr<std::vector<uint64_t>> verdicts =
       fleet_.maps().Verdicts();
   if (!verdicts.ok()) co_return ErrorFor(verdicts.status());
+  const base::MonoTime now = loop_.Now();
+  Json learned = Json::object();
+  if (query->lb.has_value() && query->learned_since.has_value()) {
+    learned = LearnedJson(fleet_.tables(),
+                          learned_.Since(*query->lb, *query->learned_since));
+  }
   co_return JsonResponse(
       {{"boot_id", options_.boot_id},
        {"scan", scan->number},
-       {"scan_begun_age_ms",
-        absl::ToInt64Milliseconds(loop_.Now() - scan->begun)},
-       {"peer_map_digest", lb->has_value() ? fleet_.DigestOf(**lb) : ""},
+       {"scan_begun_age_ms", AgeJson(now, scan->begun)},
+       {"previous_scan_begun_age_ms", AgeJson(now, scan->previous_begun)},
+       {"syn_cookie_age_ms", AgeJson(now, scan->last_syn_cookie)},
+       {"tick", LearnedFlows::TickOf(now)},
+       {"learned", std::move(learned)},
+       {"peer_map_digest",
+        query->lb.has_value() ? fleet_.DigestOf(*query->lb) : ""},
        {"services", ServicesJson(*scan)},
        {"verdicts", VerdictsJson(*verdicts)},
        {"version", std::string(base::kVersion)}});

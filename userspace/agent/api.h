@@ -1,7 +1,9 @@
 // The agent's HTTP interface for the LB hosts: GET /v1/state, PUT /v1/peers,
 // and GET /v1/status for `fairlead-agent status`.
 //
-// Whoever is neither an LB host of the config nor this host gets 403.
+// Whoever is neither an LB host of the config nor this host gets 403, and
+// whoever does not sign with the tier's secret gets 401. All answers are
+// signed.
 #pragma once
 
 #include <cstddef>
@@ -9,6 +11,7 @@
 
 #include "absl/container/btree_set.h"
 #include "agent/fleet.h"
+#include "agent/learned.h"
 #include "agent/scanner.h"
 #include "base/ip_address.h"
 #include "event/loop.h"
@@ -16,6 +19,8 @@
 #include "http/message.h"
 #include "http/server.h"
 #include "routes/route_watcher.h"
+#include "tier/keys.h"
+#include "tier/message_auth.h"
 
 namespace fairlead::agent {
 
@@ -27,6 +32,7 @@ inline constexpr size_t kMaxApiConnections = 32;
 http::ServerLimits ApiLimits();
 
 struct ApiOptions {
+  tier::MacKey mac_key;
   std::string boot_id;
   std::string interface;
   // Those who are answered, besides loopback.
@@ -37,7 +43,8 @@ class Api {
  public:
   // All outlive it.
   Api(event::Loop& loop, Fleet& fleet, Scanner& scanner,
-      routes::RouteWatcher& routes, ApiOptions options);
+      const LearnedFlows& learned, routes::RouteWatcher& routes,
+      ApiOptions options);
   Api(const Api&) = delete;
   Api& operator=(const Api&) = delete;
 
@@ -45,6 +52,7 @@ class Api {
 
  private:
   bool Allowed(const http::Request& request) const;
+  event::Task<http::Response> Answer(const http::Request& request);
   event::Task<http::Response> State(const http::Request& request);
   event::Task<http::Response> Status();
   event::Task<http::Response> PutPeers(const http::Request& request);
@@ -52,8 +60,10 @@ class Api {
   event::Loop& loop_;
   Fleet& fleet_;
   Scanner& scanner_;
+  const LearnedFlows& learned_;
   routes::RouteWatcher& routes_;
   const ApiOptions options_;
+  tier::Guard guard_;
 };
 
 }  // namespace fairlead::agent

@@ -18,7 +18,7 @@ using Json = nlohmann::json;
 std::vector<base::Endpoint> AllVips(const Documents& documents,
                                     std::vector<base::Endpoint> vips) {
   for (const auto& [lb, document] : documents)
-    vips.insert(vips.end(), document.vips.begin(), document.vips.end());
+    for (const PeerVip& vip : document.vips) vips.push_back(vip.vip);
   std::sort(vips.begin(), vips.end());
   vips.erase(std::unique(vips.begin(), vips.end()), vips.end());
   return vips;

@@ -120,14 +120,46 @@ bool IsNoHost(const base::IpAddress& address) {
           (address.ipv4() == 0 || address.ipv4() == UINT32_MAX));
 }
 
-absl::StatusOr<base::Endpoint> ReadVip(const Json& value,
-                                       absl::string_view field) {
+absl::StatusOr<base::Endpoint> ReadEndpoint(const Json& value,
+                                            absl::string_view field) {
   if (!value.is_string()) return Wrong(field, value, "is not a string");
   const absl::StatusOr<base::Endpoint> vip =
       base::Endpoint::Parse(value.get_ref<const std::string&>());
   if (!vip.ok() || IsNoHost(vip->address))
     return Wrong(field, value, "is not ADDRESS:PORT of a service");
   return *vip;
+}
+
+absl::StatusOr<core::Policy> ReadPolicy(const Json& value,
+                                        absl::string_view field) {
+  std::optional<core::Policy> policy;
+  if (value.is_string())
+    policy = core::ParsePolicy(value.get_ref<const std::string&>());
+  if (policy.has_value()) return *policy;
+  return Wrong(field, value, "is none of hash, source, least-conn");
+}
+
+absl::StatusOr<uint32_t> ReadRows(const Json& value, absl::string_view field) {
+  const uint64_t rows = value.is_number_unsigned() ? value.get<uint64_t>() : 0;
+  if (rows < FL_MIN_ROW_COUNT || rows > FL_MAX_ROW_COUNT ||
+      (rows & (rows - 1)) != 0) {
+    return Wrong(field, value,
+                 absl::StrCat("is not a power of two from ", FL_MIN_ROW_COUNT,
+                              " to ", FL_MAX_ROW_COUNT));
+  }
+  return static_cast<uint32_t>(rows);
+}
+
+absl::StatusOr<PeerVip> ReadVip(const Json& value, absl::string_view field) {
+  FL_RETURN_IF_ERROR(CheckFields(value, field, {"vip", "policy", "rows"}));
+  PeerVip vip;
+  FL_ASSIGN_OR_RETURN(vip.vip,
+                      ReadEndpoint(value["vip"], absl::StrCat(field, ".vip")));
+  FL_ASSIGN_OR_RETURN(
+      vip.policy, ReadPolicy(value["policy"], absl::StrCat(field, ".policy")));
+  FL_ASSIGN_OR_RETURN(vip.rows,
+                      ReadRows(value["rows"], absl::StrCat(field, ".rows")));
+  return vip;
 }
 
 absl::StatusOr<Peer> ReadPeer(const Json& value, absl::string_view field) {
@@ -153,18 +185,21 @@ absl::Status CheckCount(const Json& value, absl::string_view field,
       field, ": ", value.size(), " entries; the limit is ", limit));
 }
 
-absl::Status ReadVips(const Json& value, std::vector<base::Endpoint>& vips) {
+absl::Status ReadVips(const Json& value, std::vector<PeerVip>& vips) {
   FL_RETURN_IF_ERROR(CheckCount(value, "vips", FL_AGENT_MAX_VIPS));
   for (size_t i = 0; i < value.size(); ++i) {
-    FL_ASSIGN_OR_RETURN(const base::Endpoint vip,
+    FL_ASSIGN_OR_RETURN(const PeerVip vip,
                         ReadVip(value[i], absl::StrCat("vips[", i, "]")));
     vips.push_back(vip);
   }
-  std::sort(vips.begin(), vips.end());
-  const auto twice = std::adjacent_find(vips.begin(), vips.end());
+  std::sort(vips.begin(), vips.end(),
+            [](const PeerVip& a, const PeerVip& b) { return a.vip < b.vip; });
+  const auto twice = std::adjacent_find(
+      vips.begin(), vips.end(),
+      [](const PeerVip& a, const PeerVip& b) { return a.vip == b.vip; });
   if (twice == vips.end()) return absl::OkStatus();
   return absl::InvalidArgumentError(
-      absl::StrCat("vips: ", twice->ToString(), " comes twice"));
+      absl::StrCat("vips: ", twice->vip.ToString(), " comes twice"));
 }
 
 absl::Status ReadPeers(const Json& value, std::vector<Peer>& peers) {
@@ -199,8 +234,11 @@ absl::StatusOr<PeerDocument> ParsePeerDocument(absl::string_view json) {
 
 std::string SerializePeerDocument(const PeerDocument& document) {
   Json vips = Json::array();
-  for (const base::Endpoint& vip : document.vips)
-    vips.push_back(vip.ToString());
+  for (const PeerVip& vip : document.vips) {
+    vips.push_back({{"vip", vip.vip.ToString()},
+                    {"policy", std::string(core::ToString(vip.policy))},
+                    {"rows", vip.rows}});
+  }
   Json peers = Json::array();
   for (const Peer& peer : document.peers)
     peers.push_back({{"id", peer.id}, {"address", peer.address.ToString()}});

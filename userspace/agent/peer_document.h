@@ -13,6 +13,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "base/ip_address.h"
+#include "core/model.h"
 
 namespace fairlead::agent {
 
@@ -27,12 +28,21 @@ struct Peer {
   friend auto operator<=>(const Peer&, const Peer&) = default;
 };
 
+// A service, and how its flows fall into rows.
+struct PeerVip {
+  base::Endpoint vip;
+  core::Policy policy = core::Policy::kHash;
+  uint32_t rows = 0;  // a power of two
+
+  friend bool operator==(const PeerVip&, const PeerVip&) = default;
+};
+
 struct PeerDocument {
   uint16_t lb_id = 0;
   // Of the LB host's choice; handed back to it as proof of what is in force.
   std::string digest;
   // Both sorted; no VIP and no id twice.
-  std::vector<base::Endpoint> vips;
+  std::vector<PeerVip> vips;
   std::vector<Peer> peers;
 
   friend bool operator==(const PeerDocument&, const PeerDocument&) = default;

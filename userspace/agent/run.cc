@@ -20,6 +20,7 @@
 #include "agent/agent_program.h"
 #include "agent/api.h"
 #include "agent/fleet.h"
+#include "agent/learned.h"
 #include "agent/privileges.h"
 #include "agent/scanner.h"
 #include "base/errors.h"
@@ -33,6 +34,8 @@
 #include "event/socket.h"
 #include "http/server.h"
 #include "routes/route_watcher.h"
+#include "tier/key_file.h"
+#include "tier/keys.h"
 
 namespace fairlead::agent {
 namespace {
@@ -70,7 +73,8 @@ std::vector<base::IpAddress> OwnAddresses(const config::AgentConfig& config) {
   return own;
 }
 
-fl_agent_config ProgramConfig(const config::AgentConfig& config) {
+fl_agent_config ProgramConfig(const config::AgentConfig& config,
+                              const tier::HashKey& hash_key) {
   fl_agent_config program = {};
   if (config.addresses.ipv4.has_value()) {
     std::memcpy(program.node_address, config.addresses.ipv4->bytes().data(),
@@ -81,16 +85,19 @@ fl_agent_config ProgramConfig(const config::AgentConfig& config) {
                 sizeof(program.node_address6));
   }
   program.gue_port = htons(config.gue_port);
+  program.hash_key[0] = hash_key[0];
+  program.hash_key[1] = hash_key[1];
   return program;
 }
 
-AgentProgramOptions ProgramOptions(const config::AgentConfig& config) {
+AgentProgramOptions ProgramOptions(const config::AgentConfig& config,
+                                   const tier::HashKey& hash_key) {
   return {.pin_path = config.pin_path,
           .interface = config.interface,
           .mode = config.xdp_mode == config::XdpMode::kNative
                       ? datapath::XdpMode::kNative
                       : datapath::XdpMode::kGeneric,
-          .config = ProgramConfig(config)};
+          .config = ProgramConfig(config, hash_key)};
 }
 
 std::optional<NextHopLine> ToLine(const std::optional<core::NextHop>& hop) {
@@ -128,10 +135,12 @@ class Agent {
   const config::AgentConfig& config_;
   std::unique_ptr<event::Loop> loop_;
   std::optional<event::Signals> signals_;
+  std::string secret_;
   std::unique_ptr<AgentProgram> program_;
   base::UniqueFd state_lock_;
   std::unique_ptr<Fleet> fleet_;
   std::unique_ptr<Scanner> scanner_;
+  std::optional<LearnedFlows> learned_;
   std::unique_ptr<routes::RouteWatcher> routes_;
   std::unique_ptr<Api> api_;
   std::unique_ptr<http::Server> server_;
@@ -149,7 +158,10 @@ absl::StatusOr<std::unique_ptr<Agent>> Agent::Create(
 absl::Status Agent::Build() {
   FL_ASSIGN_OR_RETURN(loop_, event::Loop::Create());
   FL_ASSIGN_OR_RETURN(signals_, event::Signals::Block({SIGTERM, SIGINT}));
-  FL_ASSIGN_OR_RETURN(program_, AgentProgram::Load(ProgramOptions(config_)));
+  FL_ASSIGN_OR_RETURN(secret_, tier::ReadKeyFile(config_.key_file));
+  const tier::HashKey hash_key = tier::DeriveHashKey(secret_);
+  FL_ASSIGN_OR_RETURN(program_,
+                      AgentProgram::Load(ProgramOptions(config_, hash_key)));
   FL_ASSIGN_OR_RETURN(state_lock_, LockStateFolder(config_.state_dir));
   FL_RETURN_IF_ERROR(BuildFleet());
   FL_RETURN_IF_ERROR(BuildServer());
@@ -177,19 +189,24 @@ absl::Status Agent::BuildFleet() {
                    }));
   routes_->WatchOnly(fleet_->PeerAddresses());
   FL_ASSIGN_OR_RETURN(
-      scanner_, Scanner::Create(*loop_, program_->maps().vips, fleet_->tables(),
+      scanner_, Scanner::Create(*loop_, program_->maps().vips,
+                                tier::DeriveHashKey(secret_), fleet_->tables(),
                                 fleet_->mutex()));
+  FL_ASSIGN_OR_RETURN(LearnedFlows learned,
+                      LearnedFlows::Map(program_->maps().learned));
+  learned_.emplace(std::move(learned));
   return absl::OkStatus();
 }
 
 absl::Status Agent::BuildServer() {
   ApiOptions options;
+  options.mac_key = tier::DeriveMacKey(secret_);
   FL_ASSIGN_OR_RETURN(options.boot_id, ReadBootId());
   options.interface = config_.interface;
   options.allowed.insert(config_.lbs.begin(), config_.lbs.end());
   for (const base::IpAddress& own : OwnAddresses(config_))
     options.allowed.insert(own);
-  api_ = std::make_unique<Api>(*loop_, *fleet_, *scanner_, *routes_,
+  api_ = std::make_unique<Api>(*loop_, *fleet_, *scanner_, *learned_, *routes_,
                                std::move(options));
   server_ = std::make_unique<http::Server>(
       *loop_,

@@ -1,7 +1,9 @@
-// Scanner: how many live sockets each service has on this host, counted by the
-// kernel's own walk over all TCP sockets.
+// Scanner: how many live sockets each service has on this host, and in which of
+// its rows, counted by the kernel's own walk over all TCP sockets.
 //
 // A scan is complete when it ends well; one that fails leaves nothing behind.
+// A socket that changes its place in the kernel's tables during a walk may be
+// missed by it; so a row is owned if either of the last two scans says so.
 // Its number grows with every scan, also over restarts of the agent within one
 // boot. The walk runs on the ring, so the loop goes on meanwhile.
 #pragma once
@@ -14,12 +16,15 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "agent/syn_cookies.h"
 #include "agent/tables.h"
 #include "base/ip_address.h"
 #include "base/mono_time.h"
+#include "core/row_set.h"
 #include "event/loop.h"
 #include "event/sync.h"
 #include "event/task.h"
+#include "tier/keys.h"
 
 struct sockets;  // the skeleton of bpf/sockets.bpf.c
 
@@ -31,11 +36,16 @@ inline constexpr absl::Duration kScanFreshness = absl::Milliseconds(500);
 struct ServiceSockets {
   base::Endpoint vip;
   uint64_t live = 0;
+  bool by_source = false;
+  core::RowSet owned;  // rows with a live socket in this scan or the one before
 };
 
 struct Scan {
   uint64_t number = 0;
   base::MonoTime begun;
+  // The scan before, of the same services; nothing: there was none.
+  std::optional<base::MonoTime> previous_begun;
+  std::optional<base::MonoTime> last_syn_cookie;
   std::vector<ServiceSockets> services;  // sorted by VIP
 };
 
@@ -44,8 +54,8 @@ class Scanner {
   // `vips_map` is the pinned fl_vips. `tables` is what it holds; it changes
   // only while `tables_mutex` is held. Both outlive the scanner.
   static absl::StatusOr<std::unique_ptr<Scanner>> Create(
-      event::Loop& loop, int vips_map, const Tables& tables,
-      event::Mutex& tables_mutex);
+      event::Loop& loop, int vips_map, const tier::HashKey& hash_key,
+      const Tables& tables, event::Mutex& tables_mutex);
   Scanner(const Scanner&) = delete;
   Scanner& operator=(const Scanner&) = delete;
   ~Scanner();
@@ -53,21 +63,29 @@ class Scanner {
   // A fresh scan; those who ask at the same time share one.
   event::Task<absl::StatusOr<Scan>> Latest();
 
-  // The services have changed: the next request scans.
-  void Forget() { last_.reset(); }
+  // The services have changed: the next request scans, and what was owned
+  // before says nothing.
+  void Forget();
 
  private:
   struct Kernel;
   Scanner(event::Loop& loop, const Tables& tables, event::Mutex& tables_mutex,
           std::unique_ptr<Kernel> kernel);
-  // Requires: the mutex is held.
+  // All require that the mutex is held.
   event::Task<absl::Status> Walk();
+  event::Task<absl::Status> CollectRows(Scan& scan);
+  event::Task<absl::Status> CountSynCookies();
 
   event::Loop& loop_;
   const Tables& tables_;
   event::Mutex& mutex_;
   std::unique_ptr<Kernel> kernel_;
   uint64_t last_number_ = 0;
+  uint32_t walks_ = 0;
+  // The first walk since the services changed.
+  uint32_t first_walk_ = 1;
+  SynCookies syn_cookies_;
+  base::MonoTime last_begun_;
   std::optional<Scan> last_;
 };
 

@@ -1,5 +1,7 @@
 #include "agent/status.h"
 
+#include <unistd.h>
+
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <utility>
@@ -14,6 +16,9 @@
 #include "datapath/stats.h"
 #include "event/loop.h"
 #include "http/client.h"
+#include "tier/key_file.h"
+#include "tier/keys.h"
+#include "tier/message_auth.h"
 
 namespace fairlead::agent {
 namespace {
@@ -22,16 +27,35 @@ using Json = nlohmann::json;
 
 constexpr absl::Duration kAnswerTimeout = absl::Seconds(5);
 
-absl::StatusOr<http::Response> AskOne(const base::Endpoint& endpoint) {
+// The second time the session is known.
+constexpr int kTries = 2;
+
+event::Task<absl::StatusOr<http::Response>> Exchange(
+    event::Loop& loop, const base::Endpoint& endpoint, tier::Caller& caller) {
+  absl::Status problem;
+  for (int i = 0; i < kTries; ++i) {
+    http::Request request;
+    request.path = "/v1/status";
+    caller.Sign(request);
+    FL_CO_ASSIGN_OR_RETURN(
+        http::Response response,
+        co_await http::Fetch(loop, event::SocketAddress(endpoint), request,
+                             {.deadline = loop.Now() + kAnswerTimeout}));
+    problem = caller.Check(request, response);
+    if (problem.ok()) co_return std::move(response);
+    if (!absl::IsUnavailable(problem)) break;
+  }
+  co_return problem;
+}
+
+absl::StatusOr<http::Response> AskOne(const base::Endpoint& endpoint,
+                                      const tier::MacKey& key) {
   FL_ASSIGN_OR_RETURN(const std::unique_ptr<event::Loop> loop,
                       event::Loop::Create());
   absl::StatusOr<http::Response> answer = absl::UnavailableError("no answer");
+  tier::Caller caller(key, absl::StrCat("status-", getpid()));
   const auto ask = [&]() -> event::Task<void> {
-    http::Request request;
-    request.path = "/v1/status";
-    answer = co_await http::Fetch(*loop, event::SocketAddress(endpoint),
-                                  std::move(request),
-                                  {.deadline = loop->Now() + kAnswerTimeout});
+    answer = co_await Exchange(*loop, endpoint, caller);
   };
   loop->root().Spawn(ask());
   loop->Run();
@@ -40,9 +64,12 @@ absl::StatusOr<http::Response> AskOne(const base::Endpoint& endpoint) {
 
 // The first of the agent's listeners that answers.
 absl::StatusOr<std::string> Ask(const config::AgentConfig& config) {
+  FL_ASSIGN_OR_RETURN(const std::string secret,
+                      tier::ReadKeyFile(config.key_file));
+  const tier::MacKey key = tier::DeriveMacKey(secret);
   absl::Status problem = absl::UnavailableError("nothing listens");
   for (const base::Endpoint& endpoint : config.listen) {
-    const absl::StatusOr<http::Response> answer = AskOne(endpoint);
+    const absl::StatusOr<http::Response> answer = AskOne(endpoint, key);
     if (answer.ok() && answer->status == 200) return answer->body;
     problem =
         answer.ok()
@@ -66,7 +93,7 @@ absl::StatusOr<Json> FromMaps(const config::AgentConfig& config) {
   for (size_t i = 0; i < counts.size() && i < names.size(); ++i)
     verdicts[std::string(names[i].name)] = counts[i];
   Json services = Json::array();
-  for (const auto& [vip, index] : tables.vips)
+  for (const auto& [vip, line] : tables.vips)
     services.push_back({{"vip", vip.ToString()}, {"live_sockets", nullptr}});
   return Json{{"interface", config.interface},
               {"lbs", Json::array()},

@@ -18,8 +18,8 @@ class IndexAllocator {
  public:
   explicit IndexAllocator(const Tables& current)
       : in_current_(FL_AGENT_MAX_VIPS), in_desired_(FL_AGENT_MAX_VIPS) {
-    for (const auto& [vip, index] : current.vips)
-      if (index < FL_AGENT_MAX_VIPS) in_current_[index] = true;
+    for (const auto& [vip, line] : current.vips)
+      if (line.index < FL_AGENT_MAX_VIPS) in_current_[line.index] = true;
   }
 
   void Keep(uint32_t index) { in_desired_[index] = true; }
@@ -52,30 +52,43 @@ absl::Status CheckRoom(const char* table, size_t entries, size_t limit) {
                    " entries of all LB hosts together; the limit is ", limit));
 }
 
-absl::btree_set<base::Endpoint> DesiredVips(const Wanted& wanted,
-                                            const Tables& current) {
-  absl::btree_set<base::Endpoint> vips;
-  for (const auto& [lb, document] : wanted.documents)
-    vips.insert(document.vips.begin(), document.vips.end());
+VipLine LineOf(const PeerVip& vip) {
+  return {.rows = vip.rows, .by_source = vip.policy == core::Policy::kSource};
+}
+
+// Without their indexes.
+absl::btree_map<base::Endpoint, VipLine> DesiredVips(const Wanted& wanted,
+                                                     const Tables& current) {
+  absl::btree_map<base::Endpoint, VipLine> vips;
+  for (const auto& [lb, document] : wanted.documents) {
+    for (const PeerVip& vip : document.vips) {
+      const VipLine line = LineOf(vip);
+      const auto [known, is_new] = vips.emplace(vip.vip, line);
+      if (!is_new && (known->second.rows != line.rows ||
+                      known->second.by_source != line.by_source)) {
+        known->second.disputed = true;
+      }
+    }
+  }
   if (!wanted.orphans.empty())
-    for (const auto& [vip, index] : current.vips) vips.insert(vip);
+    for (const auto& [vip, line] : current.vips) vips.emplace(vip, line);
   return vips;
 }
 
-void AssignIndexes(const absl::btree_set<base::Endpoint>& vips,
-                   const Tables& current, Tables& desired) {
+void AssignIndexes(const Tables& current, Tables& desired) {
   IndexAllocator indexes(current);
-  std::vector<base::Endpoint> without;
-  for (const base::Endpoint& vip : vips) {
+  std::vector<VipLine*> without;
+  for (auto& [vip, line] : desired.vips) {
     const auto known = current.vips.find(vip);
-    if (known == current.vips.end() || known->second >= FL_AGENT_MAX_VIPS) {
-      without.push_back(vip);
+    if (known == current.vips.end() ||
+        known->second.index >= FL_AGENT_MAX_VIPS) {
+      without.push_back(&line);
       continue;
     }
-    indexes.Keep(known->second);
-    desired.vips[vip] = known->second;
+    line.index = known->second.index;
+    indexes.Keep(line.index);
   }
-  for (const base::Endpoint& vip : without) desired.vips[vip] = indexes.Take();
+  for (VipLine* const line : without) line->index = indexes.Take();
 }
 
 PeerLine LineFor(const base::IpAddress& address, const Wanted& wanted) {
@@ -146,9 +159,9 @@ absl::btree_set<uint16_t> FindOrphans(const Tables& tables,
 absl::StatusOr<Tables> DesiredTables(const Wanted& wanted,
                                      const Tables& current) {
   Tables desired;
-  const absl::btree_set<base::Endpoint> vips = DesiredVips(wanted, current);
-  FL_RETURN_IF_ERROR(CheckRoom("vips", vips.size(), FL_AGENT_MAX_VIPS));
-  AssignIndexes(vips, current, desired);
+  desired.vips = DesiredVips(wanted, current);
+  FL_RETURN_IF_ERROR(CheckRoom("vips", desired.vips.size(), FL_AGENT_MAX_VIPS));
+  AssignIndexes(current, desired);
   FillPeers(wanted, current, desired);
   FL_RETURN_IF_ERROR(
       CheckRoom("peers", desired.peers.size(), FL_AGENT_MAX_PEERS));
@@ -172,8 +185,7 @@ std::vector<Step> PlanSteps(const Tables& current, const Tables& desired) {
     steps.push_back(PutSource{address, kind});
   for (const auto& [key, line] : peers.puts)
     steps.push_back(PutPeer{key, line});
-  for (const auto& [vip, index] : vips.puts)
-    steps.push_back(PutVip{vip, index});
+  for (const auto& [vip, line] : vips.puts) steps.push_back(PutVip{vip, line});
   if (!vips.removes_first) AppendRemoves<RemoveVip>(vips, steps);
   if (!peers.removes_first) AppendRemoves<RemovePeer>(peers, steps);
   if (!sources.removes_first) AppendRemoves<RemoveSource>(sources, steps);
@@ -186,7 +198,7 @@ struct Applier {
   Tables& tables;
   void operator()(const PutSource& s) { tables.sources[s.address] = s.kind; }
   void operator()(const PutPeer& s) { tables.peers[s.key] = s.line; }
-  void operator()(const PutVip& s) { tables.vips[s.vip] = s.index; }
+  void operator()(const PutVip& s) { tables.vips[s.vip] = s.line; }
   void operator()(const RemoveVip& s) { tables.vips.erase(s.vip); }
   void operator()(const RemovePeer& s) { tables.peers.erase(s.key); }
   void operator()(const RemoveSource& s) { tables.sources.erase(s.address); }

@@ -46,10 +46,20 @@ struct PeerLine {
   friend bool operator==(const PeerLine&, const PeerLine&) = default;
 };
 
+// A service, and how its flows fall into rows.
+struct VipLine {
+  uint32_t index = 0;  // into fl_sockets
+  uint32_t rows = 1;   // a power of two
+  bool by_source = false;
+  bool disputed = false;  // LB hosts differ about the two above
+
+  friend bool operator==(const VipLine&, const VipLine&) = default;
+};
+
 enum class SourceKind : uint8_t { kLb, kBackend };
 
 struct Tables {
-  absl::btree_map<base::Endpoint, uint32_t> vips;  // index into fl_sockets
+  absl::btree_map<base::Endpoint, VipLine> vips;
   absl::btree_map<PeerKey, PeerLine> peers;
   absl::btree_map<base::IpAddress, SourceKind> sources;
 
@@ -93,7 +103,7 @@ struct PutPeer {
 };
 struct PutVip {
   base::Endpoint vip;
-  uint32_t index;
+  VipLine line;
 };
 struct RemoveVip {
   base::Endpoint vip;

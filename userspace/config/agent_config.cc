@@ -31,6 +31,7 @@ void ReadAgent(TomlSection section, AgentConfig& config) {
     for (const std::string& text : *lbs)
       config.lbs.push_back(*base::IpAddress::Parse(text));
   }
+  ReadPath(section, "key_file", Presence::kRequired, config.key_file);
   ReadXdpMode(section, "xdp_mode", config.xdp_mode);
   ReadPath(section, "pin_path", Presence::kOptional, config.pin_path);
   ReadPath(section, "state_dir", Presence::kOptional, config.state_dir);

@@ -20,6 +20,8 @@ struct AgentConfig {
   std::vector<base::Endpoint> listen;
   // The LB hosts that may encapsulate to us and call us.
   std::vector<base::IpAddress> lbs;
+  // The tier's secret, the same file as on the LB hosts.
+  std::string key_file;
   XdpMode xdp_mode = XdpMode::kNative;
   std::string pin_path = "/sys/fs/bpf/fairlead-agent";
   std::string state_dir = "/var/lib/fairlead-agent";

@@ -12,6 +12,16 @@ namespace {
 
 constexpr uint64_t kOffers = FL_BACKEND_ELIGIBLE | FL_BACKEND_FAIL_OPEN;
 
+bool Lists(const RowWords& words, BackendId id) {
+  for (const uint64_t word : {words.candidates, words.owners}) {
+    for (const uint16_t listed : UnpackWord(word))
+      if (listed == id) return true;
+  }
+  return false;
+}
+
+}  // namespace
+
 bool SameMembers(const std::vector<WeightedMember>& a,
                  const std::vector<WeightedMember>& b) {
   return std::equal(a.begin(), a.end(), b.begin(), b.end(),
@@ -20,8 +30,6 @@ bool SameMembers(const std::vector<WeightedMember>& a,
                              x.weight == y.weight;
                     });
 }
-
-}  // namespace
 
 Applier::Applier(const TableSizes& sizes, Datapath& datapath)
     : sizes_(sizes), datapath_(datapath) {}
@@ -193,15 +201,18 @@ void Applier::SetState(BackendId id, uint64_t state) {
 void Applier::RefreshRows(RowTable& table, MayOwn may_own) {
   table.has_owners = false;
   table.overflowed = 0;
+  table.owned.clear();
+  table.unlisted.clear();
   for (uint32_t i = 0; i < table.candidates.size(); ++i) {
     const uint32_t row = table.base + i;
-    if (!RefreshRow(row, table.candidates[i], may_own)) ++table.overflowed;
+    const auto may_own_row = [&](uint16_t id) { return may_own(id, i); };
+    if (!RefreshRow(row, table.candidates[i], may_own_row)) ++table.overflowed;
     if (datapath_.ReadRow(row).owners != 0) table.has_owners = true;
   }
 }
 
 bool Applier::RefreshRow(uint32_t row, const CandidateWord& wanted,
-                         MayOwn may_own) {
+                         absl::FunctionRef<bool(uint16_t id)> may_own) {
   for (;;) {
     const RowPlan plan = PlanRow(datapath_.ReadRow(row), wanted, may_own);
     for (const RowStore& step : plan.steps()) {
@@ -242,8 +253,43 @@ void Applier::Contract(MayOwn may_own) {
     if (table.has_owners || table.overflowed > 0) RefreshRows(table, may_own);
 }
 
+void Applier::AddOwner(const base::Endpoint& vip, BackendId id,
+                       const RowSet& rows) {
+  const auto found = tables_.find(vip);
+  if (found == tables_.end()) return;
+  RowTable& table = found->second;
+  if (rows.rows() != table.candidates.size()) return;
+  RowSet& known = table.owned[id];
+  if (known == rows) return;
+  known = rows;
+  uint64_t unlisted = 0;
+  for (uint32_t i = 0; i < rows.rows(); ++i) {
+    if (!rows.Contains(i)) continue;
+    const RowWords words = datapath_.ReadRow(table.base + i);
+    if (Lists(words, id)) continue;
+    auto owners = UnpackWord(words.owners);
+    const auto free = std::find(owners.begin(), owners.begin() + kRowOwners, 0);
+    if (free == owners.begin() + kRowOwners) {
+      ++unlisted;
+      continue;
+    }
+    *free = id;
+    datapath_.StoreOwners(table.base + i, PackWord(owners));
+    table.has_owners = true;
+  }
+  table.unlisted[id] = unlisted;
+}
+
 void Applier::Release(BackendId id) {
   if (backends_.erase(id) > 0) datapath_.RemoveBackend(id);
+}
+
+uint64_t Applier::OwnersUnlisted(const base::Endpoint& vip) const {
+  const auto found = tables_.find(vip);
+  if (found == tables_.end()) return 0;
+  uint64_t sum = 0;
+  for (const auto& [id, unlisted] : found->second.unlisted) sum += unlisted;
+  return sum;
 }
 
 uint64_t Applier::RowsOverflowed(const base::Endpoint& vip) const {

@@ -27,6 +27,7 @@
 #include "core/candidates.h"
 #include "core/model.h"
 #include "core/ports.h"
+#include "core/row_set.h"
 
 namespace fairlead::core {
 
@@ -41,8 +42,13 @@ struct Target {
   absl::btree_map<BackendId, BackendEntry> backends;        // configured
 };
 
-// May a backend that is no candidate of a row any more have flows in it?
-using MayOwn = absl::FunctionRef<bool(BackendId id)>;
+// May a backend that is no candidate of a row any more have flows in it? The
+// row is counted within the backend's service.
+using MayOwn = absl::FunctionRef<bool(BackendId id, uint32_t row)>;
+
+// Do both give the same candidates? Requires: by id.
+bool SameMembers(const std::vector<WeightedMember>& a,
+                 const std::vector<WeightedMember>& b);
 
 class Applier {
  public:
@@ -62,15 +68,20 @@ class Applier {
   // One backend's state, if its line has been written and differs.
   void SetState(BackendId id, uint64_t state);
 
+  // The backend has sockets in these rows: lists it in those that do not yet.
+  void AddOwner(const base::Endpoint& vip, BackendId id, const RowSet& rows);
+
   // Drops owners from the rows that may own no more, and gives rows that had no
   // place for a candidate another chance.
   void Contract(MayOwn may_own);
   // Frees the line of a deleted backend.
-  // Requires: no row lists it (Contract() with may_own(id) false).
+  // Requires: no row lists it (Contract() with may_own(id, …) false).
   void Release(BackendId id);
 
   // Rows in which a new candidate had to be refused.
   uint64_t RowsOverflowed(const base::Endpoint& vip) const;
+  // (backend, row) pairs without a place, though the backend has sockets there.
+  uint64_t OwnersUnlisted(const base::Endpoint& vip) const;
 
  private:
   struct RowTable {
@@ -79,6 +90,10 @@ class Applier {
     std::vector<CandidateWord> candidates;
     bool has_owners = false;
     uint64_t overflowed = 0;
+    // What AddOwner() was told since the rows changed, and how many of those
+    // rows had no place.
+    absl::btree_map<BackendId, RowSet> owned;
+    absl::btree_map<BackendId, uint64_t> unlisted;
   };
 
   void CloseStates(const Target& target);
@@ -91,7 +106,8 @@ class Applier {
 
   void RefreshRows(RowTable& table, MayOwn may_own);
   // Brings one row to `wanted`; false if it had no place for all.
-  bool RefreshRow(uint32_t row, const CandidateWord& wanted, MayOwn may_own);
+  bool RefreshRow(uint32_t row, const CandidateWord& wanted,
+                  absl::FunctionRef<bool(uint16_t id)> may_own);
   void ClearRows(uint32_t base, uint32_t rows);
   void ClearFreeRows(const Target& target);
 

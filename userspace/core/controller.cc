@@ -10,6 +10,7 @@
 #include "base/text.h"
 #include "core/allocation.h"
 #include "core/applier.h"
+#include "core/ownership.h"
 #include "core/registry.h"
 #include "core/runtimes.h"
 #include "core/settings.h"
@@ -95,7 +96,10 @@ class Controller::Impl {
   }
   void OnAgentReport(const std::string& service, const std::string& backend,
                      const AgentReport& report, base::MonoTime now) {
-    Store(runtimes_.OnAgentReport(desired_, service, backend, report, now));
+    const BackendRuntime* runtime =
+        runtimes_.OnAgentReport(desired_, service, backend, report, now);
+    Store(runtime);
+    TakeOwnedRows(runtime);
   }
   void OnNextHop(const base::IpAddress& address,
                  const std::optional<NextHop>& next_hop) {
@@ -116,7 +120,11 @@ class Controller::Impl {
   absl::Status Settle(absl::Status applied, base::MonoTime now);
   // Does nothing without a runtime.
   void Store(const BackendRuntime* runtime);
-  bool MayOwnFlows(BackendId id) const;
+  bool MayOwnFlows(BackendId id, uint32_t row) const;
+  // The rows of services in which the two differ change now.
+  void NoteRowChanges(const DesiredState& before, const DesiredState& after,
+                      base::MonoTime now);
+  void TakeOwnedRows(const BackendRuntime* runtime);
   std::optional<NextHop> NextHopOf(const base::IpAddress& address) const;
 
   // Constant after construction.
@@ -132,17 +140,23 @@ class Controller::Impl {
 
   Runtimes runtimes_;                      // of all configured backends
   absl::btree_map<BackendId, int> scans_;  // since an id is in quarantine
+  // When the members of a service changed last: until then, a backend that is
+  // no candidate of a row now may have been offered flows of it.
+  absl::btree_map<ServiceId, base::MonoTime> rows_changed_;
   absl::btree_map<base::IpAddress, std::optional<NextHop>> next_hops_;
 };
 
 absl::Status Controller::Impl::Adopt(DesiredState desired, base::MonoTime now) {
   FL_RETURN_IF_ERROR(CheckDesired(desired, sizes_), "desired state");
   desired_ = std::move(desired);
+  NoteRowChanges(DesiredState(), desired_, now);
   QuarantineStrays();
   runtimes_.Adopt(
       desired_, [&](BackendId id) { return datapath_.BackendState(id); }, now);
   return Settle(applier_.Adopt(MakeTarget(),
-                               [&](BackendId id) { return MayOwnFlows(id); }),
+                               [&](BackendId id, uint32_t row) {
+                                 return MayOwnFlows(id, row);
+                               }),
                 now);
 }
 
@@ -198,6 +212,7 @@ void Controller::Impl::TakeOver(DesiredState next, base::MonoTime now) {
     it = freed ? next.quarantine.erase(it) : std::next(it);
   }
   runtimes_.TakeOver(desired_, next, now);
+  NoteRowChanges(desired_, next, now);
   desired_ = std::move(next);
   for (auto it = scans_.begin(); it != scans_.end();)
     it = desired_.quarantine.contains(it->first) ? std::next(it)
@@ -227,8 +242,12 @@ Target Controller::Impl::MakeTarget() const {
 }
 
 absl::Status Controller::Impl::Apply(base::MonoTime now) {
+  // What was refused until now may change rows at last.
+  if (!refused_.ok()) NoteRowChanges(DesiredState(), desired_, now);
   return Settle(applier_.Apply(MakeTarget(),
-                               [&](BackendId id) { return MayOwnFlows(id); }),
+                               [&](BackendId id, uint32_t row) {
+                                 return MayOwnFlows(id, row);
+                               }),
                 now);
 }
 
@@ -245,9 +264,42 @@ void Controller::Impl::Store(const BackendRuntime* runtime) {
     applier_.SetState(runtime->id, runtime->effective.bits);
 }
 
-bool Controller::Impl::MayOwnFlows(BackendId id) const {
+void Controller::Impl::NoteRowChanges(const DesiredState& before,
+                                      const DesiredState& after,
+                                      base::MonoTime now) {
+  for (const auto& [name, service] : after.services) {
+    const auto old = before.services.find(name);
+    if (old == before.services.end() ||
+        !SameMembers(ServiceTarget(old->second).members,
+                     ServiceTarget(service).members)) {
+      rows_changed_[service.id] = now;
+    }
+  }
+}
+
+void Controller::Impl::TakeOwnedRows(const BackendRuntime* runtime) {
+  if (runtime == nullptr) return;
+  const AgentReport& report = runtime->agent.report();
+  if (report.presence != AgentReport::Presence::kPresent || !report.owned)
+    return;
+  applier_.AddOwner(desired_.services.find(runtime->service)->second.vip,
+                    runtime->id, *report.owned);
+}
+
+bool Controller::Impl::MayOwnFlows(BackendId id, uint32_t row) const {
   const BackendRuntime* runtime = runtimes_.Find(id);
   if (runtime == nullptr && !desired_.quarantine.contains(id)) return false;
+  if (runtime != nullptr) {
+    const Service& service = desired_.services.find(runtime->service)->second;
+    const AgentReport& report = runtime->agent.report();
+    // Where there is an agent, its word is the only one that counts.
+    if (service.agent_port != 0 &&
+        report.presence != AgentReport::Presence::kAbsent) {
+      const auto changed = rows_changed_.find(service.id);
+      return changed == rows_changed_.end() ||
+             !ProvesNoOwner(report, row, changed->second);
+    }
+  }
   // Either may know of flows that the other does not: this host's table may
   // have been wiped, and a scan of the agent is always a little old.
   if (runtime != nullptr && runtime->agent.report().live_sockets > 0)
@@ -278,8 +330,9 @@ void Controller::Impl::OnFlowScan(const std::vector<BackendId>& seen,
     if (++scans_[id] >= kScansInQuarantine && !seen_ids.contains(id))
       free.insert(id);
   }
-  applier_.Contract(
-      [&](BackendId id) { return !free.contains(id) && MayOwnFlows(id); });
+  applier_.Contract([&](BackendId id, uint32_t row) {
+    return !free.contains(id) && MayOwnFlows(id, row);
+  });
   for (const BackendId id : free) {
     applier_.Release(id);
     desired_.quarantine.erase(id);

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
+#include "core/ownership.h"
 
 namespace fairlead::core {
 
@@ -25,7 +26,7 @@ void DrainWatch::OnReport(const AgentReport& report) {
     drained_ = false;
     return;
   }
-  if (report.begun <= *begun_ + kDrainWindow) return;
+  if (report.begun <= *begun_ + OfferWindow(report, *begun_)) return;
   const bool follows = empty_ && empty_->boot_id == report.boot_id;
   if (follows && empty_->number != report.scan) drained_ = true;
   empty_ = Scan{report.scan, report.boot_id};

@@ -3,7 +3,8 @@
 //
 // "drained" is said only on evidence of the backend itself: two reports of its
 // agent in a row, of different scans, both begun after the last flow was
-// offered plus a window in which that flow's handshake ends, both without a
+// offered plus a window in which that flow's handshake ends (ownership.h), both
+// without a
 // live socket. Silence proves nothing, nor does an empty flow table. Once said
 // it stays until a report shows a socket: the next thing that happens to a
 // drained backend is that it is switched off.
@@ -17,9 +18,6 @@
 #include "core/model.h"
 
 namespace fairlead::core {
-
-// A handshake that a flow offered last may still be in.
-inline constexpr absl::Duration kDrainWindow = absl::Seconds(3);
 
 class DrainWatch {
  public:

@@ -16,6 +16,7 @@
 #include "absl/time/time.h"
 #include "base/ip_address.h"
 #include "base/mono_time.h"
+#include "core/row_set.h"
 
 namespace fairlead::core {
 
@@ -155,6 +156,13 @@ struct AgentReport {
   uint64_t scan = 0;  // number of the scan that counted them
   std::string boot_id;
   base::MonoTime begun;  // a time before the scan began, on this host's clock
+  // Rows with a socket in this scan or the one before. Nothing: the agent has
+  // not counted by the rows of this host yet.
+  std::optional<RowSet> owned;
+  // A time before the older of the two began; nothing: there is one scan only.
+  std::optional<base::MonoTime> owned_begun;
+  // When the host last answered a SYN with a cookie; nothing: not lately.
+  std::optional<base::MonoTime> last_syn_cookie;
 };
 
 struct NextHop {

@@ -13,7 +13,7 @@ using core::AgentReport;
 event::Task<void> AgentPoller::Run() {
   while (true) {
     const base::MonoTime begun = loop_.Now();
-    const PeerMap peers = EncodePeerMap(controller_.desired(), lb_id_);
+    const PeerMap peers = EncodePeerMap(controller_.desired(), options_.lb_id);
     absl::btree_map<base::Endpoint, Users> agents;
     for (const auto& [name, service] : controller_.desired().services) {
       if (service.agent_port == 0) continue;
@@ -45,13 +45,29 @@ event::Task<void> AgentPoller::PollOne(base::Endpoint agent, Users users,
   on_report_.NotifyAll();
 }
 
+AgentPoller::Agent& AgentPoller::AgentAt(const base::Endpoint& endpoint) {
+  std::unique_ptr<Agent>& agent = agents_[endpoint];
+  if (agent == nullptr) {
+    // An agent may listen on several addresses; requests to each of them are
+    // counted apart.
+    agent = std::make_unique<Agent>(tier::Caller(
+        options_.mac_key,
+        absl::StrCat("lb-", options_.lb_id, " ", endpoint.ToString())));
+  }
+  return *agent;
+}
+
 event::Task<absl::StatusOr<AgentState>> AgentPoller::Ask(base::Endpoint agent) {
   http::Request request;
   request.path = "/v1/state";
-  request.query["lb"] = absl::StrCat(lb_id_);
+  request.query["lb"] = absl::StrCat(options_.lb_id);
+  const std::optional<uint32_t> tick = AgentAt(agent).tick;
+  if (tick.has_value()) request.query["learned_since"] = absl::StrCat(*tick);
   FL_CO_ASSIGN_OR_RETURN(const std::string body,
                          co_await Send(agent, std::move(request)));
-  co_return DecodeAgentState(body);
+  absl::StatusOr<AgentState> state = DecodeAgentState(body);
+  if (state.ok()) AgentAt(agent).tick = state->tick;
+  co_return state;
 }
 
 event::Task<absl::Status> AgentPoller::Push(base::Endpoint agent,
@@ -68,25 +84,63 @@ event::Task<absl::Status> AgentPoller::Push(base::Endpoint agent,
 
 event::Task<absl::StatusOr<std::string>> AgentPoller::Send(
     base::Endpoint agent, http::Request request) {
+  // The second time the session is known.
+  constexpr int kTries = 2;
   request.headers["connection"] = "close";
   const std::string what = absl::StrCat(request.method, " ", request.path);
-  FL_CO_ASSIGN_OR_RETURN(
-      http::Response response,
-      co_await http::Fetch(loop_, event::SocketAddress(agent),
-                           std::move(request),
-                           {.deadline = loop_.Now() + kAgentTimeout,
-                            .max_body_bytes = kMaxAgentReportBytes}));
-  if (response.status != 200)
-    co_return absl::UnavailableError(
-        absl::StrCat("the agent answers HTTP ", response.status, " to ", what));
-  co_return std::move(response.body);
+  const base::MonoTime deadline = loop_.Now() + kAgentTimeout;
+  absl::Status problem;
+  for (int i = 0; i < kTries; ++i) {
+    AgentAt(agent).caller.Sign(request);
+    FL_CO_ASSIGN_OR_RETURN(
+        http::Response response,
+        co_await http::Fetch(
+            loop_, event::SocketAddress(agent), request,
+            {.deadline = deadline, .max_body_bytes = kMaxAgentReportBytes}));
+    problem = AgentAt(agent).caller.Check(request, response);
+    if (problem.ok() && response.status != 200) {
+      co_return absl::UnavailableError(absl::StrCat(
+          "the agent answers HTTP ", response.status, " to ", what));
+    }
+    if (problem.ok()) co_return std::move(response.body);
+    if (!absl::IsUnavailable(problem)) break;
+  }
+  co_return problem;
+}
+
+core::AgentReport AgentPoller::MakeReport(const AgentState& state,
+                                          const core::Service& service,
+                                          bool current,
+                                          base::MonoTime asked_at) const {
+  const auto said = state.services.find(service.vip.ToString());
+  const bool knows = current && said != state.services.end();
+  AgentReport report;
+  report.presence =
+      knows ? AgentReport::Presence::kPresent : AgentReport::Presence::kStale;
+  report.scan = state.scan;
+  report.boot_id = state.boot_id;
+  // The scan began this long before the agent answered, and it answered
+  // after it was asked.
+  report.begun = asked_at - state.scan_begun_age;
+  if (state.syn_cookie_age.has_value())
+    report.last_syn_cookie = loop_.Now() - *state.syn_cookie_age;
+  if (!knows) return report;
+  report.live_sockets = said->second.live_sockets;
+  const bool by_source = service.policy == core::Policy::kSource;
+  if (said->second.owned.rows() == service.rows &&
+      said->second.by_source == by_source) {
+    report.owned = said->second.owned;
+    if (state.previous_scan_begun_age.has_value())
+      report.owned_begun = asked_at - *state.previous_scan_begun_age;
+  }
+  return report;
 }
 
 void AgentPoller::Report(const base::Endpoint& agent, const Users& users,
                          const absl::StatusOr<AgentState>& state, bool current,
                          base::MonoTime asked_at) {
   const base::MonoTime now = loop_.Now();
-  bool& answered = answered_[agent];
+  bool& answered = AgentAt(agent).answered;
   answered = answered || state.ok();
   for (const auto& [service, backend] : users) {
     const auto found = controller_.desired().services.find(service);
@@ -95,16 +149,12 @@ void AgentPoller::Report(const base::Endpoint& agent, const Users& users,
     report.presence = answered ? AgentReport::Presence::kLost
                                : AgentReport::Presence::kAbsent;
     if (state.ok()) {
-      const auto live = state->live_sockets.find(found->second.vip.ToString());
-      const bool knows = current && live != state->live_sockets.end();
-      report.presence = knows ? AgentReport::Presence::kPresent
-                              : AgentReport::Presence::kStale;
-      report.live_sockets = knows ? live->second : 0;
-      report.scan = state->scan;
-      report.boot_id = state->boot_id;
-      // The scan began this long before the agent answered, and it answered
-      // after it was asked.
-      report.begun = asked_at - state->scan_begun_age;
+      report = MakeReport(*state, found->second, current, asked_at);
+      const auto learned = state->learned.find(found->second.vip.ToString());
+      const auto of = found->second.backends.find(backend);
+      if (current && learned != state->learned.end() &&
+          of != found->second.backends.end())
+        flows_.Learn(of->second.id, learned->second);
     }
     controller_.OnAgentReport(service, backend, report, now);
   }

@@ -7,9 +7,12 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/escaping.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "base/check.h"
 #include "base/status_macros.h"
+#include "fairlead/abi/config.h"
+#include "fairlead/abi/limits.h"
 
 namespace fairlead::daemon {
 namespace {
@@ -39,6 +42,47 @@ absl::StatusOr<std::string> Text(const Json& object, const char* name) {
   return field->get<std::string>();
 }
 
+// Nothing for null.
+absl::StatusOr<std::optional<absl::Duration>> Age(const Json& object,
+                                                  const char* name) {
+  const Json* field = Find(object, name);
+  if (field != nullptr && field->is_null())
+    return std::optional<absl::Duration>();
+  FL_ASSIGN_OR_RETURN(const uint64_t age, Unsigned(object, name));
+  return std::optional(absl::Milliseconds(static_cast<int64_t>(age)));
+}
+
+absl::StatusOr<AgentService> DecodeService(const Json& object) {
+  AgentService service;
+  FL_ASSIGN_OR_RETURN(service.live_sockets, Unsigned(object, "live_sockets"));
+  FL_ASSIGN_OR_RETURN(const std::string row_by, Text(object, "row_by"));
+  service.by_source = row_by == "source";
+  FL_ASSIGN_OR_RETURN(const uint64_t rows, Unsigned(object, "rows"));
+  if (rows > FL_MAX_ROW_COUNT || rows % 4 != 0) return WrongField("rows");
+  FL_ASSIGN_OR_RETURN(const std::string owned, Text(object, "owned"));
+  FL_ASSIGN_OR_RETURN(service.owned,
+                      core::RowSet::Parse(owned, static_cast<uint32_t>(rows)));
+  return service;
+}
+
+absl::StatusOr<absl::btree_map<std::string, std::vector<uint64_t>>>
+DecodeLearned(const Json& document) {
+  absl::btree_map<std::string, std::vector<uint64_t>> learned;
+  const Json* vips = Find(document, "learned");
+  if (vips == nullptr || !vips->is_object()) return WrongField("learned");
+  for (const auto& [vip, hashes] : vips->items()) {
+    if (!hashes.is_array()) return WrongField("learned");
+    for (const Json& hash : hashes) {
+      uint64_t value = 0;
+      if (!hash.is_string() ||
+          !absl::SimpleHexAtoi(hash.get_ref<const std::string&>(), &value))
+        return WrongField("learned");
+      learned[vip].push_back(value);
+    }
+  }
+  return learned;
+}
+
 std::string HexDigest(absl::string_view text) {
   unsigned char digest[EVP_MAX_MD_SIZE];
   unsigned int size = 0;
@@ -62,14 +106,19 @@ absl::StatusOr<AgentState> DecodeAgentState(absl::string_view json) {
                       Unsigned(document, "scan_begun_age_ms"));
   state.scan_begun_age = absl::Milliseconds(static_cast<int64_t>(age));
   FL_ASSIGN_OR_RETURN(state.peer_map_digest, Text(document, "peer_map_digest"));
+  FL_ASSIGN_OR_RETURN(state.previous_scan_begun_age,
+                      Age(document, "previous_scan_begun_age_ms"));
+  FL_ASSIGN_OR_RETURN(state.syn_cookie_age, Age(document, "syn_cookie_age_ms"));
+  FL_ASSIGN_OR_RETURN(const uint64_t tick, Unsigned(document, "tick"));
+  state.tick = static_cast<uint32_t>(tick & FL_TICK_MASK);
   const Json* services = Find(document, "services");
   if (services == nullptr || !services->is_array())
     return WrongField("services");
   for (const Json& service : *services) {
     FL_ASSIGN_OR_RETURN(const std::string vip, Text(service, "vip"));
-    FL_ASSIGN_OR_RETURN(state.live_sockets[vip],
-                        Unsigned(service, "live_sockets"));
+    FL_ASSIGN_OR_RETURN(state.services[vip], DecodeService(service));
   }
+  FL_ASSIGN_OR_RETURN(state.learned, DecodeLearned(document));
   return state;
 }
 
@@ -77,7 +126,9 @@ PeerMap EncodePeerMap(const core::DesiredState& desired, uint16_t lb_id) {
   Json vips = Json::array();
   absl::btree_map<core::BackendId, base::IpAddress> peers;
   for (const auto& [name, service] : desired.services) {
-    vips.push_back(service.vip.ToString());
+    vips.push_back({{"vip", service.vip.ToString()},
+                    {"policy", std::string(core::ToString(service.policy))},
+                    {"rows", service.rows}});
     for (const auto& [backend_name, backend] : service.backends)
       peers[backend.id] = backend.address;
   }

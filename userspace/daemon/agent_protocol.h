@@ -3,7 +3,9 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
+#include <vector>
 
 #include "absl/container/btree_map.h"
 #include "absl/status/statusor.h"
@@ -11,8 +13,16 @@
 #include "absl/time/time.h"
 #include "base/ip_address.h"
 #include "core/model.h"
+#include "core/row_set.h"
 
 namespace fairlead::daemon {
+
+// What an agent says of one service on its host.
+struct AgentService {
+  uint64_t live_sockets = 0;
+  bool by_source = false;  // rows are taken from the client's address
+  core::RowSet owned;
+};
 
 // GET /v1/state
 struct AgentState {
@@ -20,7 +30,13 @@ struct AgentState {
   uint64_t scan = 0;
   absl::Duration scan_begun_age;
   std::string peer_map_digest;  // of what this LB host pushed; empty: nothing
-  absl::btree_map<std::string, uint64_t> live_sockets;  // by "ADDRESS:PORT"
+  std::optional<absl::Duration> previous_scan_begun_age;
+  std::optional<absl::Duration> syn_cookie_age;
+  uint32_t tick = 0;  // the packet path's clock there
+  absl::btree_map<std::string, AgentService> services;  // by "ADDRESS:PORT"
+  // Hashes of flows that this LB host did not know where to find, by
+  // "ADDRESS:PORT".
+  absl::btree_map<std::string, std::vector<uint64_t>> learned;
 };
 
 // INVALID_ARGUMENT naming the field if a known one is missing or of the wrong

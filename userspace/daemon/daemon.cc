@@ -15,9 +15,10 @@
 #include "base/sd_notify.h"
 #include "base/status_macros.h"
 #include "base/version.h"
-#include "daemon/key_file.h"
 #include "event/scope.h"
 #include "event/socket.h"
+#include "tier/key_file.h"
+#include "tier/keys.h"
 
 namespace fairlead::daemon {
 namespace {
@@ -123,9 +124,10 @@ Daemon::Daemon(config::NodeConfig config, event::Signals signals,
       loop_(std::move(loop)) {}
 
 absl::Status Daemon::Open() {
-  FL_ASSIGN_OR_RETURN(const std::string secret, ReadKeyFile(config_.key_file));
-  hash_key_ = datapath::DeriveHashKey(
-      {reinterpret_cast<const uint8_t*>(secret.data()), secret.size()});
+  FL_ASSIGN_OR_RETURN(const std::string secret,
+                      tier::ReadKeyFile(config_.key_file));
+  hash_key_ = tier::DeriveHashKey(secret);
+  const tier::MacKey mac_key = tier::DeriveMacKey(secret);
   FL_ASSIGN_OR_RETURN(
       control::Access access,
       control::Access::Resolve(geteuid(), GroupsOf(config_.access)));
@@ -157,8 +159,9 @@ absl::Status Daemon::Open() {
   sweeper_ = std::make_unique<FlowSweeper>(
       *loop_, *controller_, *tables_, TimeoutsOf(config_.timeouts), *happened_);
   health_ = std::make_unique<HealthRunner>(*loop_, *controller_, *happened_);
-  agents_ = std::make_unique<AgentPoller>(*loop_, *controller_, config_.id,
-                                          *happened_);
+  agents_ = std::make_unique<AgentPoller>(
+      *loop_, *controller_, *sweeper_, *happened_,
+      AgentPoller::Options{.lb_id = config_.id, .mac_key = mac_key});
   host_ = std::make_unique<Host>(Host::Parts{*loop_, config_, hash_key_,
                                              *program_, *tables_, *controller_,
                                              *sweeper_, *routes_});

@@ -36,6 +36,11 @@ event::Task<void> FlowSweeper::Run() {
   }
 }
 
+void FlowSweeper::Learn(core::BackendId backend,
+                        const std::vector<uint64_t>& hashes) {
+  for (const uint64_t hash : hashes) scan_.Record(hash, backend, NowTick());
+}
+
 void FlowSweeper::OnSweep(const datapath::FlowSweep& sweep, absl::Time begun) {
   used_slots_ =
       std::accumulate(sweep.slots.begin() + 1, sweep.slots.end(), uint64_t{0});

@@ -36,6 +36,9 @@ class FlowSweeper {
   event::Task<void> Run();
 
   const datapath::FlowScan& scan() const { return scan_; }
+  // Flows that live at the backend, by hash.
+  void Learn(core::BackendId backend, const std::vector<uint64_t>& hashes);
+
   // Slots in use, as of the last walk.
   uint64_t used_slots() const { return used_slots_; }
 

@@ -9,6 +9,16 @@
 
 namespace fairlead::datapath {
 
+namespace {
+
+fl_buckets BucketsOf(std::span<fl_bucket> flows, uint64_t hash) {
+  const uint32_t mask = static_cast<uint32_t>(flows.size() - 1);
+  return {.first = &flows[fl_bucket_first(hash, mask)],
+          .second = &flows[fl_bucket_second(hash, mask)]};
+}
+
+}  // namespace
+
 FlowScan::FlowScan(std::span<fl_bucket> flows, std::span<fl_load> load,
                    const fl_timeouts& timeouts)
     : flows_(flows), load_(load), timeouts_(timeouts) {
@@ -97,12 +107,36 @@ void FlowScan::AddLoad(uint64_t word0, int64_t amount) {
                        static_cast<uint64_t>(amount));
 }
 
+bool FlowScan::Record(uint64_t hash, core::BackendId backend,
+                      uint32_t now_tick) {
+  const fl_buckets buckets = BucketsOf(flows_, hash);
+  __u64 word0 = 0;
+  if (fl_slot_find(&buckets, hash, &word0) == nullptr) {
+    const uint32_t position = fl_slot_victim(&buckets, now_tick, &timeouts_);
+    if (position >= FL_POSITIONS) return false;
+    const fl_slot_change insert =
+        fl_slot_insert(&buckets, position, hash, backend, now_tick, &timeouts_);
+    Move(insert.before, insert.after);
+    fl_slot_change copy;
+    for (int i = 0; i < FL_MAX_COPIES && fl_slot_dedupe(&buckets, hash, &copy);
+         ++i) {
+      Move(copy.before, copy.after);
+    }
+  }
+  fl_slot* const slot = fl_slot_find(&buckets, hash, &word0);
+  if (slot == nullptr || fl_slot_state(word0) >= FL_SLOT_EXPIRING_PENDING)
+    return false;
+  unsigned int state = fl_slot_state(word0);
+  if (fl_slot_is_pending(state)) state = FL_SLOT_ESTABLISHED;
+  const uint64_t after = fl_slot_word0(word0, state, backend);
+  if (after == word0) return true;
+  if (!fl_cas64(&slot->word0, word0, after)) return false;
+  Move(word0, after);
+  return true;
+}
+
 std::optional<FlowRecord> FlowScan::Lookup(uint64_t hash) const {
-  const uint32_t mask = static_cast<uint32_t>(flows_.size() - 1);
-  const fl_buckets buckets = {
-      .first = &flows_[fl_bucket_first(hash, mask)],
-      .second = &flows_[fl_bucket_second(hash, mask)],
-  };
+  const fl_buckets buckets = BucketsOf(flows_, hash);
   __u64 word0 = 0;
   const fl_slot* slot = fl_slot_find(&buckets, hash, &word0);
   if (slot == nullptr) return std::nullopt;

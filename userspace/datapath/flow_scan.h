@@ -55,6 +55,11 @@ class FlowScan {
   // this step looked at the last bucket.
   std::optional<FlowSweep> Step(uint32_t buckets, uint32_t now_tick);
 
+  // Records a flow that is known to live at the backend, as established; a
+  // record that names another backend is corrected. False: no slot may be
+  // taken, or packets changed it just now.
+  bool Record(uint64_t hash, core::BackendId backend, uint32_t now_tick);
+
   // The record of the flow with this hash, if the table has one.
   std::optional<FlowRecord> Lookup(uint64_t hash) const;
 

@@ -38,9 +38,10 @@ struct fl_config {
 FL_STATIC_ASSERT(sizeof(struct fl_config) == 104, "no padding");
 
 struct fl_agent_config {
+	__u64 hash_key[2];     /* of the tier, as in fl_config */
 	__u32 node_address[4]; /* outer destination that is mine, and source of what I hand on */
 	__u32 node_address6[4];
 	__be16 gue_port;
 	__u16 reserved[3];
 };
-FL_STATIC_ASSERT(sizeof(struct fl_agent_config) == 40, "no padding");
+FL_STATIC_ASSERT(sizeof(struct fl_agent_config) == 56, "no padding");

@@ -15,7 +15,10 @@
  *           fl_peers     hash    fl_peer_key -> fl_peer            the agent
  *           fl_sources   hash    address -> u32 (enum fl_source)   the agent
  *           fl_averdicts per-CPU array of u64 by fl_agent_verdict  kernel
+ *           fl_learned   array   fl_learned, mmapable              kernel
  *           fl_sockets   array   u64, live sockets by vip index    the socket scan
+ *           fl_owned     hash    fl_owned_key -> fl_owned          the socket scan
+ *           fl_scan      array   fl_scan, one entry, mmapable      the agent, the socket scan
  */
 #pragma once
 
@@ -96,10 +99,16 @@ FL_STATIC_ASSERT(sizeof(struct fl_load) == 64, "one cache line");
 
 /* --- agent --- */
 
-/* A service as one LB host has it. */
+#define FL_VIP_DISPUTED 0x1 /* LB hosts differ about its rows: nobody's word is the newest */
+
+/* A service as the LB hosts have it. */
 struct fl_vip {
-	__u32 index; /* into fl_sockets */
-	__u32 reserved[3];
+	__u32 index;	/* into fl_sockets */
+	__u32 row_mask; /* rows - 1 */
+	__u8 policy;	/* enum fl_policy: from what a flow's row is taken */
+	__u8 flags;	/* FL_VIP_* */
+	__u16 reserved;
+	__u32 epoch; /* the newest that an LB host has told */
 };
 FL_STATIC_ASSERT(sizeof(struct fl_vip) == 16, "no padding");
 
@@ -122,6 +131,40 @@ struct fl_peer {
 	__u32 reserved[3];
 };
 FL_STATIC_ASSERT(sizeof(struct fl_peer) == 48, "no padding");
+
+/*
+ * A flow that a packet found here, though the LB host that sent it did not know: by a part of its
+ * hash, a newer one overwrites. Plain stores; an entry that mixes two flows names one that is here,
+ * for an LB host or service that it is not of, and is of no consequence.
+ */
+struct fl_learned {
+	__u64 hash;
+	__u16 lb_id; /* who did not know */
+	__u16 reserved;
+	__u32 vip;  /* fl_vip.index */
+	__u32 tick; /* of the latest such packet */
+	__u32 reserved2;
+};
+FL_STATIC_ASSERT(sizeof(struct fl_learned) == 24, "no padding");
+
+#define FL_AGENT_LEARNED 32768u /* entries, a power of two */
+
+/* A row of a service, and which of its sockets live here. */
+struct fl_owned_key {
+	__u16 row;
+	__u16 vip; /* fl_vip.index */
+};
+struct fl_owned {
+	__u32 scan;    /* the last one that found any */
+	__u32 sockets; /* that it found */
+};
+#define FL_AGENT_MAX_OWNED (4u << 20)
+
+/* The scan under way. */
+struct fl_scan {
+	__u32 number;
+	__u32 lost; /* sockets whose row could not be recorded: the scan is not complete */
+};
 
 enum fl_source {
 	FL_SOURCE_LB = 1,

@@ -74,7 +74,9 @@
 	X(PASS_WEAK, PASS,                                                                         \
 	  "no hop is sure of the segment; delivered to the first one with a socket for its tuple") \
 	X(TX_WEAK_HOP, TX,                                                                         \
-	  "end of the list, no hop is sure: back to the first one with a socket for the tuple")
+	  "end of the list, no hop is sure: back to the first one with a socket for the tuple")    \
+	X(DROP_SKEW, DROP,                                                                         \
+	  "no hop has the connection, but the LB host's table or key is not the one known here")
 
 #define FL_VERDICT_ENUM_LB(name, action, help)	  FL_LB_##name,
 #define FL_VERDICT_ENUM_AGENT(name, action, help) FL_AGENT_##name,

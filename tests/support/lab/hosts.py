@@ -221,6 +221,7 @@ address = "{self.address}"
 address6 = "{self.address6}"
 listen = ["{self.address}:{AGENT_PORT}", "[{self.address6}]:{AGENT_PORT}"]
 lbs = {lbs}
+key_file = "{self.lab.key_file}"
 pin_path = "{self.pin_path}"
 state_dir = "{self.state_dir}"
 {self.extra_config}""")

@@ -11,7 +11,8 @@ namespace fairlead::agent {
 namespace {
 
 constexpr char kGood[] = R"({"lb_id": 1, "digest": "ab12",
-  "vips": ["[2001:db8:100::10]:443", "198.51.100.10:443"],
+  "vips": [{"vip": "[2001:db8:100::10]:443", "policy": "hash", "rows": 256},
+           {"vip": "198.51.100.10:443", "policy": "source", "rows": 1024}],
   "peers": [{"id": 2, "address": "2001:db8::2"},
             {"id": 1, "address": "192.0.2.1"}]})";
 
@@ -39,7 +40,10 @@ TEST_CASE("a peer document is read and sorted", "[agent][document]") {
   REQUIRE(document->peers.size() == 2);
   CHECK(document->peers[0].id == 1);
   CHECK(document->peers[0].address.ToString() == "192.0.2.1");
-  CHECK(document->vips[0] < document->vips[1]);
+  CHECK(document->vips[0].vip.ToString() == "198.51.100.10:443");
+  CHECK(document->vips[0].policy == core::Policy::kSource);
+  CHECK(document->vips[0].rows == 1024);
+  CHECK(document->vips[1].rows == 256);
 }
 
 TEST_CASE("a peer document survives being written and read again",
@@ -76,9 +80,16 @@ TEST_CASE("what is wrong with a document is named with field and value",
         "digest: \"\" is not 1 to 128 lower-case hexadecimal digits");
   CHECK(Problem(With("\"ab12\"", "7")) == "digest: 7 is not a string");
   CHECK(Problem(With("198.51.100.10:443", "198.51.100.10")) ==
-        "vips[1]: \"198.51.100.10\" is not ADDRESS:PORT of a service");
+        "vips[1].vip: \"198.51.100.10\" is not ADDRESS:PORT of a service");
   CHECK(Problem(With("198.51.100.10:443", "0.0.0.0:443")) ==
-        "vips[1]: \"0.0.0.0:443\" is not ADDRESS:PORT of a service");
+        "vips[1].vip: \"0.0.0.0:443\" is not ADDRESS:PORT of a service");
+  CHECK(Problem(With("\"source\"", "\"sauce\"")) ==
+        "vips[1].policy: \"sauce\" is none of hash, source, least-conn");
+  for (const char* const rows : {"1023", "128", "131072", "-1", "\"256\""}) {
+    CHECK(Problem(With("1024", rows)) ==
+          absl::StrCat("vips[1].rows: ", rows,
+                       " is not a power of two from 256 to 65536"));
+  }
   CHECK(Problem(With("192.0.2.1", "192.0.2.1:80")) ==
         "peers[1].address: \"192.0.2.1:80\" is not the IP address of a host");
   CHECK(Problem(With("192.0.2.1", "127.0.0.1")) ==
@@ -104,6 +115,8 @@ TEST_CASE("unknown, missing and repeated fields are refused",
 }
 
 TEST_CASE("a VIP or an id twice is refused", "[agent][document]") {
+  CHECK(Problem(With(R"("rows": 256)", R"("rows": 256, "epoch": 1)")) ==
+        "vips[0]: unknown field \"epoch\" (have: vip, policy, rows)");
   CHECK(Problem(With("[2001:db8:100::10]:443", "198.51.100.10:443")) ==
         "vips: 198.51.100.10:443 comes twice");
   CHECK(Problem(With("\"id\": 2", "\"id\": 1")) == "peers: id 1 comes twice");
@@ -112,7 +125,8 @@ TEST_CASE("a VIP or an id twice is refused", "[agent][document]") {
 TEST_CASE("more VIPs than the table has are refused", "[agent][document]") {
   std::vector<std::string> vips;
   for (unsigned int i = 0; i <= FL_AGENT_MAX_VIPS; ++i)
-    vips.push_back(absl::StrCat("\"198.51.100.10:", i + 1, "\""));
+    vips.push_back(absl::StrCat("{\"vip\": \"198.51.100.10:", i + 1,
+                                "\", \"policy\": \"hash\", \"rows\": 256}"));
   const auto text = [&vips] {
     return absl::StrCat(R"({"lb_id": 1, "digest": "a", "peers": [], "vips": [)",
                         absl::StrJoin(vips, ","), "]}");

@@ -13,7 +13,9 @@ namespace {
 PeerDocument Sample(uint16_t lb_id) {
   return {.lb_id = lb_id,
           .digest = "c0ffee",
-          .vips = {*base::Endpoint::Parse("198.51.100.10:443")},
+          .vips = {{.vip = *base::Endpoint::Parse("198.51.100.10:443"),
+                    .policy = core::Policy::kLeastConn,
+                    .rows = 4096}},
           .peers = {{3, *base::IpAddress::Parse("192.0.2.3")}}};
 }
 

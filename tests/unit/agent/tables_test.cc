@@ -48,10 +48,12 @@ PeerDocument Document(uint16_t lb_id, std::vector<std::string> vips,
                       std::vector<std::pair<uint16_t, std::string>> peers) {
   PeerDocument document{
       .lb_id = lb_id, .digest = "aa", .vips = {}, .peers = {}};
-  for (const std::string& vip : vips) document.vips.push_back(Vip(vip));
+  for (const std::string& vip : vips)
+    document.vips.push_back({.vip = Vip(vip), .rows = 256});
   for (const auto& [id, address] : peers)
     document.peers.push_back({id, Ip(address)});
-  std::sort(document.vips.begin(), document.vips.end());
+  std::sort(document.vips.begin(), document.vips.end(),
+            [](const PeerVip& a, const PeerVip& b) { return a.vip < b.vip; });
   return document;
 }
 
@@ -63,7 +65,7 @@ TEST_CASE("peers, sources and self follow from the document",
   const Tables tables = s.Value();
   CHECK(tables.peers.at({1, 1}).self);
   CHECK_FALSE(tables.peers.at({1, 2}).self);
-  CHECK(tables.vips.at(Vip("198.51.100.10:443")) == 0);
+  CHECK(tables.vips.at(Vip("198.51.100.10:443")).index == 0);
   REQUIRE(tables.sources.size() == 2);
   CHECK(tables.sources.at(Ip("203.0.113.3")) == SourceKind::kLb);
   CHECK(tables.sources.at(Ip("192.0.2.2")) == SourceKind::kBackend);
@@ -88,17 +90,17 @@ TEST_CASE("a VIP keeps its index while others come and go", "[agent][tables]") {
   s.documents[1] = Document(
       1, {"198.51.100.10:1", "198.51.100.10:2", "198.51.100.10:3"}, {});
   s.Settle();
-  const uint32_t third = s.current.vips.at(Vip("198.51.100.10:3"));
-  const uint32_t first = s.current.vips.at(Vip("198.51.100.10:1"));
+  const uint32_t third = s.current.vips.at(Vip("198.51.100.10:3")).index;
+  const uint32_t first = s.current.vips.at(Vip("198.51.100.10:1")).index;
   s.documents[1] = Document(1, {"198.51.100.10:3", "198.51.100.10:4"}, {});
   const Tables next = s.Value();
-  CHECK(next.vips.at(Vip("198.51.100.10:3")) == third);
+  CHECK(next.vips.at(Vip("198.51.100.10:3")).index == third);
   // Not one that a VIP which is still there has.
-  CHECK(next.vips.at(Vip("198.51.100.10:4")) != first);
+  CHECK(next.vips.at(Vip("198.51.100.10:4")).index != first);
   s.current = next;
   s.documents[1] = Document(
       1, {"198.51.100.10:3", "198.51.100.10:4", "198.51.100.10:5"}, {});
-  CHECK(s.Value().vips.at(Vip("198.51.100.10:5")) == first);
+  CHECK(s.Value().vips.at(Vip("198.51.100.10:5")).index == first);
 }
 
 TEST_CASE("the next hop of an address is that of all ids with it",
@@ -143,7 +145,7 @@ TEST_CASE("more VIPs of all LB hosts than the table has are refused",
   Situation s;
   PeerDocument one{.lb_id = 1, .digest = "a", .vips = {}, .peers = {}};
   for (uint16_t port = 1; port <= FL_AGENT_MAX_VIPS; ++port)
-    one.vips.push_back({Ip("198.51.100.10"), port});
+    one.vips.push_back({.vip = {Ip("198.51.100.10"), port}, .rows = 256});
   s.documents[1] = one;
   s.Settle();
   s.documents[2] = Document(2, {"198.51.100.11:443"}, {});
@@ -158,7 +160,7 @@ void CheckPrefixes(const Tables& from, const Tables& to) {
   Tables tables = from;
   for (const Step& step : PlanSteps(from, to)) {
     ApplyStep(step, tables);
-    for (const auto& [vip, index] : to.vips)
+    for (const auto& [vip, line] : to.vips)
       if (from.vips.contains(vip)) CHECK(tables.vips.contains(vip));
     for (const auto& [key, line] : to.peers)
       if (from.peers.contains(key)) CHECK(tables.peers.contains(key));
@@ -203,20 +205,40 @@ TEST_CASE("new entries come before old ones go", "[agent][tables]") {
   CHECK(std::holds_alternative<RemoveSource>(steps[5]));
 }
 
+TEST_CASE("LB hosts that differ about a service's rows dispute it",
+          "[agent][tables]") {
+  Situation s;
+  s.documents[1] = Document(1, {"198.51.100.10:443"}, {});
+  s.documents[2] = s.documents[1];
+  s.documents[2].lb_id = 2;
+  CHECK_FALSE(s.Value().vips.at(Vip("198.51.100.10:443")).disputed);
+  s.documents[2].vips[0].policy = core::Policy::kLeastConn;
+  CHECK_FALSE(s.Value().vips.at(Vip("198.51.100.10:443")).disputed);
+  s.documents[2].vips[0].policy = core::Policy::kSource;
+  const VipLine by_source = s.Value().vips.at(Vip("198.51.100.10:443"));
+  CHECK(by_source.disputed);
+  CHECK_FALSE(by_source.by_source);
+  s.documents[2].vips[0] = s.documents[1].vips[0];
+  s.documents[2].vips[0].rows = 512;
+  const VipLine by_rows = s.Value().vips.at(Vip("198.51.100.10:443"));
+  CHECK(by_rows.disputed);
+  CHECK(by_rows.rows == 256);
+}
+
 TEST_CASE("a full table makes room before it takes more", "[agent][tables]") {
   Situation s;
   PeerDocument full{.lb_id = 1, .digest = "a", .vips = {}, .peers = {}};
   for (uint16_t port = 1; port <= FL_AGENT_MAX_VIPS; ++port)
-    full.vips.push_back({Ip("198.51.100.10"), port});
+    full.vips.push_back({.vip = {Ip("198.51.100.10"), port}, .rows = 256});
   s.documents[1] = full;
   s.Settle();
   const Tables before = s.current;
-  s.documents[1].vips.front() = Vip("198.51.100.9:1");
+  s.documents[1].vips.front().vip = Vip("198.51.100.9:1");
   const Tables after = s.Value();
   CheckPrefixes(before, after);
   // The index of the one that leaves.
-  CHECK(after.vips.at(Vip("198.51.100.9:1")) ==
-        before.vips.at(Vip("198.51.100.10:1")));
+  CHECK(after.vips.at(Vip("198.51.100.9:1")).index ==
+        before.vips.at(Vip("198.51.100.10:1")).index);
 }
 
 }  // namespace

@@ -337,6 +337,8 @@ TEST_CASE("sockets that only the agent knows of keep an owner too",
   world.Report("b1", Presence::kPresent, 5);
   world.Do(AddBackend{
       .service = "web", .name = "b5", .address = Address("192.0.2.5")});
+  world.Advance(absl::Seconds(5));
+  world.Report("b2", Presence::kPresent, 0);
   world.Scan({});
   CHECK(RowsWith(world.tables(), 1) == 512);
   CHECK(RowsWith(world.tables(), 2) < 512);
@@ -428,6 +430,117 @@ TEST_CASE("a desired state that is not sound is refused before a write",
       .id = 5, .name = "", .since = {}};
   CHECK(message(state) ==
         "desired state: tombstone 198.51.100.10:443: is a service's VIP");
+}
+
+AgentReport RowsReport(const CoreWorld& world, const RowSet& owned,
+                       absl::Duration older_scan_age) {
+  AgentReport report;
+  report.presence = Presence::kPresent;
+  report.live_sockets = owned.Count();
+  report.scan = 1;
+  report.boot_id = "b";
+  report.begun = world.now();
+  report.owned = owned;
+  report.owned_begun = world.now() - older_scan_age;
+  return report;
+}
+
+// A service of six backends with agents, none of which has a socket.
+void AddAgentService(CoreWorld& world) {
+  ServiceSettings settings = SmallSettings();
+  settings.agent_port = 6082;
+  world.Do(core::AddService{
+      .name = "web", .vip = Vip("198.51.100.10:443"), .settings = settings});
+  for (int i = 1; i <= 6; ++i) {
+    const std::string name = "b" + std::to_string(i);
+    world.Do(AddBackend{.service = "web",
+                        .name = name,
+                        .address = Address("192.0.2." + std::to_string(i))});
+    world.controller().OnAgentReport(
+        "web", name, RowsReport(world, RowSet(512), {}), world.now());
+  }
+  world.AnswerAll(kSuccess);
+  // What each was offered while the others came is over.
+  world.Advance(absl::Seconds(10));
+  for (int i = 1; i <= 6; ++i) {
+    world.controller().OnAgentReport(
+        "web", "b" + std::to_string(i),
+        RowsReport(world, RowSet(512), absl::Seconds(1)), world.now());
+  }
+  world.Scan({});
+}
+
+TEST_CASE("a backend is listed in the rows that its agent says it owns",
+          "[core][controller][ownership]") {
+  CoreWorld world;
+  AddAgentService(world);
+  const BackendId id = world.IdOf("b1");
+  RowSet owned(512);
+  size_t added = 0;
+  for (uint32_t row = 0; row < 512; row += 3) {
+    owned.Add(row);
+    const auto members = MembersOf(world.tables().rows()[row]);
+    if (std::find(members.begin(), members.end(), id) == members.end()) ++added;
+  }
+  REQUIRE(added > 10);
+  const size_t before = RowsWith(world.tables(), id);
+  world.controller().OnAgentReport(
+      "web", "b1", RowsReport(world, owned, absl::Seconds(1)), world.now());
+  CHECK(RowsWith(world.tables(), id) == before + added);
+  CHECK(ComplainOfTables(world.tables()).empty());
+
+  // It stays until two scans in a row have found its rows empty.
+  world.Advance(absl::Seconds(10));
+  world.Scan({});
+  CHECK(RowsWith(world.tables(), id) == before + added);
+  world.controller().OnAgentReport(
+      "web", "b1", RowsReport(world, RowSet(512), absl::Seconds(1)),
+      world.now());
+  world.Scan({});
+  CHECK(RowsWith(world.tables(), id) == before);
+}
+
+TEST_CASE("who leaves a row stays its owner until the agent proves otherwise",
+          "[core][controller][ownership]") {
+  CoreWorld world;
+  AddAgentService(world);
+  const BackendId id = world.IdOf("b1");
+  const size_t before = RowsWith(world.tables(), id);
+  // Weights move candidates; b1 loses most of its rows.
+  world.Do(SetBackend{.service = "web", .name = "b1", .weight = 1});
+  CHECK(RowsWith(world.tables(), id) >= before);
+  const auto report = [&](absl::Duration older_scan_age) {
+    world.controller().OnAgentReport(
+        "web", "b1", RowsReport(world, RowSet(512), older_scan_age),
+        world.now());
+    world.Scan({});
+    return RowsWith(world.tables(), id);
+  };
+  world.Advance(absl::Seconds(4));
+  // The older of the two scans began before the change, or just after it.
+  CHECK(report(absl::Seconds(5)) >= before);
+  CHECK(report(absl::Seconds(2)) >= before);
+  // Silence proves nothing.
+  world.Report("b1", Presence::kAbsent);
+  world.Advance(absl::Hours(1));
+  world.Scan({});
+  CHECK(RowsWith(world.tables(), id) >= before);
+  CHECK(report(absl::Seconds(1)) < before / 2);
+}
+
+TEST_CASE("an agent that counts by other rows proves nothing",
+          "[core][controller][ownership]") {
+  CoreWorld world;
+  AddAgentService(world);
+  const BackendId id = world.IdOf("b1");
+  const size_t before = RowsWith(world.tables(), id);
+  world.Do(SetBackend{.service = "web", .name = "b1", .weight = 1});
+  world.Advance(absl::Hours(1));
+  AgentReport report = RowsReport(world, RowSet(256), absl::Seconds(1));
+  report.owned.reset();
+  world.controller().OnAgentReport("web", "b1", report, world.now());
+  world.Scan({});
+  CHECK(RowsWith(world.tables(), id) >= before);
 }
 
 }  // namespace

@@ -2,8 +2,6 @@
 
 #include <catch2/catch.hpp>
 #include <cstdint>
-#include <string>
-#include <vector>
 
 #include "tests/support/reference_siphash.h"
 
@@ -14,10 +12,6 @@ constexpr HashKey kKey = {0x0706050403020100, 0x0f0e0d0c0b0a0908};
 
 base::Endpoint At(const char* endpoint) {
   return base::Endpoint::Parse(endpoint).value();
-}
-
-HashKey Derive(const std::string& secret) {
-  return DeriveHashKey(std::vector<uint8_t>(secret.begin(), secret.end()));
 }
 
 }  // namespace
@@ -35,19 +29,6 @@ TEST_CASE("flows hash as the judge of the packet path says",
     CHECK(HashSource(kKey, flow.client.address) ==
           test::ReferenceSourceHash(key, flow.client.address));
   }
-}
-
-// printf %s "fairlead hash key 1" | openssl dgst -sha256 -hmac SECRET
-TEST_CASE("the hash key is an HMAC of its label under the tier's secret",
-          "[datapath][hash]") {
-  CHECK(Derive("correct horse battery staple") ==
-        HashKey{0x5583ea18ca0f1d8b, 0x6a3ef144c59af42f});
-}
-
-TEST_CASE("another secret gives another hash key", "[datapath][hash]") {
-  CHECK(Derive("secret") == Derive("secret"));
-  CHECK(Derive("secret") != Derive("Secret"));
-  CHECK(Derive("secret") != Derive("secret "));
 }
 
 }  // namespace fairlead::datapath

@@ -219,4 +219,68 @@ TEST_CASE("random tables stay counted through many sweeps",
   }
 }
 
+TEST_CASE("a flow that an agent tells of is recorded as established",
+          "[datapath][flows]") {
+  Table table;
+  FlowScan scan(table.flows, table.load, kTimeouts);
+  constexpr uint64_t kHash = 0x123456789abcdef0;
+  CHECK(scan.Record(kHash, 3, kNow));
+  REQUIRE(scan.Lookup(kHash).has_value());
+  CHECK(scan.Lookup(kHash)->state == FL_SLOT_ESTABLISHED);
+  CHECK(scan.Lookup(kHash)->backend == 3);
+  CHECK(scan.Lookup(kHash)->last_seen == kNow);
+  CHECK(table.load[3].live == 1);
+  CHECK(table.Adds());
+  // Said again, and by another backend.
+  CHECK(scan.Record(kHash, 3, kNow + 1));
+  CHECK(table.load[3].live == 1);
+  CHECK(scan.Record(kHash, 4, kNow + 1));
+  CHECK(scan.Lookup(kHash)->backend == 4);
+  CHECK(table.load[3].live == 0);
+  CHECK(table.load[4].live == 1);
+  CHECK(table.Adds());
+}
+
+TEST_CASE("a record keeps its state but for a pending one",
+          "[datapath][flows]") {
+  struct Case {
+    unsigned int before, after;
+  };
+  const Case test = GENERATE(Case{FL_SLOT_EMBRYONIC, FL_SLOT_ESTABLISHED},
+                             Case{FL_SLOT_YOUNG, FL_SLOT_ESTABLISHED},
+                             Case{FL_SLOT_ESTABLISHED, FL_SLOT_ESTABLISHED},
+                             Case{FL_SLOT_CLOSING, FL_SLOT_CLOSING});
+  CAPTURE(test.before);
+  Table table;
+  FlowScan scan(table.flows, table.load, kTimeouts);
+  constexpr uint64_t kHash = 0x123456789abcdef0;
+  REQUIRE(scan.Record(kHash, 3, kNow));
+  for (fl_bucket& bucket : table.flows) {
+    for (fl_slot& slot : bucket.slots) {
+      if (slot.word0 == 0) continue;
+      slot.word0 = fl_slot_word0(slot.word0, test.before, 3);
+      table.load[3] = {};
+      ++(fl_slot_is_pending(test.before) ? table.load[3].pending
+                                         : table.load[3].live);
+    }
+  }
+  REQUIRE(table.Adds());
+  CHECK(scan.Record(kHash, 5, kNow));
+  CHECK(scan.Lookup(kHash)->state == test.after);
+  CHECK(scan.Lookup(kHash)->backend == 5);
+  CHECK(table.Adds());
+}
+
+TEST_CASE("two buckets of established flows take no more",
+          "[datapath][flows]") {
+  Table table;
+  FlowScan scan(table.flows, table.load, kTimeouts);
+  std::mt19937_64 random(4);
+  int refused = 0;
+  for (int i = 0; i < 2000; ++i)
+    refused += scan.Record(random(), 2, kNow) ? 0 : 1;
+  CHECK(refused > 1000);
+  CHECK(table.Adds());
+}
+
 }  // namespace fairlead::datapath

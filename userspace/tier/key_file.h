@@ -1,5 +1,6 @@
-// The tier's secret: one file, the same on every LB host, readable by nobody
-// but its owner. Every key is derived from it; it never crosses the wire.
+// The secret: one file, the same on every LB host and backend, readable by
+// nobody but its owner. Every key is derived from it; it never crosses the
+// wire.
 #pragma once
 
 #include <string>
@@ -7,7 +8,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 
-namespace fairlead::daemon {
+namespace fairlead::tier {
 
 inline constexpr size_t kMinSecretBytes = 32;
 inline constexpr size_t kMaxSecretBytes = 4096;
@@ -16,4 +17,4 @@ inline constexpr size_t kMaxSecretBytes = 4096;
 // command that mends it if the file may be read by others or is too short.
 absl::StatusOr<std::string> ReadKeyFile(absl::string_view path);
 
-}  // namespace fairlead::daemon
+}  // namespace fairlead::tier

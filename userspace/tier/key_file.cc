@@ -1,4 +1,4 @@
-#include "daemon/key_file.h"
+#include "tier/key_file.h"
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -10,7 +10,7 @@
 #include "base/errors.h"
 #include "base/unique_fd.h"
 
-namespace fairlead::daemon {
+namespace fairlead::tier {
 namespace {
 
 absl::Status CheckMode(int fd, absl::string_view path) {
@@ -51,4 +51,4 @@ absl::StatusOr<std::string> ReadKeyFile(absl::string_view path) {
   return std::string(secret);
 }
 
-}  // namespace fairlead::daemon
+}  // namespace fairlead::tier
