@@ -198,13 +198,19 @@ class ServiceTest(LabTestCase):
         self.wait(lambda: self.backend("v4in4", "joined")["eligible"], "up")
         self.fleet.open(vip, PORT, echo=60, interval=0.2)
         self.assertGreater(self.accepts(added.name), 0)
-        refused = self.lb.cli("backend", "delete", "v4in4", "joined",
-                              check=False)
-        self.assertEqual(refused.returncode, 5, refused.stderr)
-        self.fleet.close(backend=added.name)
-        self.lb.cli("backend", "drain", "v4in4", "joined", "--wait",
-                    "--timeout", "30s")
+        # Deleted, it takes no new connection and keeps the old ones.
         self.lb.cli("backend", "delete", "v4in4", "joined")
+        leaving = self.backend("v4in4", "joined")
+        self.assertTrue(leaving["leaving"])
+        self.assertIn("leaving", leaving["state_text"])
+        accepts = self.accepts(added.name)
+        self.fleet.open(vip, PORT, echo=40, interval=0.2)
+        self.assertEqual(self.accepts(added.name), accepts)
+        self.assert_whole()
+        self.assertTrue(self.backend("v4in4", "joined")["leaving"])
+        self.fleet.close(backend=added.name)
+        self.wait(lambda: "joined" not in self.lb.cli(
+            "backend", "list", "v4in4").stdout, "gone")
         self.assert_whole()
 
     def test_explain_says_beforehand_what_the_packet_path_does(self) -> None:

@@ -181,6 +181,17 @@ std::vector<BackendId> SimulatedFleet::Recorded() const {
   return ids;
 }
 
+bool SimulatedFleet::HasFlowIn(BackendId id, uint32_t row) const {
+  const auto flows = flows_.find(id);
+  const auto line = tables_.backends().find(id);
+  if (flows == flows_.end() || line == tables_.backends().end()) return false;
+  for (const auto& [vip, entry] : tables_.services()) {
+    if (entry.id == line->second.service && row >= entry.rows_base)
+      return flows->second.contains(row - entry.rows_base);
+  }
+  return false;
+}
+
 int SimulatedFleet::EmptyReportsOf(BackendId id) const {
   const auto found = empty_reports_.find(id);
   return found == empty_reports_.end() ? 0 : found->second;

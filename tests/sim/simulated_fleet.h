@@ -40,6 +40,8 @@ class SimulatedFleet {
   // Ids that the flow table has flows of.
   std::vector<core::BackendId> Recorded() const;
   uint64_t FlowsOf(core::BackendId id) const;
+  // In the row of the shared table.
+  bool HasFlowIn(core::BackendId id, uint32_t row) const;
   // Answers of its agent since the last one that told of a socket.
   int EmptyReportsOf(core::BackendId id) const;
 

@@ -112,7 +112,7 @@ void CoreWorld::Report(const std::string& backend,
 
 void CoreWorld::Scan(const std::vector<BackendId>& seen) {
   Advance(absl::Milliseconds(1));
-  controller_->OnFlowScan(seen, wall_);
+  controller_->OnFlowScan(seen, wall_, now_);
 }
 
 core::ServiceView CoreWorld::View() const {
@@ -229,9 +229,11 @@ std::string ComplainOfBackend(const FakeDatapath& tables,
 std::string ComplainOfRows(const FakeDatapath& tables,
                            const core::Service& service, bool overflowed) {
   std::vector<core::WeightedMember> members;
-  for (const auto& [name, backend] : service.backends)
+  for (const auto& [name, backend] : service.backends) {
+    if (backend.leaving) continue;
     members.push_back(
         {backend.address, backend.id, static_cast<uint16_t>(backend.weight)});
+  }
   const auto wanted = core::BuildCandidates(members, service.rows,
                                             core::TableSeed(service.vip));
   uint64_t different = 0;

@@ -106,10 +106,11 @@ void BackendCommands::DeclareChanges(CommandLine& line, CLI::App& noun) {
       noun,
       {.command = {.name = "delete",
                    .aliases = {"rm"},
-                   .description = "Take it out; refused while it has "
-                                  "connections",
-                   .examples = {"fairlead backend drain web web1 --wait",
-                                "fairlead backend delete web web1"}}},
+                   .description = "Take it out as soon as its connections "
+                                  "have ended",
+                   .examples = {"fairlead backend delete web web1",
+                                "fairlead backend list web   # leaving 37%",
+                                "fairlead backend ready web web1   # not so"}}},
       [this](Session& session) { return Delete(session); });
   AddServiceArgument(remove, service_);
   remove.add_option("BACKEND", backend_, std::string(kBackendHelp))->required();

@@ -118,6 +118,7 @@ Json EncodeBackend(const core::BackendView& view,
   json["id"] = view.backend.id;
   json["weight"] = view.backend.weight;
   json["admin"] = Text(core::ToString(view.backend.admin));
+  json["leaving"] = view.backend.leaving;
   json["health"] = Text(core::ToString(view.health));
   json["signal"] = Text(core::ToString(view.signal));
   json["state"] = Text(core::ToString(view.state));

@@ -28,6 +28,7 @@ Json EncodeStoredBackend(const core::Backend& backend) {
     json["drain"]["since"] = FormatExactTime(backend.drain->since);
     json["drain"]["connections_at_start"] = backend.drain->connections_at_start;
   }
+  if (backend.leaving) json["leaving"] = true;
   return json;
 }
 
@@ -77,6 +78,7 @@ absl::StatusOr<core::Backend> DecodeBackend(const Json& json,
             record.RequiredInteger<uint64_t>("connections_at_start")};
     reader.Fail(record.Finish());
   }
+  backend.leaving = reader.Bool("leaving").value_or(false);
   FL_RETURN_IF_ERROR(reader.Finish());
   return backend;
 }

@@ -180,7 +180,8 @@ absl::Status Applier::PutServices(const Target& target) {
     if (!status.ok()) continue;
     // Deleted and added anew while its tombstone could not be written.
     if (!is_new && found->second.rows != 0 &&
-        found->second.rows_base != wanted.entry.rows_base)
+        (found->second.rows_base != wanted.entry.rows_base ||
+         found->second.rows != wanted.entry.rows))
       stale_rows_ = true;
     services_[vip] = wanted.entry;
   }
@@ -198,22 +199,28 @@ void Applier::SetState(BackendId id, uint64_t state) {
   found->second.state = state;
 }
 
-void Applier::RefreshRows(RowTable& table, MayOwn may_own) {
+bool Applier::RefreshRows(RowTable& table, MayOwn may_own) {
   table.has_owners = false;
   table.overflowed = 0;
   table.owned.clear();
   table.unlisted.clear();
+  bool changed = false;
   for (uint32_t i = 0; i < table.candidates.size(); ++i) {
     const uint32_t row = table.base + i;
+    const uint64_t before = datapath_.ReadRow(row).candidates;
     const auto may_own_row = [&](uint16_t id) { return may_own(id, i); };
     if (!RefreshRow(row, table.candidates[i], may_own_row)) ++table.overflowed;
-    if (datapath_.ReadRow(row).owners != 0) table.has_owners = true;
+    const RowWords after = datapath_.ReadRow(row);
+    if (after.owners != 0) table.has_owners = true;
+    if (after.candidates != before) changed = true;
   }
+  return changed;
 }
 
 bool Applier::RefreshRow(uint32_t row, const CandidateWord& wanted,
                          absl::FunctionRef<bool(uint16_t id)> may_own) {
-  for (;;) {
+  // A row has seven places, so that many plans find all the room that there is.
+  for (size_t i = 0; i < kRowCandidates + kRowOwners; ++i) {
     const RowPlan plan = PlanRow(datapath_.ReadRow(row), wanted, may_own);
     for (const RowStore& step : plan.steps()) {
       if (step.word == RowWord::kCandidates)
@@ -225,6 +232,7 @@ bool Applier::RefreshRow(uint32_t row, const CandidateWord& wanted,
     // Stores may have made room.
     if (plan.count == 0) return false;
   }
+  return false;
 }
 
 void Applier::ClearRows(uint32_t base, uint32_t rows) {
@@ -248,9 +256,21 @@ void Applier::ClearFreeRows(const Target& target) {
   ClearRows(free, sizes_.rows - free);
 }
 
-void Applier::Contract(MayOwn may_own) {
-  for (auto& [vip, table] : tables_)
-    if (table.has_owners || table.overflowed > 0) RefreshRows(table, may_own);
+std::vector<base::Endpoint> Applier::Contract(
+    const absl::btree_set<BackendId>& gone, MayOwn may_own) {
+  std::vector<base::Endpoint> changed;
+  for (auto& [vip, table] : tables_) {
+    if (!table.has_owners && table.overflowed == 0) continue;
+    const auto may_own_or_is_offered = [&](BackendId id, uint32_t row) {
+      if (gone.contains(id)) return false;
+      const auto offered =
+          UnpackWord(datapath_.ReadRow(table.base + row).candidates);
+      return std::find(offered.begin(), offered.end(), id) != offered.end() ||
+             may_own(id, row);
+    };
+    if (RefreshRows(table, may_own_or_is_offered)) changed.push_back(vip);
+  }
+  return changed;
 }
 
 void Applier::AddOwner(const base::Endpoint& vip, BackendId id,

@@ -72,10 +72,14 @@ class Applier {
   void AddOwner(const base::Endpoint& vip, BackendId id, const RowSet& rows);
 
   // Drops owners from the rows that may own no more, and gives rows that had no
-  // place for a candidate another chance.
-  void Contract(MayOwn may_own);
+  // place for a candidate another chance. Answers the services in which a
+  // candidate that had to stay until now has become an owner: it was offered
+  // flows until now.
+  // `gone` own nothing, whatever else is said; afterwards no row lists them.
+  std::vector<base::Endpoint> Contract(const absl::btree_set<BackendId>& gone,
+                                       MayOwn may_own);
   // Frees the line of a deleted backend.
-  // Requires: no row lists it (Contract() with may_own(id, …) false).
+  // Requires: no row lists it (Contract() with it gone).
   void Release(BackendId id);
 
   // Rows in which a new candidate had to be refused.
@@ -104,7 +108,8 @@ class Applier {
   absl::Status PutServices(const Target& target);
   void OpenStates(const Target& target);
 
-  void RefreshRows(RowTable& table, MayOwn may_own);
+  // True if candidates of some row changed.
+  bool RefreshRows(RowTable& table, MayOwn may_own);
   // Brings one row to `wanted`; false if it had no place for all.
   bool RefreshRow(uint32_t row, const CandidateWord& wanted,
                   absl::FunctionRef<bool(uint16_t id)> may_own);

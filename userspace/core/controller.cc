@@ -62,9 +62,11 @@ TargetService ServiceTarget(const Service& service) {
                   .choices = service.choices,
                   .rows_base = service.rows_base,
                   .rows = service.rows};
-  for (const auto& [name, backend] : service.backends)
+  for (const auto& [name, backend] : service.backends) {
+    if (backend.leaving) continue;
     target.members.push_back(
         {backend.address, backend.id, static_cast<uint16_t>(backend.weight)});
+  }
   std::sort(target.members.begin(), target.members.end(),
             [](const WeightedMember& a, const WeightedMember& b) {
               return a.id < b.id;
@@ -105,15 +107,20 @@ class Controller::Impl {
                  const std::optional<NextHop>& next_hop) {
     next_hops_[address] = next_hop;
   }
-  void OnFlowScan(const std::vector<BackendId>& seen, absl::Time begun);
+  void OnFlowScan(const std::vector<BackendId>& seen, absl::Time begun,
+                  base::MonoTime now);
 
-  std::vector<Event> TakeEvents() { return runtimes_.TakeEvents(); }
+  std::vector<Event> TakeEvents();
   std::vector<std::string> Alarms() const;
   const DesiredState& desired() const { return desired_; }
   ServiceView View(const Service& service) const;
 
  private:
   void QuarantineStrays();
+  // Takes leaving backends that are drained out of the desired state.
+  void LetGo(absl::Time wall, base::MonoTime now);
+  // What has left since `next` was made is gone from it too.
+  void ForgetGone(DesiredState& next) const;
   void TakeOver(DesiredState next, base::MonoTime now);
   Target MakeTarget() const;
   absl::Status Apply(base::MonoTime now);
@@ -133,6 +140,7 @@ class Controller::Impl {
 
   DesiredState desired_;
   bool dirty_ = false;
+  std::vector<Event> events_;  // besides those of the runtimes
   Applier applier_;
   // While a table refuses what is desired: why, and when to try again.
   absl::Status refused_;
@@ -188,7 +196,9 @@ absl::StatusOr<Change> Controller::Impl::Prepare(const Command& command,
                 runtime.drain.drained()
                     ? 0
                     : std::max(connections, load.live + load.pending),
-            .available = runtime.effective.eligible};
+            .available = runtime.effective.eligible,
+            .has_agent = HasAgent(runtime.agent.presence()),
+            .drained = runtime.drain.drained()};
       });
 }
 
@@ -204,6 +214,7 @@ absl::Status Controller::Impl::Commit(const Change& change,
 }
 
 void Controller::Impl::TakeOver(DesiredState next, base::MonoTime now) {
+  ForgetGone(next);
   // Ids that were freed after the change was prepared stay free.
   for (auto it = next.quarantine.begin(); it != next.quarantine.end();) {
     const bool freed = !desired_.quarantine.contains(it->first) &&
@@ -320,8 +331,59 @@ std::optional<base::MonoTime> Controller::Impl::NextDeadline() const {
   return std::min(*probe, *retry_at_);
 }
 
+void Controller::Impl::LetGo(absl::Time wall, base::MonoTime now) {
+  DesiredState next = desired_;
+  for (auto& [name, service] : next.services) {
+    for (auto it = service.backends.begin(); it != service.backends.end();) {
+      const Backend& backend = it->second;
+      if (!backend.leaving || !runtimes_.At(backend.id).drain.drained()) {
+        ++it;
+        continue;
+      }
+      next.quarantine[backend.id] = wall;
+      events_.push_back({.type = "backend.gone",
+                         .service = name,
+                         .backend = backend.name,
+                         .before = "leaving",
+                         .after = "deleted",
+                         .reason = "its last connection has ended"});
+      it = service.backends.erase(it);
+    }
+  }
+  if (SameIntent(next, desired_)) return;
+  TakeOver(std::move(next), now);
+  dirty_ = true;
+  // An error is kept for Alarms(), and tried again.
+  (void)Apply(now);
+}
+
+void Controller::Impl::ForgetGone(DesiredState& next) const {
+  for (auto& [name, service] : next.services) {
+    const auto current = desired_.services.find(name);
+    if (current == desired_.services.end()) continue;
+    for (auto it = service.backends.begin(); it != service.backends.end();) {
+      const auto gone = desired_.quarantine.find(it->second.id);
+      if (gone == desired_.quarantine.end()) {
+        ++it;
+        continue;
+      }
+      next.quarantine[gone->first] = gone->second;
+      it = service.backends.erase(it);
+    }
+  }
+}
+
+std::vector<Event> Controller::Impl::TakeEvents() {
+  std::vector<Event> events = runtimes_.TakeEvents();
+  for (Event& event : events_) events.push_back(std::move(event));
+  events_.clear();
+  return events;
+}
+
 void Controller::Impl::OnFlowScan(const std::vector<BackendId>& seen,
-                                  absl::Time begun) {
+                                  absl::Time begun, base::MonoTime now) {
+  // First, so that who is wanted again is not dropped for a moment.
+  LetGo(begun, now);
   const absl::btree_set<BackendId> seen_ids(seen.begin(), seen.end());
   absl::btree_set<BackendId> free;
   for (const auto& [id, since] : desired_.quarantine) {
@@ -330,9 +392,14 @@ void Controller::Impl::OnFlowScan(const std::vector<BackendId>& seen,
     if (++scans_[id] >= kScansInQuarantine && !seen_ids.contains(id))
       free.insert(id);
   }
-  applier_.Contract([&](BackendId id, uint32_t row) {
-    return !free.contains(id) && MayOwnFlows(id, row);
-  });
+  const std::vector<base::Endpoint> changed = applier_.Contract(
+      free, [&](BackendId id, uint32_t row) { return MayOwnFlows(id, row); });
+  for (const auto& [name, service] : desired_.services) {
+    if (std::find(changed.begin(), changed.end(), service.vip) !=
+        changed.end()) {
+      rows_changed_[service.id] = now;
+    }
+  }
   for (const BackendId id : free) {
     applier_.Release(id);
     desired_.quarantine.erase(id);
@@ -423,8 +490,8 @@ void Controller::OnNextHop(const base::IpAddress& address,
 }
 
 void Controller::OnFlowScan(const std::vector<BackendId>& seen,
-                            absl::Time begun) {
-  impl_->OnFlowScan(seen, begun);
+                            absl::Time begun, base::MonoTime now) {
+  impl_->OnFlowScan(seen, begun, now);
 }
 
 std::vector<Event> Controller::TakeEvents() { return impl_->TakeEvents(); }

@@ -96,9 +96,11 @@ class Controller {
   void OnNextHop(const base::IpAddress& address,
                  const std::optional<NextHop>& next_hop);
   // A scan of the flow table that began at `begun`, after the call before, is
-  // over: contracts rows, and frees the id of a deleted backend if it is the
-  // second scan or a later one since and found no flow of it.
-  void OnFlowScan(const std::vector<BackendId>& seen, absl::Time begun);
+  // over: contracts rows, frees the id of a deleted backend if it is the second
+  // scan or a later one since and found no flow of it, and lets those go that
+  // are leaving and drained.
+  void OnFlowScan(const std::vector<BackendId>& seen, absl::Time begun,
+                  base::MonoTime now);
 
   // Changes of effective states since the last call, in order. The events of
   // commands are in their Change.

@@ -61,6 +61,9 @@ struct Backend {
   int weight = 100;
   Admin admin = Admin::kReady;
   std::optional<DrainRecord> drain;
+  // Deleted, but not before its last connection has ended: no candidate any
+  // more, an owner still. Then `admin` is kDrain.
+  bool leaving = false;
 
   friend bool operator==(const Backend&, const Backend&) = default;
 };

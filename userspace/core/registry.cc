@@ -79,6 +79,9 @@ class Planner {
   absl::Status CheckFree(const AddService& command) const;
   void DropTombstone(const base::Endpoint& vip);
   void Retire(const Backend& backend);
+  absl::Status RefuseLeaving(const Service& service,
+                             const Backend& backend) const;
+  void Leave(const Service& service, Backend& backend);
   absl::Status CheckNeed(const Service& service, const Backend& backend,
                          Admin wanted) const;
   uint64_t FlowsAtStake(const Service& service) const;
@@ -239,16 +242,20 @@ absl::Status Planner::operator()(const AddBackend& command) {
   const std::string context =
       absl::StrCat("backend ", base::Quoted(backend.name), " of service ",
                    base::Quoted(command.service));
-  if (service->backends.contains(backend.name))
+  if (const auto same = service->backends.find(backend.name);
+      same != service->backends.end()) {
+    FL_RETURN_IF_ERROR(RefuseLeaving(*service, same->second));
     return absl::AlreadyExistsError(
         absl::StrCat(context,
                      ": there is one of that name; choose another "
                      "name or delete it"));
+  }
   for (const auto& [name, other] : service->backends) {
-    if (other.address == backend.address)
-      return absl::AlreadyExistsError(
-          absl::StrCat(context, ": address ", backend.address.ToString(),
-                       " belongs to backend ", base::Quoted(name)));
+    if (other.address != backend.address) continue;
+    FL_RETURN_IF_ERROR(RefuseLeaving(*service, other));
+    return absl::AlreadyExistsError(
+        absl::StrCat(context, ": address ", backend.address.ToString(),
+                     " belongs to backend ", base::Quoted(name)));
   }
   FL_ASSIGN_OR_RETURN(backend.id, AllocateBackendId(change_.next, sizes_),
                       context);
@@ -268,6 +275,7 @@ absl::Status Planner::operator()(const AddBackend& command) {
 absl::Status Planner::operator()(const SetBackend& command) {
   FL_ASSIGN_OR_RETURN(Service * service, Find(command.service));
   FL_ASSIGN_OR_RETURN(Backend * backend, Find(*service, command.name));
+  FL_RETURN_IF_ERROR(RefuseLeaving(*service, *backend));
   const int weight = command.weight.value_or(backend->weight);
   FL_RETURN_IF_ERROR(CheckWeight(weight), "backend ",
                      base::Quoted(backend->name), " of service ",
@@ -289,7 +297,12 @@ absl::Status Planner::operator()(const DeleteBackend& command) {
   FL_ASSIGN_OR_RETURN(Service * service, Find(command.service));
   FL_ASSIGN_OR_RETURN(Backend * found, Find(*service, command.name));
   const Backend backend = *found;
-  const uint64_t flows = facts_(backend).flows_at_stake;
+  const BackendFacts facts = facts_(backend);
+  const uint64_t flows = facts.flows_at_stake;
+  if (!command.force && facts.has_agent && !facts.drained) {
+    if (!backend.leaving) Leave(*service, *found);
+    return absl::OkStatus();
+  }
   if (!command.force && flows > 0)
     return absl::FailedPreconditionError(absl::StrCat(
         "backend ", base::Quoted(backend.name), " of service ",
@@ -305,6 +318,36 @@ absl::Status Planner::operator()(const DeleteBackend& command) {
            absl::StrCat(BackendText(backend), ", ", CountOf(flows, "flow"))});
   Plan(RowsPlan(*service));
   return absl::OkStatus();
+}
+
+absl::Status Planner::RefuseLeaving(const Service& service,
+                                    const Backend& backend) const {
+  if (!backend.leaving) return absl::OkStatus();
+  return absl::FailedPreconditionError(absl::StrCat(
+      "backend ", base::Quoted(backend.name), " of service ",
+      base::Quoted(service.name),
+      " is leaving: it was deleted and goes when its last connection has "
+      "ended; ready takes it back, delete with force removes it now"));
+}
+
+// The backend's agent will tell when nothing is left of it. Until then it stays
+// listed in the rows that it has connections of.
+void Planner::Leave(const Service& service, Backend& backend) {
+  const uint64_t connections = facts_(backend).connections;
+  Log({.type = "backend.delete",
+       .service = service.name,
+       .backend = backend.name,
+       .before = BackendText(backend),
+       .after = absl::StrCat("leaving, ", CountOf(connections, "connection"))});
+  if (!backend.drain)
+    backend.drain = {.since = wall_, .connections_at_start = connections};
+  backend.admin = Admin::kDrain;
+  backend.leaving = true;
+  Plan(absl::StrCat("fl_backends: ", backend.id, " (", backend.name,
+                    ") takes no new flows; it is removed when its agent has "
+                    "seen the last of its ",
+                    CountOf(connections, "connection"), " end"));
+  Plan(RowsPlan(service));
 }
 
 absl::Status Planner::CheckNeed(const Service& service, const Backend& backend,
@@ -326,16 +369,20 @@ absl::Status Planner::CheckNeed(const Service& service, const Backend& backend,
 absl::Status Planner::operator()(const SetAdmin& command) {
   FL_ASSIGN_OR_RETURN(Service * service, Find(command.service));
   FL_ASSIGN_OR_RETURN(Backend * backend, Find(*service, command.name));
+  if (command.admin == Admin::kMaint)
+    FL_RETURN_IF_ERROR(RefuseLeaving(*service, *backend));
   if (command.admin == backend->admin) return absl::OkStatus();
   if (command.admin != Admin::kReady && !command.force)
     FL_RETURN_IF_ERROR(CheckNeed(*service, *backend, command.admin));
   Log({.type = absl::StrCat("backend.", ToString(command.admin)),
        .service = command.service,
        .backend = backend->name,
-       .before = std::string(ToString(backend->admin)),
+       .before =
+           backend->leaving ? "leaving" : std::string(ToString(backend->admin)),
        .after = std::string(ToString(command.admin))});
   backend->admin = command.admin;
   if (command.admin == Admin::kReady) {
+    backend->leaving = false;
     backend->drain.reset();
   } else if (!backend->drain) {
     backend->drain = {.since = wall_,

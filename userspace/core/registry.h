@@ -21,6 +21,8 @@ struct BackendFacts {
   // one of both; only a drained backend surely has none.
   uint64_t flows_at_stake = 0;
   bool available = false;  // may take new flows now
+  bool has_agent = false;  // which tells when the last connection has ended
+  bool drained = false;    // it has
 };
 using FactsOf = absl::FunctionRef<BackendFacts(const Backend& backend)>;
 

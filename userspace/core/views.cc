@@ -1,8 +1,10 @@
 #include "core/views.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
 
 namespace fairlead::core {
 namespace {
@@ -11,9 +13,13 @@ std::string StateText(const Backend& backend, const BackendRuntime& runtime,
                       const LoadReport& load) {
   std::string state(ToString(runtime.effective.state));
   switch (runtime.effective.state) {
-    case EffectiveState::kDraining:
-      return DrainText(backend.drain,
-                       CountConnections(runtime.agent.report(), load));
+    case EffectiveState::kDraining: {
+      const std::string text = DrainText(
+          backend.drain, CountConnections(runtime.agent.report(), load));
+      return backend.leaving
+                 ? absl::StrReplaceAll(text, {{"draining", "leaving"}})
+                 : text;
+    }
     case EffectiveState::kMaint:
       return runtime.drain.drained() ? "maint, drained" : state;
     case EffectiveState::kInit:
@@ -36,17 +42,23 @@ std::string GuaranteeText(const Service& service,
                       backends.size(), " agents)");
 }
 
+int64_t CountStaying(const std::vector<BackendView>& backends) {
+  return std::count_if(
+      backends.begin(), backends.end(),
+      [](const BackendView& view) { return !view.backend.leaving; });
+}
+
 std::string AvailabilityAlarm(const ServiceView& view) {
   const Service& service = view.service;
   std::string reasons;
   for (const BackendView& backend : view.backends) {
-    if (backend.eligible) continue;
+    if (backend.eligible || backend.backend.leaving) continue;
     absl::StrAppend(&reasons, reasons.empty() ? ": " : ", ",
                     backend.backend.name, " ", backend.reason);
   }
   return absl::StrCat("service ", service.name, ": ", view.available, " of ",
-                      view.backends.size(), " backends available, needs ",
-                      service.need, reasons);
+                      CountStaying(view.backends),
+                      " backends available, needs ", service.need, reasons);
 }
 
 std::string FailOpenAlarm(const ServiceView& view) {

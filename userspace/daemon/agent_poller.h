@@ -46,7 +46,7 @@ class AgentPoller {
         controller_(controller),
         flows_(flows),
         on_report_(on_report),
-        options_(std::move(options)),
+        options_(options),
         kick_(loop) {}
 
   // Until cancelled.

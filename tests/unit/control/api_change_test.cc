@@ -288,7 +288,8 @@ TEST_CASE("what the controller changed by itself is made durable on request",
     CHECK(fixture.Durable().quarantine.size() == 1);
     for (int i = 1; i <= 2; ++i)
       fixture.controller().OnFlowScan(
-          {}, fixture.loop().WallNow() + absl::Seconds(i));
+          {}, fixture.loop().WallNow() + absl::Seconds(i),
+          fixture.loop().Now());
     REQUIRE(fixture.controller().TakeDirty());
     event::ExpectOk(co_await fixture.api().Persist());
     CHECK(fixture.Durable().quarantine.empty());

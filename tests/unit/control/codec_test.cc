@@ -57,7 +57,7 @@ BackendCounters CountersOfWeb1() {
 
 constexpr absl::string_view kDrainingBackend = R"({
   "name": "web1", "address": "192.0.2.11", "id": 1, "weight": 100,
-  "admin": "drain", "health": "up", "signal": "none",
+  "admin": "drain", "leaving": false, "health": "up", "signal": "none",
   "state": "draining", "state_text": "draining 37%", "reason": "admin.drain",
   "eligible": false,
   "active": 402, "pending": 3, "new_flows": 512, "packets": 10, "bytes": 1000,
@@ -84,7 +84,7 @@ TEST_CASE("what is not known of a backend is null", "[control][codec]") {
   view.reason = "check.pending";
   CHECK(DumpJson(EncodeBackend(view, {}, Now())) == Golden(R"({
     "name": "web2", "address": "2001:db8::12", "id": 2, "weight": 100,
-    "admin": "ready", "health": "init", "signal": "none",
+    "admin": "ready", "leaving": false, "health": "init", "signal": "none",
     "state": "init", "state_text": "init", "reason": "check.pending",
     "eligible": false,
     "active": 0, "pending": 0, "new_flows": 0, "packets": 0, "bytes": 0,

@@ -273,7 +273,8 @@ TEST_CASE("one scan is not enough to free an id, nor one that began before",
   const BackendId id = world.IdOf("b1");
   const absl::Time before = world.wall();
   world.Do(DeleteBackend{"web", "b1"});
-  for (int i = 0; i < 5; ++i) world.controller().OnFlowScan({}, before);
+  for (int i = 0; i < 5; ++i)
+    world.controller().OnFlowScan({}, before, world.now());
   world.Scan({});
   CHECK(world.tables().BackendState(id) == FL_BACKEND_USED);
   world.Scan({});
@@ -526,6 +527,53 @@ TEST_CASE("who leaves a row stays its owner until the agent proves otherwise",
   world.Scan({});
   CHECK(RowsWith(world.tables(), id) >= before);
   CHECK(report(absl::Seconds(1)) < before / 2);
+}
+
+TEST_CASE("a deleted backend stays an owner until its last socket is gone",
+          "[core][controller][ownership]") {
+  CoreWorld world;
+  AddAgentService(world);
+  const BackendId id = world.IdOf("b1");
+  const size_t before = RowsWith(world.tables(), id);
+  RowSet owned(512);
+  for (uint32_t row = 0; row < 512; ++row) {
+    const auto members = MembersOf(world.tables().rows()[row]);
+    if (row % 5 == 0 &&
+        std::find(members.begin(), members.end(), id) != members.end())
+      owned.Add(row);
+  }
+  const auto report = [&](const RowSet& rows, uint64_t scan) {
+    AgentReport made = RowsReport(world, rows, absl::Seconds(1));
+    made.scan = scan;
+    world.controller().OnAgentReport("web", "b1", made, world.now());
+    world.Scan({});
+  };
+  report(owned, 1);
+  world.Do(DeleteBackend{"web", "b1"});
+  CHECK(world.View("b1").state_text.substr(0, 7) == "leaving");
+  CHECK_FALSE(world.View("b1").eligible);
+  CHECK(RowsWith(world.tables(), id) == before);
+  world.Advance(absl::Seconds(10));
+  report(owned, 2);
+  CHECK(RowsWith(world.tables(), id) == owned.Count());
+  // It survives a restart of the daemon, which has to learn anew.
+  world.Persist();
+  REQUIRE(world.Restart().ok());
+  CHECK(world.View("b1").backend.leaving);
+  report(owned, 3);
+  CHECK(RowsWith(world.tables(), id) == owned.Count());
+  world.Advance(absl::Seconds(10));
+  report(RowSet(512), 4);
+  CHECK(world.View().backends.size() == 6);
+  report(RowSet(512), 5);
+  CHECK(world.View().backends.size() == 5);
+  CHECK(RowsWith(world.tables(), id) == 0);
+  CHECK(world.controller().desired().quarantine.contains(id));
+  const std::vector<Event> events = world.controller().TakeEvents();
+  CHECK(std::any_of(events.begin(), events.end(), [](const Event& event) {
+    return event.type == "backend.gone" && event.backend == "b1";
+  }));
+  CHECK(world.controller().TakeDirty());
 }
 
 TEST_CASE("an agent that counts by other rows proves nothing",

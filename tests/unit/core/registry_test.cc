@@ -365,6 +365,55 @@ TEST_CASE(
   CHECK(registry.Web("web1").id == 3);
 }
 
+TEST_CASE("a backend with an agent is deleted when its last connection ends",
+          "[core][registry]") {
+  Registry registry;
+  registry.AddWeb(2);
+  registry.facts[1] = {.connections = 12,
+                       .flows_at_stake = 12,
+                       .available = true,
+                       .has_agent = true};
+  const Change change = registry.Do(DeleteBackend{"web", "web1"});
+  CHECK(registry.Web("web1").leaving);
+  CHECK(registry.Web("web1").admin == Admin::kDrain);
+  REQUIRE(registry.Web("web1").drain.has_value());
+  CHECK(registry.Web("web1").drain->connections_at_start == 12);
+  CHECK(registry.state.quarantine.empty());
+  REQUIRE(change.events.size() == 1);
+  CHECK(change.events[0].type == "backend.delete");
+  CHECK(change.events[0].after == "leaving, 12 connections");
+  // Said again, it is so already.
+  CHECK(registry.Do(DeleteBackend{"web", "web1"}).events.empty());
+
+  const auto refused = absl::StatusCode::kFailedPrecondition;
+  const std::string why =
+      "backend \"web1\" of service \"web\" is leaving: it was deleted and goes "
+      "when its last connection has ended; ready takes it back, delete with "
+      "force removes it now";
+  CHECK(registry.Refusal(SetBackend{"web", "web1", 7}, refused) == why);
+  CHECK(registry.Refusal(SetAdmin{"web", "web1", Admin::kMaint, true},
+                         refused) == why);
+  CHECK(registry.Refusal(AddBackend{.service = "web",
+                                    .name = "web1",
+                                    .address = Address("192.0.2.9")},
+                         refused) == why);
+  CHECK(registry.Refusal(AddBackend{.service = "web",
+                                    .name = "web9",
+                                    .address = Address("192.0.2.1")},
+                         refused) == why);
+  registry.Do(SetAdmin{"web", "web1", Admin::kReady});
+  CHECK_FALSE(registry.Web("web1").leaving);
+  CHECK_FALSE(registry.Web("web1").drain.has_value());
+
+  registry.Do(DeleteBackend{"web", "web1"});
+  registry.facts[1] = {.has_agent = true, .drained = true};
+  registry.Do(DeleteBackend{"web", "web1"});
+  CHECK(registry.state.quarantine.contains(1));
+  registry.facts[2] = {.connections = 5, .has_agent = true};
+  registry.Do(DeleteBackend{"web", "web2", true});
+  CHECK(registry.state.quarantine.contains(2));
+}
+
 TEST_CASE(
     "a service with backends is deleted only by force, and leaves a "
     "tombstone with its id",
