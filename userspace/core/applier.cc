@@ -259,7 +259,8 @@ void Applier::ClearFreeRows(const Target& target) {
 std::vector<base::Endpoint> Applier::Contract(
     const absl::btree_set<BackendId>& gone, MayOwn may_own) {
   std::vector<base::Endpoint> changed;
-  for (auto& [vip, table] : tables_) {
+  for (auto& entry : tables_) {
+    RowTable& table = entry.second;
     if (!table.has_owners && table.overflowed == 0) continue;
     const auto may_own_or_is_offered = [&](BackendId id, uint32_t row) {
       if (gone.contains(id)) return false;
@@ -268,7 +269,8 @@ std::vector<base::Endpoint> Applier::Contract(
       return std::find(offered.begin(), offered.end(), id) != offered.end() ||
              may_own(id, row);
     };
-    if (RefreshRows(table, may_own_or_is_offered)) changed.push_back(vip);
+    if (RefreshRows(table, may_own_or_is_offered))
+      changed.push_back(entry.first);
   }
   return changed;
 }
