@@ -8,8 +8,26 @@
 #include "lib/claim.h"
 #include "lib/learn.h"
 
+/*
+ * Moves the packet's index to the next hop that can be reached from here. One that cannot be is left
+ * out, or the connections of all that come after it would wait for it: it may have left the service
+ * a moment ago, or its host may be gone. But it could not say whether it has the connection.
+ */
+static __always_inline int fl_seek_hop(struct fl_tunnel *tunnel)
+{
+	for (unsigned int i = 0; i < FL_WIRE_HOPS; i++) {
+		if (tunnel->hops.index + 1 >= tunnel->hops.count)
+			return 0;
+		tunnel->hops.index++;
+		if (fl_reachable_peer(&tunnel->hops))
+			return 1;
+		tunnel->hops.flags &= ~FL_WIRE_SETTLED;
+	}
+	return 0;
+}
+
 /* A SYN is for an acceptor. Any other hop keeps it only if it has the connection, or half of it. */
-static __always_inline int fl_decide_syn(struct xdp_md *ctx, const struct fl_tunnel *tunnel)
+static __always_inline int fl_decide_syn(struct xdp_md *ctx, struct fl_tunnel *tunnel)
 {
 	enum fl_claim claim;
 
@@ -18,8 +36,7 @@ static __always_inline int fl_decide_syn(struct xdp_md *ctx, const struct fl_tun
 	claim = fl_claim_of(ctx, tunnel);
 	if (claim == FL_CLAIM_STRONG || claim == FL_CLAIM_PENDING || claim == FL_CLAIM_OTHER)
 		return FL_AGENT_PASS_SYN_CLAIM;
-	return tunnel->hops.index + 1 < tunnel->hops.count ? FL_AGENT_TX_NEXT_HOP
-							   : FL_AGENT_DROP_NOBODY;
+	return fl_seek_hop(tunnel) ? FL_AGENT_TX_NEXT_HOP : FL_AGENT_DROP_NOBODY;
 }
 
 /*
@@ -32,13 +49,14 @@ static __always_inline int fl_is_weak(enum fl_claim claim)
 	return claim == FL_CLAIM_OTHER || claim == FL_CLAIM_OLD;
 }
 
-/* The end of the list, and no hop has a strong claim. */
-static __always_inline int fl_decide_last(struct fl_tunnel *tunnel)
+/* The end of the list, and no hop has a strong claim. `self` is this host's place in it. */
+static __always_inline int fl_decide_last(struct fl_tunnel *tunnel, __u8 self)
 {
-	if (tunnel->hops.weak == tunnel->hops.index)
+	if (tunnel->hops.weak == self)
 		return FL_AGENT_PASS_WEAK;
 	if (tunnel->hops.weak != FL_WIRE_NO_WEAK) {
 		tunnel->hops.flags |= FL_WIRE_FINAL;
+		tunnel->hops.index = tunnel->hops.count;
 		return FL_AGENT_TX_WEAK_HOP;
 	}
 	if (tunnel->is_error)
@@ -52,6 +70,7 @@ static __always_inline int fl_decide_last(struct fl_tunnel *tunnel)
 /* Step: the packet's verdict. FL_AGENT_TX_* ask for it to be handed on. */
 static __always_inline int fl_decide(struct xdp_md *ctx, struct fl_tunnel *tunnel)
 {
+	__u8 self = tunnel->hops.index;
 	enum fl_claim claim;
 
 	if (!tunnel->has_hops)
@@ -67,8 +86,6 @@ static __always_inline int fl_decide(struct xdp_md *ctx, struct fl_tunnel *tunne
 	if (tunnel->hops.flags & FL_WIRE_FINAL)
 		return fl_is_weak(claim) ? FL_AGENT_PASS_WEAK : FL_AGENT_DROP_NOBODY;
 	if (fl_is_weak(claim) && tunnel->hops.weak == FL_WIRE_NO_WEAK)
-		tunnel->hops.weak = tunnel->hops.index;
-	if (tunnel->hops.index + 1 < tunnel->hops.count)
-		return FL_AGENT_TX_NEXT_HOP;
-	return fl_decide_last(tunnel);
+		tunnel->hops.weak = self;
+	return fl_seek_hop(tunnel) ? FL_AGENT_TX_NEXT_HOP : fl_decide_last(tunnel, self);
 }

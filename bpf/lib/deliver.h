@@ -33,8 +33,8 @@ static __always_inline int fl_decapsulate(struct xdp_md *ctx, const struct fl_tu
 }
 
 /*
- * Step: writes the outer headers anew, for the next hop, or for the weak one at the end; its
- * address may be of the other family.
+ * Step: writes the outer headers anew, for the hop that the packet is addressed to now; its address
+ * may be of the other family.
  */
 static __always_inline int fl_hand_on(struct xdp_md *ctx, struct fl_tunnel *tunnel, __u32 *egress)
 {
@@ -45,15 +45,9 @@ static __always_inline int fl_hand_on(struct xdp_md *ctx, struct fl_tunnel *tunn
 		.inner_proto = tunnel->inner_proto,
 		.tos = tunnel->outer.tos & 0xfc,
 	};
-	struct fl_peer_key key;
-	struct fl_peer *peer;
+	const struct fl_peer *peer = fl_reachable_peer(&tunnel->hops);
 
-	tunnel->hops.index++;
-	key.lb_id = fl_swap16(tunnel->hops.lb_id);
-	key.backend =
-		fl_swap16(tunnel->hops.hop[fl_addressed_hop(&tunnel->hops) & (FL_WIRE_HOPS - 1)]);
-	peer = bpf_map_lookup_elem(&fl_peers, &key);
-	if (!peer || !(peer->flags & FL_PEER_NEXT_HOP))
+	if (!peer)
 		return FL_AGENT_DROP_NO_PEER;
 	fl_copy_mac(outer.destination_mac, peer->destination_mac);
 	fl_copy_mac(outer.source_mac, peer->source_mac);

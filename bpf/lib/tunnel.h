@@ -66,12 +66,30 @@ static __always_inline __u32 fl_addressed_hop(const struct fl_hops *hops)
 	return hops->index;
 }
 
+/* Of the LB host that made the list; null where this host does not know that backend. */
+static __always_inline struct fl_peer *fl_peer_at(const struct fl_hops *hops)
+{
+	struct fl_peer_key key = {
+		.lb_id = fl_swap16(hops->lb_id),
+		.backend = fl_swap16(hops->hop[fl_addressed_hop(hops) & (FL_WIRE_HOPS - 1)]),
+	};
+
+	return bpf_map_lookup_elem(&fl_peers, &key);
+}
+
+/* The hop that the packet is for, if it can be sent there. */
+static __always_inline const struct fl_peer *fl_reachable_peer(const struct fl_hops *hops)
+{
+	const struct fl_peer *peer = fl_peer_at(hops);
+
+	return peer && peer->flags & FL_PEER_NEXT_HOP ? peer : 0;
+}
+
 /* Step: reads GUE and the hop list. */
 static __always_inline int fl_read_hops(struct fl_cursor *cursor, struct fl_tunnel *tunnel)
 {
 	struct fl_gue *gue = (struct fl_gue *)cursor->at;
 	struct fl_hops *hops = (struct fl_hops *)(gue + 1);
-	struct fl_peer_key key;
 	struct fl_peer *peer;
 
 	if ((void *)(gue + 1) > cursor->end || gue->flags)
@@ -89,9 +107,7 @@ static __always_inline int fl_read_hops(struct fl_cursor *cursor, struct fl_tunn
 	tunnel->has_hops = 1;
 	if (hops->count < 1 || hops->count > FL_WIRE_HOPS || fl_addressed_hop(hops) >= hops->count)
 		return FL_AGENT_DROP_HOP_LIST;
-	key.lb_id = fl_swap16(hops->lb_id);
-	key.backend = fl_swap16(tunnel->hops.hop[fl_addressed_hop(hops) & (FL_WIRE_HOPS - 1)]);
-	peer = bpf_map_lookup_elem(&fl_peers, &key);
+	peer = fl_peer_at(&tunnel->hops);
 	return peer && peer->flags & FL_PEER_SELF ? FL_CONTINUE : FL_AGENT_DROP_HOP_LIST;
 }
 

@@ -12,7 +12,7 @@ import ipaddress
 import fake_lb
 from agent_lab import PORT, AgentTestCase
 from fake_lb import ACK, CLAIM0, FINAL, RST, SETTLED, SYN
-from lab import LabOptions, wait_until
+from lab import LabOptions, control, wait_until
 from lab.hosts import Backend
 from lab.testcase import main
 
@@ -129,6 +129,15 @@ class ClaimsTest(AgentTestCase):
         self.assertGreaterEqual(self.verdict(self.b2, "TX_WEAK_HOP"), back + 2)
         self.route(self.b1)
         self.assert_alive(2)
+
+    def test_a_hop_that_cannot_be_reached_is_left_out(self) -> None:
+        gone = max(self.number(b) for b in self.lab.backends) + 1
+        for vip in self.lab.vips[0]:
+            self.open(vip, owner=self.b1, count=2)
+        control.call(self.control, "route", hops=[
+            [2, self.b2.address], [gone, ""], [1, ""], [gone + 1, ""]])
+        self.assert_alive(4)
+        self.assertEqual(self.verdict(self.b2, "DROP_NO_PEER"), 0)
 
     def test_the_way_back_is_only_for_a_socket(self) -> None:
         self.open(self.lab.vip, owner=self.b1, count=1)

@@ -86,6 +86,11 @@ uint64_t FakeDatapath::BackendState(core::BackendId id) const {
   return found == backends_.end() ? 0 : found->second.state;
 }
 
+base::IpAddress FakeDatapath::BackendAddress(core::BackendId id) const {
+  const auto found = backends_.find(id);
+  return found == backends_.end() ? base::IpAddress() : found->second.address;
+}
+
 core::RowWords FakeDatapath::ReadRow(uint32_t row) const {
   FL_CHECK(row < rows_.size());
   return rows_[row];

@@ -113,6 +113,7 @@ class Controller::Impl {
   std::vector<Event> TakeEvents();
   std::vector<std::string> Alarms() const;
   const DesiredState& desired() const { return desired_; }
+  absl::btree_map<BackendId, base::IpAddress> Peers() const;
   ServiceView View(const Service& service) const;
 
  private:
@@ -148,6 +149,8 @@ class Controller::Impl {
 
   Runtimes runtimes_;                      // of all configured backends
   absl::btree_map<BackendId, int> scans_;  // since an id is in quarantine
+  // In quarantine, and their agents have proven that no connection is left.
+  absl::btree_set<BackendId> empty_;
   // When the members of a service changed last: until then, a backend that is
   // no candidate of a row now may have been offered flows of it.
   absl::btree_map<ServiceId, base::MonoTime> rows_changed_;
@@ -221,6 +224,12 @@ void Controller::Impl::TakeOver(DesiredState next, base::MonoTime now) {
                        runtimes_.Find(it->first) == nullptr;
     dirty_ = dirty_ || freed;
     it = freed ? next.quarantine.erase(it) : std::next(it);
+  }
+  for (const auto& [id, since] : next.quarantine) {
+    const BackendRuntime* runtime = runtimes_.Find(id);
+    if (runtime != nullptr && runtime->drain.drained() &&
+        HasAgent(runtime->agent.presence()))
+      empty_.insert(id);
   }
   runtimes_.TakeOver(desired_, next, now);
   NoteRowChanges(desired_, next, now);
@@ -300,6 +309,7 @@ void Controller::Impl::TakeOwnedRows(const BackendRuntime* runtime) {
 bool Controller::Impl::MayOwnFlows(BackendId id, uint32_t row) const {
   const BackendRuntime* runtime = runtimes_.Find(id);
   if (runtime == nullptr && !desired_.quarantine.contains(id)) return false;
+  if (empty_.contains(id)) return false;
   if (runtime != nullptr) {
     const Service& service = desired_.services.find(runtime->service)->second;
     const AgentReport& report = runtime->agent.report();
@@ -404,8 +414,20 @@ void Controller::Impl::OnFlowScan(const std::vector<BackendId>& seen,
     applier_.Release(id);
     desired_.quarantine.erase(id);
     scans_.erase(id);
+    empty_.erase(id);
     dirty_ = true;
   }
+}
+
+absl::btree_map<BackendId, base::IpAddress> Controller::Impl::Peers() const {
+  absl::btree_map<BackendId, base::IpAddress> peers;
+  for (const auto& [id, since] : desired_.quarantine)
+    if (datapath_.BackendState(id) != 0)
+      peers[id] = datapath_.BackendAddress(id);
+  for (const auto& [name, service] : desired_.services)
+    for (const auto& [backend_name, backend] : service.backends)
+      peers[backend.id] = backend.address;
+  return peers;
 }
 
 std::optional<NextHop> Controller::Impl::NextHopOf(
@@ -499,6 +521,10 @@ std::vector<Event> Controller::TakeEvents() { return impl_->TakeEvents(); }
 std::vector<std::string> Controller::Alarms() const { return impl_->Alarms(); }
 
 const DesiredState& Controller::desired() const { return impl_->desired(); }
+
+absl::btree_map<BackendId, base::IpAddress> Controller::Peers() const {
+  return impl_->Peers();
+}
 
 absl::StatusOr<ServiceView> Controller::View(const std::string& service) const {
   FL_ASSIGN_OR_RETURN(const Service* found, FindService(desired(), service));

@@ -20,6 +20,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/container/btree_map.h"
 #include "absl/functional/any_invocable.h"
 #include "absl/status/statusor.h"
 #include "core/commands.h"
@@ -110,6 +111,9 @@ class Controller {
   std::vector<std::string> Alarms() const;
 
   const DesiredState& desired() const;
+  // Every backend that a packet may be sent to, deleted ones too while rows or
+  // flows may name them.
+  absl::btree_map<BackendId, base::IpAddress> Peers() const;
   absl::StatusOr<ServiceView> View(const std::string& service) const;
   std::vector<ServiceView> ViewAll() const;
 

@@ -58,6 +58,8 @@ class Datapath {
   virtual void RemoveBackend(BackendId id) = 0;
   // As found in the table, for adoption: 0 when the line is unused.
   virtual uint64_t BackendState(BackendId id) const = 0;
+  // Likewise; :: when the line is unused.
+  virtual base::IpAddress BackendAddress(BackendId id) const = 0;
 
   // `row` counts over all services: rows_base + row of the service.
   virtual RowWords ReadRow(uint32_t row) const = 0;

@@ -13,7 +13,8 @@ using core::AgentReport;
 event::Task<void> AgentPoller::Run() {
   while (true) {
     const base::MonoTime begun = loop_.Now();
-    const PeerMap peers = EncodePeerMap(controller_.desired(), options_.lb_id);
+    const PeerMap peers = EncodePeerMap(
+        controller_.desired(), controller_.Peers(), options_.lb_id);
     absl::btree_map<base::Endpoint, Users> agents;
     for (const auto& [name, service] : controller_.desired().services) {
       if (service.agent_port == 0) continue;
@@ -65,9 +66,7 @@ event::Task<absl::StatusOr<AgentState>> AgentPoller::Ask(base::Endpoint agent) {
   if (tick.has_value()) request.query["learned_since"] = absl::StrCat(*tick);
   FL_CO_ASSIGN_OR_RETURN(const std::string body,
                          co_await Send(agent, std::move(request)));
-  absl::StatusOr<AgentState> state = DecodeAgentState(body);
-  if (state.ok()) AgentAt(agent).tick = state->tick;
-  co_return state;
+  co_return DecodeAgentState(body);
 }
 
 event::Task<absl::Status> AgentPoller::Push(base::Endpoint agent,
@@ -158,6 +157,9 @@ void AgentPoller::Report(const base::Endpoint& agent, const Users& users,
     }
     controller_.OnAgentReport(service, backend, report, now);
   }
+  // An answer that is not used must be given again, flows that were learned
+  // before a push included.
+  if (state.ok() && current) AgentAt(agent).tick = state->tick;
 }
 
 }  // namespace fairlead::daemon

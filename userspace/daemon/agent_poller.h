@@ -64,7 +64,7 @@ class AgentPoller {
 
     tier::Caller caller;
     bool answered = false;         // since this daemon started
-    std::optional<uint32_t> tick;  // of its last answer
+    std::optional<uint32_t> tick;  // of the last answer that was used
   };
 
   event::Task<void> PollOne(base::Endpoint agent, Users users,

@@ -122,15 +122,15 @@ absl::StatusOr<AgentState> DecodeAgentState(absl::string_view json) {
   return state;
 }
 
-PeerMap EncodePeerMap(const core::DesiredState& desired, uint16_t lb_id) {
+PeerMap EncodePeerMap(
+    const core::DesiredState& desired,
+    const absl::btree_map<core::BackendId, base::IpAddress>& peers,
+    uint16_t lb_id) {
   Json vips = Json::array();
-  absl::btree_map<core::BackendId, base::IpAddress> peers;
   for (const auto& [name, service] : desired.services) {
     vips.push_back({{"vip", service.vip.ToString()},
                     {"policy", std::string(core::ToString(service.policy))},
                     {"rows", service.rows}});
-    for (const auto& [backend_name, backend] : service.backends)
-      peers[backend.id] = backend.address;
   }
   Json document = {{"lb_id", lb_id}, {"vips", vips}, {"peers", Json::array()}};
   for (const auto& [id, address] : peers)

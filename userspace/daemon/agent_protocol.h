@@ -50,6 +50,9 @@ struct PeerMap {
 };
 
 // Everything that the agents of this LB host's backends must know.
-PeerMap EncodePeerMap(const core::DesiredState& desired, uint16_t lb_id);
+PeerMap EncodePeerMap(
+    const core::DesiredState& desired,
+    const absl::btree_map<core::BackendId, base::IpAddress>& peers,
+    uint16_t lb_id);
 
 }  // namespace fairlead::daemon

@@ -289,6 +289,10 @@ uint64_t SharedTables::BackendState(core::BackendId id) const {
   return fl_load64(&LineOf(id).state) & ~FL_BACKEND_NEXT_HOP;
 }
 
+base::IpAddress SharedTables::BackendAddress(core::BackendId id) const {
+  return AddressOf(LineOf(id).address);
+}
+
 bool SharedTables::HasNextHop(core::BackendId id) const {
   return (fl_load64(&LineOf(id).state) & FL_BACKEND_NEXT_HOP) != 0;
 }

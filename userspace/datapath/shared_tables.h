@@ -42,6 +42,7 @@ class SharedTables : public core::Datapath {
   void SetBackendWeight(core::BackendId id, int weight) override;
   void RemoveBackend(core::BackendId id) override;
   uint64_t BackendState(core::BackendId id) const override;
+  base::IpAddress BackendAddress(core::BackendId id) const override;
   core::RowWords ReadRow(uint32_t row) const override;
   void StoreCandidates(uint32_t row, uint64_t word) override;
   void StoreOwners(uint32_t row, uint64_t word) override;

@@ -66,7 +66,7 @@
 	X(DROP_NOBODY, DROP,                                                                       \
 	  "no hop of the list has the connection; dropped, because a reset cannot be taken back")  \
 	X(DROP_NO_PEER, DROP,                                                                      \
-	  "the next hop is not in the peer map, or its neighbour does not answer")                 \
+	  "end of the list, and the hop with a socket for the tuple cannot be reached from here")                 \
 	X(DROP_INTERNAL, DROP,                                                                     \
 	  "a table entry that must exist is absent: a defect, please report it")                   \
 	X(PASS_SYN_CLAIM, PASS,                                                                    \

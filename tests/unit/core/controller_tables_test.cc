@@ -565,10 +565,14 @@ TEST_CASE("a deleted backend stays an owner until its last socket is gone",
   world.Advance(absl::Seconds(10));
   report(RowSet(512), 4);
   CHECK(world.View().backends.size() == 6);
+  // What this host still has recorded is of connections that have ended.
+  world.tables().SetLoad(id, {.live = 5, .pending = 0});
   report(RowSet(512), 5);
   CHECK(world.View().backends.size() == 5);
   CHECK(RowsWith(world.tables(), id) == 0);
   CHECK(world.controller().desired().quarantine.contains(id));
+  // Agents hand packets on to it until no row and no flow names it.
+  CHECK(world.controller().Peers().contains(id));
   const std::vector<Event> events = world.controller().TakeEvents();
   CHECK(std::any_of(events.begin(), events.end(), [](const Event& event) {
     return event.type == "backend.gone" && event.backend == "b1";

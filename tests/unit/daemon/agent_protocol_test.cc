@@ -79,9 +79,9 @@ TEST_CASE("the agent reads the peer map that the daemon writes",
   service.vip = *base::Endpoint::Parse("198.51.100.10:443");
   service.policy = core::Policy::kSource;
   service.rows = 1024;
-  service.backends["b1"] = {.id = 7,
-                            .address = *base::IpAddress::Parse("192.0.2.7")};
-  const PeerMap map = EncodePeerMap(desired, 3);
+  const absl::btree_map<core::BackendId, base::IpAddress> peers = {
+      {7, *base::IpAddress::Parse("192.0.2.7")}};
+  const PeerMap map = EncodePeerMap(desired, peers, 3);
   const auto document = agent::ParsePeerDocument(map.json);
   REQUIRE(document.ok());
   CHECK(document->lb_id == 3);
@@ -93,7 +93,9 @@ TEST_CASE("the agent reads the peer map that the daemon writes",
   CHECK(document->peers[0].id == 7);
   // Whatever an agent must know changes the digest.
   service.rows = 2048;
-  CHECK(EncodePeerMap(desired, 3).digest != map.digest);
+  CHECK(EncodePeerMap(desired, peers, 3).digest != map.digest);
+  service.rows = 1024;
+  CHECK(EncodePeerMap(desired, {}, 3).digest != map.digest);
 }
 
 }  // namespace
