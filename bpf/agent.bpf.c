@@ -22,7 +22,8 @@ static __always_inline int fl_life_of_a_packet(struct xdp_md *ctx, __u32 *egress
 	verdict = fl_decide(ctx, &tunnel);
 	if (verdict == FL_AGENT_TX_NEXT_HOP || verdict == FL_AGENT_TX_WEAK_HOP)
 		return fl_hand_on(ctx, &tunnel, egress);
-	if (verdict == FL_AGENT_DROP_NOBODY)
+	if (verdict == FL_AGENT_DROP_NOBODY || verdict == FL_AGENT_DROP_SKEW ||
+	    verdict == FL_AGENT_DROP_NO_LIST)
 		return verdict;
 	done = fl_decapsulate(ctx, &tunnel);
 	return done == FL_CONTINUE ? verdict : done;

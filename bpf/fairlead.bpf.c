@@ -22,7 +22,7 @@ static __always_inline int fl_life_of_a_packet(struct xdp_md *ctx, __u32 *egress
 	if (verdict == FL_CONTINUE)
 		verdict = fl_find_route(&packet, service, &route);
 	if (verdict == FL_CONTINUE)
-		verdict = fl_check_fit(&packet, &route);
+		verdict = fl_check_fit(&packet, service, &route);
 	if (verdict == FL_LB_TX_TOO_BIG)
 		verdict = fl_answer_too_big(ctx, packet.is_ipv4, route.limit);
 	else if (verdict == FL_CONTINUE)

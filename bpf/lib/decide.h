@@ -9,9 +9,10 @@
 #include "lib/learn.h"
 
 /*
- * Moves the packet's index to the next hop that can be reached from here. One that cannot be is left
- * out, or the connections of all that come after it would wait for it: it may have left the service
- * a moment ago, or its host may be gone. But it could not say whether it has the connection.
+ * Moves the packet's index to the next hop that can be reached from here. One that cannot be is
+ * left out, or the connections of all that come after it would wait for it: it may have left the
+ * service a moment ago, or its host may be gone. But it could not say whether it has the
+ * connection.
  */
 static __always_inline int fl_seek_hop(struct fl_tunnel *tunnel)
 {
@@ -73,8 +74,10 @@ static __always_inline int fl_decide(struct xdp_md *ctx, struct fl_tunnel *tunne
 	__u8 self = tunnel->hops.index;
 	enum fl_claim claim;
 
+	/* Without the list, a packet for nobody would be answered with a reset here. */
 	if (!tunnel->has_hops)
-		return FL_AGENT_PASS_PLAIN;
+		return tunnel->vip->flags & FL_VIP_PLAIN ? FL_AGENT_PASS_PLAIN
+							 : FL_AGENT_DROP_NO_LIST;
 	if (fl_tcp_is_syn(tunnel->inner.tcp_flags))
 		return fl_decide_syn(ctx, tunnel);
 	claim = fl_claim_of(ctx, tunnel);

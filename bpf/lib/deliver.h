@@ -42,6 +42,7 @@ static __always_inline int fl_hand_on(struct xdp_md *ctx, struct fl_tunnel *tunn
 		.source_port = tunnel->source_port,
 		.gue_port = fl_agent_config.gue_port,
 		.inner_length = tunnel->inner.ip_length,
+		.hop_bytes = sizeof(struct fl_hops),
 		.inner_proto = tunnel->inner_proto,
 		.tos = tunnel->outer.tos & 0xfc,
 	};
@@ -56,8 +57,7 @@ static __always_inline int fl_hand_on(struct xdp_md *ctx, struct fl_tunnel *tunn
 							? fl_agent_config.node_address
 							: fl_agent_config.node_address6);
 	if (bpf_xdp_adjust_head(ctx,
-				(int)(tunnel->outer_length & 0xff) -
-					(int)(fl_outer_ip_bytes(peer->address) + FL_ENCAP_PAYLOAD)))
+				(int)(tunnel->outer_length & 0xff) - (int)fl_outer_bytes(&outer)))
 		return FL_AGENT_DROP_INTERNAL;
 	if (!fl_write_outer((void *)(long)ctx->data, (void *)(long)ctx->data_end, &outer,
 			    &tunnel->hops))

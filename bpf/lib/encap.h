@@ -18,6 +18,7 @@ struct fl_outer {
 	__be16 source_port; /* entropy: spreads flows over receive queues and ECMP paths */
 	__be16 gue_port;
 	__u16 inner_length; /* of the IP packet inside */
+	__u8 hop_bytes;	    /* of the hop list: its size, or 0 for none */
 	__u8 inner_proto;   /* IPPROTO_IPIP or IPPROTO_IPV6 */
 	__u8 tos;
 };
@@ -25,6 +26,12 @@ struct fl_outer {
 static __always_inline __u32 fl_outer_ip_bytes(const __u32 destination[4])
 {
 	return fl_is_mapped(destination) ? sizeof(struct iphdr) : sizeof(struct ipv6hdr);
+}
+
+/* Everything in front of the inner packet but Ethernet. */
+static __always_inline __u32 fl_outer_bytes(const struct fl_outer *outer)
+{
+	return fl_outer_ip_bytes(outer->destination) + FL_ENCAP_PLAIN + outer->hop_bytes;
 }
 
 static __always_inline __u16 fl_fold(__u32 sum)
@@ -85,7 +92,7 @@ static __always_inline int fl_write_outer(void *frame, void *end, const struct f
 {
 	struct ethhdr *eth = (struct ethhdr *)frame;
 	int is_ipv4 = fl_is_mapped(outer->destination);
-	__u16 payload = (__u16)(outer->inner_length + FL_ENCAP_PAYLOAD);
+	__u16 payload = (__u16)(outer->inner_length + FL_ENCAP_PLAIN + outer->hop_bytes);
 	struct udphdr *udp;
 	struct fl_gue *gue;
 
@@ -104,15 +111,17 @@ static __always_inline int fl_write_outer(void *frame, void *end, const struct f
 		udp = (struct udphdr *)fl_after(eth + 1, sizeof(struct ipv6hdr));
 	}
 	gue = (struct fl_gue *)(udp + 1);
+	/* A plain packet has more than this behind GUE: an inner header at least. */
 	if (fl_after(gue + 1, sizeof(*hops)) > end)
 		return 0;
 	udp->source = outer->source_port;
 	udp->dest = outer->gue_port;
 	udp->len = fl_swap16(payload);
 	udp->check = 0;
-	gue->version_hlen = FL_GUE_HLEN;
+	gue->version_hlen = outer->hop_bytes / 4;
 	gue->proto = outer->inner_proto;
 	gue->flags = 0;
-	*(struct fl_hops *)(gue + 1) = *hops;
+	if (outer->hop_bytes)
+		*(struct fl_hops *)(gue + 1) = *hops;
 	return 1;
 }

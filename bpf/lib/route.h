@@ -52,6 +52,7 @@ static __always_inline int fl_much_less_loaded(__u64 a_load, __u64 a_weight, __u
  * flow_table.h. */
 __noinline __u32 fl_choose_eligible(__u64 candidates, __u32 choices)
 {
+	const __u64 takes = FL_BACKEND_ELIGIBLE | FL_BACKEND_NEXT_HOP;
 	__u64 best_load = 0, best_weight = 1;
 	__u32 best = FL_NO_BACKEND;
 	__u32 seen = 0;
@@ -64,7 +65,7 @@ __noinline __u32 fl_choose_eligible(__u64 candidates, __u32 choices)
 
 		if (id == FL_NO_BACKEND || seen >= choices)
 			break;
-		if (!backend || !load || !(fl_load64(&backend->state) & FL_BACKEND_ELIGIBLE))
+		if (!backend || !load || (fl_load64(&backend->state) & takes) != takes)
 			continue;
 		sum = fl_load64(&load->live) + fl_load64(&load->pending);
 		if (seen == 0 ||
@@ -78,26 +79,33 @@ __noinline __u32 fl_choose_eligible(__u64 candidates, __u32 choices)
 	return best;
 }
 
-/* Nobody is eligible: the first candidate that may be used then, else the first that is not dead,
+/* Dead, or out of reach from here: 0 or 1, by arithmetic as in fl_hop_append. */
+static __always_inline __u32 fl_is_silent(__u16 backend)
+{
+	__u64 state = fl_backend_state(backend);
+
+	return (__u32)(state / FL_BACKEND_DEAD | ~state / FL_BACKEND_NEXT_HOP) & 1;
+}
+
+/* Nobody is eligible: the first candidate that may be used then, else the first that is not silent,
  * else the first. */
 __noinline __u32 fl_choose_fail_open(__u64 candidates)
 {
-	__u32 not_dead = FL_NO_BACKEND;
+	__u32 not_silent = FL_NO_BACKEND;
 
 	for (unsigned int i = 0; i < FL_ROW_CANDIDATES; i++) {
 		__u32 id = fl_row_id(candidates, i);
-		__u64 state = fl_backend_state(id);
 
 		if (id == FL_NO_BACKEND)
 			break;
-		if (state & FL_BACKEND_DEAD)
+		if (fl_is_silent((__u16)id))
 			continue;
-		if (state & FL_BACKEND_FAIL_OPEN)
+		if (fl_backend_state(id) & FL_BACKEND_FAIL_OPEN)
 			return id;
-		if (not_dead == FL_NO_BACKEND)
-			not_dead = id;
+		if (not_silent == FL_NO_BACKEND)
+			not_silent = id;
 	}
-	return not_dead != FL_NO_BACKEND ? not_dead : fl_row_id(candidates, 0);
+	return not_silent != FL_NO_BACKEND ? not_silent : fl_row_id(candidates, 0);
 }
 
 /* A SYN whose tuple nobody has recorded. */
@@ -162,15 +170,9 @@ static __always_inline int fl_route_syn_again(struct fl_route *route, __u64 word
 	return FL_LB_TX_SYN_CLAIM;
 }
 
-/* 0 or 1, by arithmetic as in fl_hop_append. */
-static __always_inline __u32 fl_is_dead(__u16 backend)
-{
-	return (__u32)(fl_backend_state(backend) / FL_BACKEND_DEAD) & 1;
-}
-
 /*
  * A segment of a flow that is not recorded here: first where an unrecorded SYN went, then every
- * other member, those believed dead last. None is left out: only the backends know where the
+ * other member, those believed silent last. None is left out: only the backends know where the
  * connection lives.
  */
 static __always_inline int fl_route_miss(struct fl_route *route, struct fl_row row)
@@ -180,10 +182,10 @@ static __always_inline int fl_route_miss(struct fl_route *route, struct fl_row r
 	fl_hop_append(&route->hops, (__u16)first, 1);
 	for (unsigned int i = 0; i < FL_ROW_MEMBERS; i++)
 		fl_hop_append(&route->hops, fl_row_member(row, i),
-			      1 ^ fl_is_dead(fl_row_member(row, i)));
+			      1 ^ fl_is_silent(fl_row_member(row, i)));
 	for (unsigned int i = 0; i < FL_ROW_MEMBERS; i++)
 		fl_hop_append(&route->hops, fl_row_member(row, i),
-			      fl_is_dead(fl_row_member(row, i)));
+			      fl_is_silent(fl_row_member(row, i)));
 	if (!route->hops.count)
 		return FL_LB_DROP_NO_BACKEND;
 	route->target = route->hops.id[0];

@@ -29,7 +29,14 @@ static __always_inline void fl_fill_hops(struct fl_hops *wire, const struct fl_r
 		wire->hop[i] = fl_swap16(route->hops.id[i] & -fl_below(i, count));
 }
 
+/* The hop list's length, which is constant for a service; 0 if it has none. */
+static __always_inline __u8 fl_hop_bytes(const struct fl_service *service)
+{
+	return service->encap == FL_ENCAP_GUE_PLAIN ? 0 : sizeof(struct fl_hops);
+}
+
 static __always_inline void fl_fill_outer(struct fl_outer *outer, const struct fl_packet *packet,
+					  const struct fl_service *service,
 					  const struct fl_backend *backend, __u64 hash)
 {
 	__u64 next_hop = fl_load64(&backend->next_hop);
@@ -43,6 +50,7 @@ static __always_inline void fl_fill_outer(struct fl_outer *outer, const struct f
 	outer->source_port = fl_swap16(0xc000 | (__u16)(hash >> 50));
 	outer->gue_port = fl_config.gue_port;
 	outer->inner_length = packet->ip_length;
+	outer->hop_bytes = fl_hop_bytes(service);
 	outer->inner_proto = packet->is_ipv4 ? IPPROTO_IPIP : IPPROTO_IPV6;
 	/* DSCP; ECN of the tunnel is not used (RFC 6040, compatibility mode). */
 	outer->tos = packet->tos & 0xfc;
@@ -55,7 +63,8 @@ FL_STATIC_ASSERT(FL_MIN_PATH_MTU - FL_ENCAP_MAX >= FL_QUOTE6, "what is too big f
 
 /* Step: is the first hop reachable, and does the packet fit on the way there? FL_LB_TX_TOO_BIG asks
  * for an answer. */
-static __always_inline int fl_check_fit(const struct fl_packet *packet, struct fl_route *route)
+static __always_inline int fl_check_fit(const struct fl_packet *packet,
+					const struct fl_service *service, struct fl_route *route)
 {
 	struct fl_backend *backend = fl_backend_at(route->hops.id[0]);
 	__u32 mtu;
@@ -65,7 +74,7 @@ static __always_inline int fl_check_fit(const struct fl_packet *packet, struct f
 	mtu = (__u32)(fl_load64(&backend->next_hop) >> 48);
 	if (!(fl_load64(&backend->state) & FL_BACKEND_NEXT_HOP) || mtu < FL_MIN_PATH_MTU)
 		return FL_LB_DROP_NO_NEXT_HOP;
-	route->limit = mtu - FL_ENCAP_MAX;
+	route->limit = mtu - sizeof(struct ipv6hdr) - FL_ENCAP_PLAIN - fl_hop_bytes(service);
 	if (packet->ip_length <= route->limit)
 		return FL_CONTINUE;
 	return packet->dont_fragment ? FL_LB_TX_TOO_BIG : FL_LB_DROP_TOO_BIG;
@@ -81,10 +90,9 @@ static __noinline int fl_send(struct xdp_md *ctx, const struct fl_packet *packet
 
 	if (!backend)
 		return FL_LB_DROP_INTERNAL;
-	fl_fill_outer(&outer, packet, backend, route->hash);
+	fl_fill_outer(&outer, packet, service, backend, route->hash);
 	fl_fill_hops(&wire, route, service);
-	if (bpf_xdp_adjust_head(ctx,
-				-(int)(fl_outer_ip_bytes(outer.destination) + FL_ENCAP_PAYLOAD)))
+	if (bpf_xdp_adjust_head(ctx, -(int)fl_outer_bytes(&outer)))
 		return FL_LB_DROP_NO_HEADROOM;
 	if (!fl_write_outer((void *)(long)ctx->data, (void *)(long)ctx->data_end, &outer, &wire))
 		return FL_LB_DROP_INTERNAL;

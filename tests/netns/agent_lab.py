@@ -75,7 +75,8 @@ class AgentTestCase(LabTestCase):
                  family: int = 4) -> dict:
         if vips is None:
             vips = [f"{self.lab.vip}:{PORT}", f"[{self.lab.vip6}]:{PORT}"]
-        vips = [{"vip": vip, "policy": "hash", "rows": ROWS}
+        vips = [{"vip": vip, "policy": "hash", "rows": ROWS,
+                 "hop_lists": True}
                 if isinstance(vip, str) else vip for vip in vips]
         return {"lb_id": lb, "digest": digest, "vips": vips, "peers": [
             {"id": self.number(b),

@@ -199,7 +199,8 @@ class TrafficTest(AgentTestCase):
         good = self.document(digest="beef")
 
         def vip(endpoint: str) -> dict:
-            return {"vip": endpoint, "policy": "hash", "rows": 256}
+            return {"vip": endpoint, "policy": "hash", "rows": 256,
+                    "hop_lists": True}
 
         cases = [
             ("{", 400, "the body is not JSON"),

@@ -10,7 +10,7 @@ from __future__ import annotations
 import ipaddress
 
 import fake_lb
-from agent_lab import PORT, AgentTestCase
+from agent_lab import PORT, ROWS, AgentTestCase
 from fake_lb import ACK, CLAIM0, FINAL, RST, SETTLED, SYN
 from lab import LabOptions, control, wait_until
 from lab.hosts import Backend
@@ -138,6 +138,21 @@ class ClaimsTest(AgentTestCase):
             [2, self.b2.address], [gone, ""], [1, ""], [gone + 1, ""]])
         self.assert_alive(4)
         self.assertEqual(self.verdict(self.b2, "DROP_NO_PEER"), 0)
+
+    def test_a_packet_without_a_list_is_for_a_plain_service(self) -> None:
+        vip = self.lab.vip
+        self.open(vip, owner=self.b1, count=1)
+        before = self.verdict(self.b1, "DROP_NO_LIST")
+        self.forge(self.b1, RST, hops=b"")
+        self.assertEqual(self.verdict(self.b1, "DROP_NO_LIST"), before + 1)
+        self.push(self.b1, lb=2, digest="22", vips=[
+            {"vip": f"{vip}:{PORT}", "policy": "hash", "rows": ROWS,
+             "hop_lists": False}])
+        self.addCleanup(self.push, self.b1, lb=2, digest="0", vips=[])
+        before = self.verdict(self.b1, "PASS_PLAIN")
+        self.forge(self.b1, ACK, hops=b"")
+        self.assertEqual(self.verdict(self.b1, "PASS_PLAIN"), before + 1)
+        self.assert_alive(1)
 
     def test_the_way_back_is_only_for_a_socket(self) -> None:
         self.open(self.lab.vip, owner=self.b1, count=1)

@@ -141,15 +141,51 @@ TEST_CASE("a backend behind another interface is reached by redirect",
 TEST_CASE("without a next hop the packet is dropped, and the flow stays",
           "[packet][lb][forward]") {
   LbWorld world;
+  world.Send(Syn4(), FL_LB_TX_SYN_NEW);
   world.SetState(1, kReady & ~FL_BACKEND_NEXT_HOP);
   world.Check(Syn4(), {.verdict = FL_LB_DROP_NO_NEXT_HOP});
-  world.Check(Data6(), {.verdict = FL_LB_DROP_NO_NEXT_HOP});
   CHECK(world.BackendOf(Syn4()) == 1);
   world.SetState(1, kReady);
   world.Check(Syn4(), {.verdict = FL_LB_TX_SYN_AGAIN,
                        .packet = world.Encapsulated(Syn4(), kNewFlow),
                        .backend = 1,
                        .backend_syn_again = 1});
+}
+
+TEST_CASE("a backend without a next hop takes no new flow and is asked last",
+          "[packet][lb][forward]") {
+  LbWorld world;
+  world.SetState(1, kReady & ~FL_BACKEND_NEXT_HOP);
+  const HopList others = {.ids = {2, 3, 4, 1}, .flags = FL_WIRE_LEARN};
+  world.Check(Data6(), {.verdict = FL_LB_TX_MISS,
+                        .packet = world.Encapsulated(Data6(), others),
+                        .backend = 2,
+                        .misses = 1});
+  world.Send(Syn4(), FL_LB_TX_SYN_NEW);
+  CHECK(world.BackendOf(Syn4()) == 2);
+}
+
+TEST_CASE("packets of a plain service have no hop list",
+          "[packet][lb][forward]") {
+  LbWorld world;
+  world.service().encap = FL_ENCAP_GUE_PLAIN;
+  world.StoreService();
+  world.SetBackend(2, {.address = Ip("2001:db8:2::2")});
+  for (const uint16_t backend : {uint16_t{1}, uint16_t{2}}) {
+    world.SetRows({backend});
+    for (const auto& [syn, data] :
+         {std::pair(Syn4(), Data4()), std::pair(Syn6(), Data6())}) {
+      world.ClearFlows();
+      world.Check(syn, {.verdict = FL_LB_TX_SYN_NEW,
+                        .packet = world.Encapsulated(syn, {.ids = {backend}}),
+                        .backend = backend,
+                        .new_flows = 1,
+                        .backend_new_flows = 1});
+      world.Check(data, {.verdict = FL_LB_TX_HIT,
+                         .packet = world.Encapsulated(data, {.ids = {backend}}),
+                         .backend = backend});
+    }
+  }
 }
 
 TEST_CASE("a service without backends drops", "[packet][lb][forward]") {

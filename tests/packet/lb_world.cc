@@ -188,6 +188,7 @@ Packet LbWorld::Encapsulated(const Packet& packet, const HopList& hops) const {
   }
   out /= Udp{.sport = static_cast<uint16_t>(0xc000 | hash >> 50)};
   out /= Gue{};
+  if (service_.encap == FL_ENCAP_GUE_PLAIN) return out / packet.Inner();
   out /= Hops{.ids = hops.ids,
               .flags = hops.flags,
               .acceptors = hops.acceptors,

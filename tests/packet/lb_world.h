@@ -96,7 +96,8 @@ class LbWorld {
   // Runs `packet` and checks the verdict alone.
   LbResult Send(const Packet& packet, fl_lb_verdict verdict);
 
-  // `packet` as it must leave for hops.ids[0].
+  // `packet` as it must leave for hops.ids[0], with the list unless the service
+  // is plain.
   Packet Encapsulated(const Packet& packet, const HopList& hops) const;
   uint16_t RowOf(const Packet& packet) const;
 

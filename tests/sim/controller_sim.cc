@@ -255,6 +255,9 @@ core::ServiceSettings ControllerSim::RandomSettings(bool is_new) {
   settings.policy = static_cast<core::Policy>(random_.Below(3));
   settings.need = 1 + random_.Below(3);
   settings.agent_port = random_.Chance(0.8) ? 6082 : 0;
+  settings.guarantee = *settings.agent_port != 0 && random_.Chance(0.8)
+                           ? core::Guarantee::kSockets
+                           : core::Guarantee::kFlowTable;
   settings.check =
       random_.Chance(0.1) ? core::CheckKind::kNone : core::CheckKind::kHttp;
   settings.check_interval = absl::Seconds(20 + random_.Below(100));

@@ -183,17 +183,18 @@ core::ServiceEntry EntryOf(const core::Service& service) {
           .tombstone = false,
           .policy = service.policy,
           .choices = service.choices,
+          .hop_lists = service.guarantee == core::Guarantee::kSockets,
           .rows_base = service.rows_base,
           .rows = service.rows};
 }
 
-uint64_t ExpectedBits(const core::BackendView& view) {
+uint64_t ExpectedBits(const core::BackendView& view, bool hop_lists) {
   const auto agent = view.agent.presence;
   uint64_t bits = FL_BACKEND_USED;
   if (view.eligible) bits |= FL_BACKEND_ELIGIBLE;
   if (view.backend.admin == core::Admin::kReady) bits |= FL_BACKEND_FAIL_OPEN;
-  if (agent == core::AgentReport::Presence::kPresent ||
-      agent == core::AgentReport::Presence::kLost)
+  if (hop_lists && (agent == core::AgentReport::Presence::kPresent ||
+                    agent == core::AgentReport::Presence::kLost))
     bits |= FL_BACKEND_AGENT;
   return bits;
 }
@@ -213,9 +214,10 @@ std::string ComplainOfBackend(const FakeDatapath& tables,
   // An agent that is about to get a newer map keeps working with the older.
   if (view.agent.presence == core::AgentReport::Presence::kStale)
     ignored |= FL_BACKEND_AGENT;
-  if (((entry.state ^ ExpectedBits(view)) & ~ignored) != 0)
-    return absl::StrCat(who, "state ", entry.state, ", not ",
-                        ExpectedBits(view));
+  const uint64_t expected =
+      ExpectedBits(view, service.guarantee == core::Guarantee::kSockets);
+  if (((entry.state ^ expected) & ~ignored) != 0)
+    return absl::StrCat(who, "state ", entry.state, ", not ", expected);
   const bool closed = view.backend.admin != core::Admin::kReady ||
                       view.signal == core::Signal::kDrain ||
                       view.health == core::Health::kDown ||

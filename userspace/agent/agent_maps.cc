@@ -51,6 +51,7 @@ fl_vip ToValue(const VipLine& line) {
   vip.row_mask = line.rows - 1;
   vip.policy = line.by_source ? FL_POLICY_SOURCE : FL_POLICY_HASH;
   if (line.disputed) vip.flags |= FL_VIP_DISPUTED;
+  if (line.plain) vip.flags |= FL_VIP_PLAIN;
   return vip;
 }
 
@@ -58,7 +59,8 @@ VipLine FromValue(const fl_vip& vip) {
   return {.index = vip.index,
           .rows = vip.row_mask + 1,
           .by_source = vip.policy == FL_POLICY_SOURCE,
-          .disputed = (vip.flags & FL_VIP_DISPUTED) != 0};
+          .disputed = (vip.flags & FL_VIP_DISPUTED) != 0,
+          .plain = (vip.flags & FL_VIP_PLAIN) != 0};
 }
 
 fl_peer_key ToKey(const PeerKey& key) { return {key.lb_id, key.backend}; }

@@ -151,7 +151,8 @@ absl::StatusOr<uint32_t> ReadRows(const Json& value, absl::string_view field) {
 }
 
 absl::StatusOr<PeerVip> ReadVip(const Json& value, absl::string_view field) {
-  FL_RETURN_IF_ERROR(CheckFields(value, field, {"vip", "policy", "rows"}));
+  FL_RETURN_IF_ERROR(
+      CheckFields(value, field, {"vip", "policy", "rows", "hop_lists"}));
   PeerVip vip;
   FL_ASSIGN_OR_RETURN(vip.vip,
                       ReadEndpoint(value["vip"], absl::StrCat(field, ".vip")));
@@ -159,6 +160,11 @@ absl::StatusOr<PeerVip> ReadVip(const Json& value, absl::string_view field) {
       vip.policy, ReadPolicy(value["policy"], absl::StrCat(field, ".policy")));
   FL_ASSIGN_OR_RETURN(vip.rows,
                       ReadRows(value["rows"], absl::StrCat(field, ".rows")));
+  const Json& hop_lists = value["hop_lists"];
+  if (!hop_lists.is_boolean())
+    return Wrong(absl::StrCat(field, ".hop_lists"), hop_lists,
+                 "is neither true nor false");
+  vip.hop_lists = hop_lists.get<bool>();
   return vip;
 }
 
@@ -237,7 +243,8 @@ std::string SerializePeerDocument(const PeerDocument& document) {
   for (const PeerVip& vip : document.vips) {
     vips.push_back({{"vip", vip.vip.ToString()},
                     {"policy", std::string(core::ToString(vip.policy))},
-                    {"rows", vip.rows}});
+                    {"rows", vip.rows},
+                    {"hop_lists", vip.hop_lists}});
   }
   Json peers = Json::array();
   for (const Peer& peer : document.peers)

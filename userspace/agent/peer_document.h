@@ -33,6 +33,7 @@ struct PeerVip {
   base::Endpoint vip;
   core::Policy policy = core::Policy::kHash;
   uint32_t rows = 0;  // a power of two
+  bool hop_lists = true;
 
   friend bool operator==(const PeerVip&, const PeerVip&) = default;
 };

@@ -53,7 +53,9 @@ absl::Status CheckRoom(const char* table, size_t entries, size_t limit) {
 }
 
 VipLine LineOf(const PeerVip& vip) {
-  return {.rows = vip.rows, .by_source = vip.policy == core::Policy::kSource};
+  return {.rows = vip.rows,
+          .by_source = vip.policy == core::Policy::kSource,
+          .plain = !vip.hop_lists};
 }
 
 // Without their indexes.
@@ -64,6 +66,7 @@ absl::btree_map<base::Endpoint, VipLine> DesiredVips(const Wanted& wanted,
     for (const PeerVip& vip : document.vips) {
       const VipLine line = LineOf(vip);
       const auto [known, is_new] = vips.emplace(vip.vip, line);
+      known->second.plain = known->second.plain || line.plain;
       if (!is_new && (known->second.rows != line.rows ||
                       known->second.by_source != line.by_source)) {
         known->second.disputed = true;

@@ -52,6 +52,7 @@ struct VipLine {
   uint32_t rows = 1;   // a power of two
   bool by_source = false;
   bool disputed = false;  // LB hosts differ about the two above
+  bool plain = false;     // an LB host sends its packets without a hop list
 
   friend bool operator==(const VipLine&, const VipLine&) = default;
 };

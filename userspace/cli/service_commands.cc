@@ -39,6 +39,11 @@ void ServiceCommands::Settings::AddOptions(CLI::App& app) {
   AddSetting(app, "--agent-port", agent_port, "PORT",
              "Where the agents on the backends answer; 0: ask none")
       .check(WholeNumber(0, 65535));
+  AddSetting(app, "--guarantee", guarantee, "WHAT",
+             "sockets (default with agents): a connection is found wherever "
+             "it lives, only backends with an agent take new ones; "
+             "flow-table: only this host's table knows it")
+      .check(OneOf({"flow-table", "sockets"}));
   AddCheckOptions(app);
 }
 
@@ -73,6 +78,7 @@ void ServiceCommands::Settings::AddTo(Json& body) const {
   Put(body, "need", need);
   Put(body, "rows", rows);
   Put(body, "agent_port", agent_port);
+  Put(body, "guarantee", guarantee);
   Json fields = Json::object();
   Put(fields, "type", check);
   Put(fields, "port", check_port);

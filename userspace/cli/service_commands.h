@@ -24,6 +24,7 @@ class ServiceCommands {
     std::optional<std::string> policy;
     std::optional<uint64_t> choices;
     std::optional<std::string> encap;
+    std::optional<std::string> guarantee;
     std::optional<uint64_t> need;
     std::optional<uint64_t> rows;
     std::optional<uint64_t> agent_port;

@@ -73,6 +73,8 @@ core::ServiceSettings ReadSettings(ObjectReader& body) {
   settings.need = body.Integer<int>("need");
   settings.rows = body.Integer<uint32_t>("rows");
   settings.agent_port = body.Integer<uint16_t>("agent_port");
+  settings.guarantee =
+      body.Parsed<core::Guarantee>("guarantee", ParseGuarantee);
   if (const Json* json = body.Object("check"); json != nullptr) {
     ObjectReader check(*json, body.PathOf("check"));
     ReadCheckSettings(check, settings);
@@ -123,6 +125,10 @@ absl::StatusOr<core::Policy> ParsePolicy(absl::string_view text) {
 
 absl::StatusOr<core::Encap> ParseEncap(absl::string_view text) {
   return OneOf(text, core::ParseEncap(text), "gue");
+}
+
+absl::StatusOr<core::Guarantee> ParseGuarantee(absl::string_view text) {
+  return OneOf(text, core::ParseGuarantee(text), "flow-table, sockets");
 }
 
 absl::StatusOr<core::CheckKind> ParseCheckKind(absl::string_view text) {

@@ -44,6 +44,7 @@ Json EncodeStoredService(const core::Service& service) {
   json["rows"] = service.rows;
   json["rows_base"] = service.rows_base;
   json["agent_port"] = service.agent_port;
+  json["guarantee"] = std::string(core::ToString(service.guarantee));
   json["check"] = EncodeCheckConfig(service.check);
   json["backends"] = Json::array();
   for (const auto& [name, backend] : service.backends)
@@ -133,6 +134,11 @@ absl::StatusOr<core::Service> DecodeService(const Json& json,
   service.rows = reader.RequiredInteger<uint32_t>("rows");
   service.rows_base = reader.RequiredInteger<uint32_t>("rows_base");
   service.agent_port = reader.RequiredInteger<uint16_t>("agent_port");
+  // Written since 0.1.0; without it, agents were the guarantee.
+  service.guarantee =
+      reader.Parsed<core::Guarantee>("guarantee", ParseGuarantee)
+          .value_or(service.agent_port == 0 ? core::Guarantee::kFlowTable
+                                            : core::Guarantee::kSockets);
   absl::StatusOr<core::CheckConfig> check = DecodeCheck(reader);
   reader.Fail(check.status());
   if (check.ok()) service.check = *std::move(check);

@@ -20,6 +20,7 @@ struct ServiceSettings {
   std::optional<int> need;
   std::optional<uint32_t> rows;  // only when adding
   std::optional<uint16_t> agent_port;
+  std::optional<Guarantee> guarantee;
   std::optional<CheckKind> check;
   std::optional<uint16_t> check_port;
   std::optional<std::string> check_path;

@@ -60,6 +60,7 @@ TargetService ServiceTarget(const Service& service) {
                   .tombstone = false,
                   .policy = service.policy,
                   .choices = service.choices,
+                  .hop_lists = service.guarantee == Guarantee::kSockets,
                   .rows_base = service.rows_base,
                   .rows = service.rows};
   for (const auto& [name, backend] : service.backends) {
@@ -201,6 +202,8 @@ absl::StatusOr<Change> Controller::Impl::Prepare(const Command& command,
                     : std::max(connections, load.live + load.pending),
             .available = runtime.effective.eligible,
             .has_agent = HasAgent(runtime.agent.presence()),
+            .agent_answers =
+                runtime.agent.presence() == AgentReport::Presence::kPresent,
             .drained = runtime.drain.drained()};
       });
 }

@@ -10,6 +10,7 @@ using Presence = AgentReport::Presence;
 
 bool AgentAllows(const EffectiveInput& input) {
   if (!input.agent_asked) return true;
+  if (input.agent == Presence::kAbsent) return !input.hop_lists;
   return input.agent != Presence::kUnknown && input.agent != Presence::kStale;
 }
 
@@ -32,7 +33,10 @@ void DeriveState(const EffectiveInput& input, Effective& effective) {
   if (input.signal == Signal::kDrain) return is(closed, "signal.http-503");
   if (input.health == Health::kInit)
     return is(EffectiveState::kInit, "check.pending");
-  if (!AgentAllows(input)) return is(EffectiveState::kInit, "agent.pending");
+  if (!AgentAllows(input))
+    return is(EffectiveState::kInit, input.agent == Presence::kAbsent
+                                         ? "agent.absent"
+                                         : "agent.pending");
   effective.eligible = true;
   is(EffectiveState::kUp,
      input.health == Health::kFalling ? FailureOf(input) : "-");
@@ -64,7 +68,7 @@ Effective DeriveEffective(const EffectiveInput& input) {
   effective.bits = FL_BACKEND_USED;
   if (effective.eligible) effective.bits |= FL_BACKEND_ELIGIBLE;
   if (input.admin == Admin::kReady) effective.bits |= FL_BACKEND_FAIL_OPEN;
-  if (input.agent_asked && HasAgent(input.agent))
+  if (input.hop_lists && HasAgent(input.agent))
     effective.bits |= FL_BACKEND_AGENT;
   if (IsSilent(input)) effective.bits |= FL_BACKEND_DEAD;
   return effective;

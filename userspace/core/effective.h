@@ -18,6 +18,7 @@ struct EffectiveInput {
   Signal signal = Signal::kNone;
   std::optional<ProbeResult> last_failure;
   bool agent_asked = false;  // the service has an agent port
+  bool hop_lists = false;    // and its packets are for agents only
   AgentReport::Presence agent = AgentReport::Presence::kUnknown;
   bool drained = false;
 };

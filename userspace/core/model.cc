@@ -22,6 +22,16 @@ absl::string_view ToString(Encap value) {
   return "?";
 }
 
+absl::string_view ToString(Guarantee value) {
+  switch (value) {
+    case Guarantee::kFlowTable:
+      return "flow-table";
+    case Guarantee::kSockets:
+      return "sockets";
+  }
+  return "?";
+}
+
 absl::string_view ToString(Admin value) {
   switch (value) {
     case Admin::kReady:
@@ -138,6 +148,12 @@ std::optional<Policy> ParsePolicy(absl::string_view text) {
 
 std::optional<Encap> ParseEncap(absl::string_view text) {
   if (text == ToString(Encap::kGue)) return Encap::kGue;
+  return std::nullopt;
+}
+
+std::optional<Guarantee> ParseGuarantee(absl::string_view text) {
+  for (const Guarantee value : {Guarantee::kFlowTable, Guarantee::kSockets})
+    if (text == ToString(value)) return value;
   return std::nullopt;
 }
 

@@ -25,6 +25,9 @@ using BackendId = uint16_t;  // 1..; names one backend of one service
 
 enum class Policy : uint8_t { kHash, kSource, kLeastConn };
 enum class Encap : uint8_t { kGue };
+// What keeps an established connection with its backend: this host's flow table
+// alone, or the backends' sockets, found by hop lists that agents honour.
+enum class Guarantee : uint8_t { kFlowTable, kSockets };
 
 // An operator's intent; nothing else ever changes it.
 enum class Admin : uint8_t { kReady, kDrain, kMaint };
@@ -79,6 +82,7 @@ struct Service {
   uint32_t rows = 0;
   uint32_t rows_base = 0;
   uint16_t agent_port = 0;  // where agents report; 0: no agents are asked
+  Guarantee guarantee = Guarantee::kFlowTable;
   CheckConfig check;
   absl::btree_map<std::string, Backend> backends;  // by name
 
@@ -200,6 +204,7 @@ enum class EffectiveState : uint8_t {
 
 absl::string_view ToString(Policy value);
 absl::string_view ToString(Encap value);
+absl::string_view ToString(Guarantee value);
 absl::string_view ToString(Admin value);
 absl::string_view ToString(CheckKind value);
 absl::string_view ToString(Health value);
@@ -210,6 +215,7 @@ absl::string_view ToString(AgentReport::Presence value);
 
 std::optional<Policy> ParsePolicy(absl::string_view text);
 std::optional<Encap> ParseEncap(absl::string_view text);
+std::optional<Guarantee> ParseGuarantee(absl::string_view text);
 std::optional<CheckKind> ParseCheckKind(absl::string_view text);
 
 }  // namespace fairlead::core

@@ -18,6 +18,7 @@ struct ServiceEntry {
   bool tombstone = false;
   Policy policy = Policy::kHash;
   int choices = 1;
+  bool hop_lists = true;
   uint32_t rows_base = 0;
   uint32_t rows = 0;
 

@@ -39,7 +39,8 @@ std::string ServicePlan(const Service& service) {
   return absl::StrCat("fl_services: ", service.vip.ToString(), " is service ",
                       service.id, " (", service.name, "), policy ",
                       ToString(service.policy), ", choices ", service.choices,
-                      ", ", RowsText(service));
+                      ", guarantee ", ToString(service.guarantee), ", ",
+                      RowsText(service));
 }
 
 std::string BackendText(const Backend& backend) {
@@ -84,6 +85,7 @@ class Planner {
   void Leave(const Service& service, Backend& backend);
   absl::Status CheckNeed(const Service& service, const Backend& backend,
                          Admin wanted) const;
+  absl::Status CheckAgents(const Service& service) const;
   uint64_t FlowsAtStake(const Service& service) const;
 
   const DesiredState& desired_;
@@ -155,6 +157,9 @@ absl::Status Planner::operator()(const SetService& command) {
   const Service before = *service;
   FL_RETURN_IF_ERROR(ChangeSettings(command.settings, *service), "service ",
                      base::Quoted(command.name));
+  if (before.guarantee != service->guarantee &&
+      service->guarantee == Guarantee::kSockets)
+    FL_RETURN_IF_ERROR(CheckAgents(before));
   const auto old_settings = DescribeSettings(before);
   const auto new_settings = DescribeSettings(*service);
   std::vector<std::string> from;
@@ -171,12 +176,27 @@ absl::Status Planner::operator()(const SetService& command) {
        .service = service->name,
        .before = absl::StrJoin(from, ", "),
        .after = absl::StrJoin(to, ", ")});
-  if (before.policy != service->policy || before.choices != service->choices)
+  if (before.policy != service->policy || before.choices != service->choices ||
+      before.guarantee != service->guarantee)
     Plan(ServicePlan(*service));
   else
     Plan(absl::StrCat("service ", service->name, ": ", absl::StrJoin(to, ", "),
                       "; no table is written"));
   return absl::OkStatus();
+}
+
+// A backend without an agent does not understand hop lists.
+absl::Status Planner::CheckAgents(const Service& service) const {
+  std::vector<std::string> without;
+  for (const auto& [name, backend] : service.backends)
+    if (!facts_(backend).agent_answers) without.push_back(name);
+  if (without.empty()) return absl::OkStatus();
+  return absl::FailedPreconditionError(absl::StrCat(
+      "service ", base::Quoted(service.name), ": guarantee sockets: ",
+      CountOf(without.size(), "backend"), " of ", service.backends.size(),
+      without.size() == 1 ? " has" : " have", " no agent that answers on port ",
+      service.agent_port, " (", absl::StrJoin(without, ", "),
+      "); start fairlead-agent there, or delete them"));
 }
 
 uint64_t Planner::FlowsAtStake(const Service& service) const {

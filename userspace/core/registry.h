@@ -20,9 +20,10 @@ struct BackendFacts {
   // old and this host's table still counts flows that just ended, so the higher
   // one of both; only a drained backend surely has none.
   uint64_t flows_at_stake = 0;
-  bool available = false;  // may take new flows now
-  bool has_agent = false;  // which tells when the last connection has ended
-  bool drained = false;    // it has
+  bool available = false;      // may take new flows now
+  bool has_agent = false;      // which tells when the last connection has ended
+  bool agent_answers = false;  // and has this host's peers
+  bool drained = false;        // it has
 };
 using FactsOf = absl::FunctionRef<BackendFacts(const Backend& backend)>;
 

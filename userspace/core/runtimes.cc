@@ -142,6 +142,7 @@ void Runtimes::Derive(const Service& service, const Backend& backend,
                        .signal = runtime.check.signal(),
                        .last_failure = runtime.check.last_failure(),
                        .agent_asked = service.agent_port != 0,
+                       .hop_lists = service.guarantee == Guarantee::kSockets,
                        .agent = runtime.agent.presence(),
                        .drained = runtime.drain.drained()});
 }

@@ -136,6 +136,7 @@ absl::Status LaySettings(const ServiceSettings& settings, Service& service) {
   Lay(settings.encap, service.encap);
   Lay(settings.need, service.need);
   Lay(settings.agent_port, service.agent_port);
+  Lay(settings.guarantee, service.guarantee);
   LayCheck(settings, service.check);
   FL_RETURN_IF_ERROR(CheckHttpOnly(old_check, service.check));
   return CheckService(service);
@@ -211,6 +212,8 @@ absl::Status CompleteSettings(const ServiceSettings& settings,
                               Service& service) {
   service.rows = settings.rows.value_or(kDefaultRows);
   service.agent_port = kDefaultAgentPort;
+  service.guarantee =
+      settings.agent_port == 0 ? Guarantee::kFlowTable : Guarantee::kSockets;
   if (settings.check_interval && *settings.check_interval >= kShortestInterval)
     service.check.timeout =
         std::min(service.check.timeout, *settings.check_interval);
@@ -231,6 +234,10 @@ absl::Status CheckService(const Service& service) {
   FL_RETURN_IF_ERROR(CheckRange("vip port", service.vip.port, 1, 65535));
   FL_RETURN_IF_ERROR(CheckRows(service.rows));
   FL_RETURN_IF_ERROR(CheckChoices(service));
+  if (service.guarantee == Guarantee::kSockets && service.agent_port == 0)
+    return Refuse("guarantee", ToString(service.guarantee),
+                  "needs agents on the backends, and an agent port that is "
+                  "not 0; without agents it is flow-table");
   FL_RETURN_IF_ERROR(CheckRange("need", service.need, 1, FL_MAX_BACKENDS - 1));
   FL_RETURN_IF_ERROR(CheckCheck(service.check));
   if (service.backends.size() > MostBackends(service.rows))
@@ -252,6 +259,7 @@ std::vector<std::pair<std::string, std::string>> DescribeSettings(
       {"need", absl::StrCat(service.need)},
       {"rows", absl::StrCat(service.rows)},
       {"agent-port", absl::StrCat(service.agent_port)},
+      {"guarantee", std::string(ToString(service.guarantee))},
       {"check", std::string(ToString(check.kind))},
       {"check-port", absl::StrCat(check.port)},
       {"check-path", check.path},

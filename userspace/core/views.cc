@@ -37,8 +37,7 @@ std::string GuaranteeText(const Service& service,
   size_t agents = 0;
   for (const BackendView& view : backends)
     agents += HasAgent(view.agent.presence) ? 1 : 0;
-  const bool all = agents == backends.size() && agents > 0;
-  return absl::StrCat(all ? "sockets (" : "flow-table (", agents, "/",
+  return absl::StrCat(ToString(service.guarantee), " (", agents, "/",
                       backends.size(), " agents)");
 }
 
@@ -121,6 +120,12 @@ std::vector<std::string> ServiceAlarms(
     if (backend.agent.presence == AgentReport::Presence::kLost)
       alarms.push_back(absl::StrCat(service, ": the agent of ",
                                     backend.backend.name, " is silent"));
+    if (backend.agent.presence == AgentReport::Presence::kAbsent &&
+        view.service.guarantee == Guarantee::kSockets)
+      alarms.push_back(absl::StrCat(service, ": ", backend.backend.name,
+                                    " has no agent that answers on port ",
+                                    view.service.agent_port,
+                                    ", and takes no new connections"));
   }
   for (const std::string& name : no_next_hop)
     alarms.push_back(absl::StrCat(service, ": no next hop for ", name));

@@ -13,8 +13,8 @@ using core::AgentReport;
 event::Task<void> AgentPoller::Run() {
   while (true) {
     const base::MonoTime begun = loop_.Now();
-    const PeerMap peers = EncodePeerMap(
-        controller_.desired(), controller_.Peers(), options_.lb_id);
+    const PeerMap peers = EncodePeerMap(controller_.desired(),
+                                        controller_.Peers(), options_.lb_id);
     absl::btree_map<base::Endpoint, Users> agents;
     for (const auto& [name, service] : controller_.desired().services) {
       if (service.agent_port == 0) continue;

@@ -128,9 +128,11 @@ PeerMap EncodePeerMap(
     uint16_t lb_id) {
   Json vips = Json::array();
   for (const auto& [name, service] : desired.services) {
-    vips.push_back({{"vip", service.vip.ToString()},
-                    {"policy", std::string(core::ToString(service.policy))},
-                    {"rows", service.rows}});
+    vips.push_back(
+        {{"vip", service.vip.ToString()},
+         {"policy", std::string(core::ToString(service.policy))},
+         {"rows", service.rows},
+         {"hop_lists", service.guarantee == core::Guarantee::kSockets}});
   }
   Json document = {{"lb_id", lb_id}, {"vips", vips}, {"peers", Json::array()}};
   for (const auto& [id, address] : peers)

@@ -78,7 +78,7 @@ fl_service ValueOf(const core::ServiceEntry& entry) {
   value.flags = entry.tombstone ? FL_SERVICE_TOMBSTONE : 0;
   value.policy = PolicyOf(entry.policy);
   value.choices = static_cast<uint8_t>(entry.choices);
-  value.encap = FL_ENCAP_GUE;
+  value.encap = entry.hop_lists ? FL_ENCAP_GUE : FL_ENCAP_GUE_PLAIN;
   value.rows_base = entry.rows_base;
   value.row_mask = entry.rows == 0 ? 0 : entry.rows - 1;
   return value;

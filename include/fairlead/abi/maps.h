@@ -42,7 +42,8 @@ enum fl_policy {
 };
 
 enum fl_encap {
-	FL_ENCAP_GUE = 0, /* GUE with the hop list of wire.h */
+	FL_ENCAP_GUE = 0,	/* GUE with the hop list of wire.h */
+	FL_ENCAP_GUE_PLAIN = 1, /* without: the receiver takes what comes */
 };
 
 #define FL_SERVICE_TOMBSTONE 0x1 /* deleted: drop and count */
@@ -100,6 +101,7 @@ FL_STATIC_ASSERT(sizeof(struct fl_load) == 64, "one cache line");
 /* --- agent --- */
 
 #define FL_VIP_DISPUTED 0x1 /* LB hosts differ about its rows: nobody's word is the newest */
+#define FL_VIP_PLAIN	0x2 /* an LB host sends its packets without a hop list */
 
 /* A service as the LB hosts have it. */
 struct fl_vip {

@@ -66,7 +66,7 @@
 	X(DROP_NOBODY, DROP,                                                                       \
 	  "no hop of the list has the connection; dropped, because a reset cannot be taken back")  \
 	X(DROP_NO_PEER, DROP,                                                                      \
-	  "end of the list, and the hop with a socket for the tuple cannot be reached from here")                 \
+	  "end of the list, and the hop with a socket for the tuple cannot be reached from here")  \
 	X(DROP_INTERNAL, DROP,                                                                     \
 	  "a table entry that must exist is absent: a defect, please report it")                   \
 	X(PASS_SYN_CLAIM, PASS,                                                                    \
@@ -76,7 +76,8 @@
 	X(TX_WEAK_HOP, TX,                                                                         \
 	  "end of the list, no hop is sure: back to the first one with a socket for the tuple")    \
 	X(DROP_SKEW, DROP,                                                                         \
-	  "no hop has the connection, but the LB host's table or key is not the one known here")
+	  "no hop has the connection, but the LB host's table or key is not the one known here")   \
+	X(DROP_NO_LIST, DROP, "came without a hop list, for a service whose packets all have one")
 
 #define FL_VERDICT_ENUM_LB(name, action, help)	  FL_LB_##name,
 #define FL_VERDICT_ENUM_AGENT(name, action, help) FL_AGENT_##name,

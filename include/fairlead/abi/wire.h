@@ -56,7 +56,8 @@ FL_STATIC_ASSERT(FL_GUE_HLEN < 32, "five bits");
  * Bytes that the encapsulation adds. A packet may change the outer family on its way from hop to
  * hop, so there is one limit for what fits: the longest form.
  */
-#define FL_ENCAP_PAYLOAD (8 + sizeof(struct fl_gue) + sizeof(struct fl_hops))
+#define FL_ENCAP_PLAIN	 (8 + sizeof(struct fl_gue)) /* UDP and GUE, without a hop list */
+#define FL_ENCAP_PAYLOAD (FL_ENCAP_PLAIN + sizeof(struct fl_hops))
 #define FL_ENCAP_BYTES4	 (20 + FL_ENCAP_PAYLOAD)
 #define FL_ENCAP_BYTES6	 (40 + FL_ENCAP_PAYLOAD)
 #define FL_ENCAP_MAX	 FL_ENCAP_BYTES6

@@ -11,8 +11,10 @@ namespace fairlead::agent {
 namespace {
 
 constexpr char kGood[] = R"({"lb_id": 1, "digest": "ab12",
-  "vips": [{"vip": "[2001:db8:100::10]:443", "policy": "hash", "rows": 256},
-           {"vip": "198.51.100.10:443", "policy": "source", "rows": 1024}],
+  "vips": [{"vip": "[2001:db8:100::10]:443", "policy": "hash", "rows": 256,
+            "hop_lists": true},
+           {"vip": "198.51.100.10:443", "policy": "source", "rows": 1024,
+            "hop_lists": false}],
   "peers": [{"id": 2, "address": "2001:db8::2"},
             {"id": 1, "address": "192.0.2.1"}]})";
 
@@ -43,7 +45,9 @@ TEST_CASE("a peer document is read and sorted", "[agent][document]") {
   CHECK(document->vips[0].vip.ToString() == "198.51.100.10:443");
   CHECK(document->vips[0].policy == core::Policy::kSource);
   CHECK(document->vips[0].rows == 1024);
+  CHECK_FALSE(document->vips[0].hop_lists);
   CHECK(document->vips[1].rows == 256);
+  CHECK(document->vips[1].hop_lists);
 }
 
 TEST_CASE("a peer document survives being written and read again",
@@ -116,7 +120,8 @@ TEST_CASE("unknown, missing and repeated fields are refused",
 
 TEST_CASE("a VIP or an id twice is refused", "[agent][document]") {
   CHECK(Problem(With(R"("rows": 256)", R"("rows": 256, "epoch": 1)")) ==
-        "vips[0]: unknown field \"epoch\" (have: vip, policy, rows)");
+        "vips[0]: unknown field \"epoch\" (have: vip, policy, rows, "
+        "hop_lists)");
   CHECK(Problem(With("[2001:db8:100::10]:443", "198.51.100.10:443")) ==
         "vips: 198.51.100.10:443 comes twice");
   CHECK(Problem(With("\"id\": 2", "\"id\": 1")) == "peers: id 1 comes twice");
@@ -126,7 +131,8 @@ TEST_CASE("more VIPs than the table has are refused", "[agent][document]") {
   std::vector<std::string> vips;
   for (unsigned int i = 0; i <= FL_AGENT_MAX_VIPS; ++i)
     vips.push_back(absl::StrCat("{\"vip\": \"198.51.100.10:", i + 1,
-                                "\", \"policy\": \"hash\", \"rows\": 256}"));
+                                "\", \"policy\": \"hash\", \"rows\": 256, "
+                                "\"hop_lists\": true}"));
   const auto text = [&vips] {
     return absl::StrCat(R"({"lb_id": 1, "digest": "a", "peers": [], "vips": [)",
                         absl::StrJoin(vips, ","), "]}");

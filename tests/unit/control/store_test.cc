@@ -35,7 +35,8 @@ core::DesiredState SomeState() {
                       .need = 1,
                       .rows = 512,
                       .rows_base = 512,
-                      .agent_port = 6082};
+                      .agent_port = 6082,
+                      .guarantee = core::Guarantee::kSockets};
   ws.check = {.kind = core::CheckKind::kHttp,
               .port = 8080,
               .path = "/live",
@@ -81,6 +82,7 @@ constexpr absl::string_view kSomeDocument = R"({
       "rows": 512,
       "rows_base": 512,
       "agent_port": 6082,
+      "guarantee": "sockets",
       "check": {
         "type": "http",
         "port": 8080,
@@ -172,7 +174,7 @@ TEST_CASE("a document that is not understood in full is refused",
        "\"services[0].check.interval\""},
       {"\"fall\": 5", "\"fall\": 5, \"fall\": 5", "twice"},
       {"12:00:00.123456789Z", "noon", "is not a time"},
-      {"\"check\": {", "\"check\": {{", "line 16"},
+      {"\"check\": {", "\"check\": {{", "line 17"},
   };
   for (const Case& broken : cases) {
     const std::string text =

@@ -258,7 +258,8 @@ TEST_CASE("drained ends with the questions to the agent",
   world.Report("web1", Presence::kPresent, 0);
   world.Report("web1", Presence::kPresent, 0);
   REQUIRE(world.View("web1").state == EffectiveState::kDrained);
-  world.Do(SetService{"web", {.agent_port = 0}});
+  world.Do(
+      SetService{"web", {.agent_port = 0, .guarantee = Guarantee::kFlowTable}});
   CHECK(world.View("web1").state == EffectiveState::kDraining);
 }
 
@@ -341,11 +342,13 @@ TEST_CASE("the guarantee counts agents, silent ones too",
     AddWeb(world, 3, WithAgents());
     world.Report("web1", Presence::kPresent);
     world.Report("web2", Presence::kAbsent);
+    CHECK(world.View().guarantee == "sockets (1/3 agents)");
+    world.Do(SetService{"web", {.guarantee = Guarantee::kFlowTable}});
     CHECK(world.View().guarantee == "flow-table (1/3 agents)");
   }
   SECTION("none") {
     AddWeb(world, 0, WithAgents());
-    CHECK(world.View().guarantee == "flow-table (0/0 agents)");
+    CHECK(world.View().guarantee == "sockets (0/0 agents)");
   }
   SECTION("none asked") {
     AddWeb(world, 1);
@@ -355,16 +358,57 @@ TEST_CASE("the guarantee counts agents, silent ones too",
   }
 }
 
-TEST_CASE("a service that begins to ask agents goes on meanwhile",
+TEST_CASE("agents are rolled out while a service goes on without hop lists",
           "[core][controller]") {
   CoreWorld world;
-  AddHealthyWeb(world, 1);
+  AddHealthyWeb(world, 2);
+  const base::Endpoint vip = world.View().service.vip;
+  const auto hop_lists = [&] {
+    return world.tables().services().at(vip).hop_lists;
+  };
+  const SetService to_sockets = {"web", {.guarantee = Guarantee::kSockets}};
+  // It would need agents, and there is nobody to ask.
+  CHECK(world.Try(to_sockets).code() == absl::StatusCode::kInvalidArgument);
   world.Do(SetService{"web", {.agent_port = 6082}});
   CHECK((world.LineOf("web1") & FL_BACKEND_ELIGIBLE) != 0);
   world.Report("web1", Presence::kPresent);
-  CHECK((world.LineOf("web1") & FL_BACKEND_AGENT) != 0);
-  world.Do(SetService{"web", {.agent_port = 0}});
+  world.Report("web2", Presence::kAbsent);
+  CHECK(world.View().guarantee == "flow-table (1/2 agents)");
   CHECK(world.LineOf("web1") == (FL_BACKEND_USED | kOffers));
+  const absl::Status refused = world.Try(to_sockets);
+  CHECK(refused.code() == absl::StatusCode::kFailedPrecondition);
+  CHECK_THAT(std::string(refused.message()),
+             Catch::Contains("1 backend of 2 has no agent that answers on "
+                             "port 6082 (web2)"));
+  CHECK_FALSE(hop_lists());
+  world.Report("web2", Presence::kPresent);
+  world.Do(to_sockets);
+  CHECK(hop_lists());
+  CHECK((world.LineOf("web1") & FL_BACKEND_AGENT) != 0);
+  // And back, in one step only.
+  CHECK(world.Try(SetService{"web", {.agent_port = 0}}).code() ==
+        absl::StatusCode::kInvalidArgument);
+  world.Do(
+      SetService{"web", {.agent_port = 0, .guarantee = Guarantee::kFlowTable}});
+  CHECK_FALSE(hop_lists());
+  CHECK(world.LineOf("web1") == (FL_BACKEND_USED | kOffers));
+}
+
+TEST_CASE("with guarantee sockets a backend waits for its agent",
+          "[core][controller]") {
+  CoreWorld world;
+  AddHealthyWeb(world, 2, WithAgents());
+  world.Do(AddBackend{
+      .service = "web", .name = "new", .address = Address("192.0.2.9")});
+  world.AnswerAll(kSuccess);
+  world.Report("new", Presence::kAbsent);
+  CHECK_FALSE(world.View("new").eligible);
+  CHECK(world.View("new").reason == "agent.absent");
+  CHECK(world.controller().Alarms() ==
+        Strings{"service web: new has no agent that answers on port 6082, and "
+                "takes no new connections"});
+  world.Report("new", Presence::kPresent);
+  CHECK(world.View("new").eligible);
 }
 
 TEST_CASE("an address known to have no next hop raises an alarm",

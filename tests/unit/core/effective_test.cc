@@ -28,15 +28,16 @@ std::vector<EffectiveInput> AllInputs() {
     for (int health = 0; health <= static_cast<int>(Health::kDown); ++health)
       for (const Signal signal : {Signal::kNone, Signal::kDrain})
         for (int agent = 0; agent <= static_cast<int>(Presence::kLost); ++agent)
-          for (int flags = 0; flags < 4; ++flags)
+          for (int flags = 0; flags < 6; ++flags)
             all.push_back(
                 {.admin = admin,
                  .health = static_cast<Health>(health),
                  .signal = signal,
                  .last_failure = ProbeResult{.outcome = ProbeOutcome::kTimeout},
-                 .agent_asked = (flags & 1) != 0,
+                 .agent_asked = flags % 3 != 0,
+                 .hop_lists = flags % 3 == 2,
                  .agent = static_cast<Presence>(agent),
-                 .drained = (flags & 2) != 0});
+                 .drained = flags >= 3});
   return all;
 }
 
@@ -46,7 +47,8 @@ TEST_CASE(
     "[core][effective]") {
   for (const EffectiveInput& input : AllInputs()) {
     const bool settled =
-        !input.agent_asked || input.agent == Presence::kAbsent ||
+        !input.agent_asked ||
+        (input.agent == Presence::kAbsent && !input.hop_lists) ||
         input.agent == Presence::kPresent || input.agent == Presence::kLost;
     const bool expected =
         input.admin == Admin::kReady &&
@@ -60,9 +62,8 @@ TEST_CASE(
           (input.admin == Admin::kReady));
     CHECK((effective.bits & FL_BACKEND_USED) != 0);
     CHECK((effective.bits & FL_BACKEND_NEXT_HOP) == 0);
-    const bool agent =
-        input.agent_asked &&
-        (input.agent == Presence::kPresent || input.agent == Presence::kLost);
+    const bool agent = input.hop_lists && (input.agent == Presence::kPresent ||
+                                           input.agent == Presence::kLost);
     CHECK(((effective.bits & FL_BACKEND_AGENT) != 0) == agent);
     CHECK((effective.reason == "-") ==
           (expected && input.health == Health::kUp));
