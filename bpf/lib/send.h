@@ -8,13 +8,22 @@
 #include "lib/icmp.h"
 #include "lib/route.h"
 
+/* SETTLED, while this host is sure to list all owners. */
+static __always_inline __u8 fl_settled(const struct fl_service *service)
+{
+	__u32 id = service->id;
+	__u64 *lease = bpf_map_lookup_elem(&fl_leases, &id);
+
+	return lease && bpf_ktime_get_coarse_ns() < fl_load64(lease) ? FL_WIRE_SETTLED : 0;
+}
+
 static __always_inline void fl_fill_hops(struct fl_hops *wire, const struct fl_route *route,
 					 const struct fl_service *service)
 {
 	__u32 count = route->hops.count < FL_WIRE_HOPS ? route->hops.count : FL_WIRE_HOPS;
 
 	wire->version = FL_WIRE_VERSION;
-	wire->flags = route->flags;
+	wire->flags = route->flags | fl_settled(service);
 	wire->index = 0;
 	wire->count = (__u8)count;
 	wire->acceptors = route->acceptors;

@@ -76,7 +76,7 @@ class AgentTestCase(LabTestCase):
         if vips is None:
             vips = [f"{self.lab.vip}:{PORT}", f"[{self.lab.vip6}]:{PORT}"]
         vips = [{"vip": vip, "policy": "hash", "rows": ROWS,
-                 "hop_lists": True}
+                 "hop_lists": True, "table": "aa"}
                 if isinstance(vip, str) else vip for vip in vips]
         return {"lb_id": lb, "digest": digest, "vips": vips, "peers": [
             {"id": self.number(b),

@@ -200,7 +200,7 @@ class TrafficTest(AgentTestCase):
 
         def vip(endpoint: str) -> dict:
             return {"vip": endpoint, "policy": "hash", "rows": 256,
-                    "hop_lists": True}
+                    "hop_lists": True, "table": "aa"}
 
         cases = [
             ("{", 400, "the body is not JSON"),

@@ -147,7 +147,7 @@ class ClaimsTest(AgentTestCase):
         self.assertEqual(self.verdict(self.b1, "DROP_NO_LIST"), before + 1)
         self.push(self.b1, lb=2, digest="22", vips=[
             {"vip": f"{vip}:{PORT}", "policy": "hash", "rows": ROWS,
-             "hop_lists": False}])
+             "hop_lists": False, "table": "aa"}])
         self.addCleanup(self.push, self.b1, lb=2, digest="0", vips=[])
         before = self.verdict(self.b1, "PASS_PLAIN")
         self.forge(self.b1, ACK, hops=b"")

@@ -47,7 +47,8 @@ struct Loaded {
             .flows = fd(4),
             .verdicts = fd(5),
             .service_stats = fd(6),
-            .backend_stats = fd(7)};
+            .backend_stats = fd(7),
+            .leases = fd(8)};
   }
 
   std::unique_ptr<SharedTables> Open() const {

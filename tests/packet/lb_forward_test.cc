@@ -4,7 +4,9 @@
 #include <linux/if_ether.h>
 
 #include <catch2/catch.hpp>
+#include <ctime>
 
+#include "absl/time/time.h"
 #include "tests/packet/lb_world.h"
 
 namespace fairlead::test {
@@ -186,6 +188,36 @@ TEST_CASE("packets of a plain service have no hop list",
                          .backend = backend});
     }
   }
+}
+
+TEST_CASE("packets say that the table is settled while the lease lasts",
+          "[packet][lb][forward]") {
+  LbWorld world;
+  const auto until = [&](absl::Duration from_now) {
+    timespec now = {};
+    REQUIRE(clock_gettime(CLOCK_MONOTONIC_COARSE, &now) == 0);
+    world.lb().leases()[kServiceId] = static_cast<uint64_t>(
+        absl::ToInt64Nanoseconds(absl::DurationFromTimespec(now) + from_now));
+  };
+  HopList hops = kMiss;
+  const auto check = [&] {
+    world.Check(Data4(), {.verdict = FL_LB_TX_MISS,
+                          .packet = world.Encapsulated(Data4(), hops),
+                          .backend = 1,
+                          .misses = 1});
+  };
+  until(-absl::Milliseconds(1));
+  check();
+  until(absl::Seconds(3));
+  hops.flags |= FL_WIRE_SETTLED;
+  check();
+  world.Send(Syn4(), FL_LB_TX_SYN_NEW);
+  world.Check(Data4(),
+              {.verdict = FL_LB_TX_HIT,
+               .packet = world.Encapsulated(Data4(), {.ids = kNewFlow.ids,
+                                                      .flags = FL_WIRE_SETTLED,
+                                                      .acceptors = 1}),
+               .backend = 1});
 }
 
 TEST_CASE("a service without backends drops", "[packet][lb][forward]") {

@@ -93,6 +93,7 @@ LbProgram::LbProgram(const LbSizes& sizes)
   resize(object->maps.fl_load, sizes.backends);
   resize(object->maps.fl_flows, sizes.flow_buckets);
   resize(object->maps.fl_svc_stats, sizes.services);
+  resize(object->maps.fl_leases, sizes.services);
   resize(object->maps.fl_bkd_stats, sizes.backends);
   FL_CHECK(fairlead_object::load(object) == 0);
 
@@ -104,6 +105,7 @@ LbProgram::LbProgram(const LbSizes& sizes)
       share(object->maps.fl_backends, sizes.backends * sizeof(fl_backend));
   load_ = share(object->maps.fl_load, sizes.backends * sizeof(fl_load));
   flows_ = share(object->maps.fl_flows, sizes.flow_buckets * sizeof(fl_bucket));
+  leases_ = share(object->maps.fl_leases, sizes.services * sizeof(uint64_t));
 }
 
 LbProgram::~LbProgram() = default;

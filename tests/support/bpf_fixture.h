@@ -75,6 +75,7 @@ class LbProgram {
   std::span<fl_backend> backends() const { return backends_.as<fl_backend>(); }
   std::span<fl_load> load() const { return load_.as<fl_load>(); }
   std::span<fl_bucket> flows() const { return flows_.as<fl_bucket>(); }
+  std::span<uint64_t> leases() const { return leases_.as<uint64_t>(); }
 
   // Sums over all CPUs.
   LbVerdicts verdicts() const;
@@ -91,7 +92,7 @@ class LbProgram {
 
   const LbSizes sizes_;
   std::unique_ptr<Skeleton> skeleton_;
-  SharedMemory rows_, backends_, load_, flows_;
+  SharedMemory rows_, backends_, load_, flows_, leases_;
 };
 
 // The tick that the program sees.

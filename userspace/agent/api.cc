@@ -187,6 +187,10 @@ event::Task<http::Response> Api::Answer(const http::Request& request) {
 event::Task<http::Response> Api::State(const http::Request& request) {
   const absl::StatusOr<StateQuery> query = ReadStateQuery(request);
   if (!query.ok()) co_return ErrorFor(query.status());
+  if (query->lb.has_value()) {
+    const absl::Status heard = co_await fleet_.Hear(*query->lb);
+    if (!heard.ok()) co_return ErrorFor(heard);
+  }
   const absl::StatusOr<Scan> scan = co_await scanner_.Latest();
   if (!scan.ok()) co_return ErrorFor(scan.status());
   const absl::StatusOr<std::vector<uint64_t>> verdicts =

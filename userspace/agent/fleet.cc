@@ -22,8 +22,26 @@ absl::StatusOr<Tables> Fleet::Desired(const Documents& documents) const {
   return DesiredTables({.documents = documents,
                         .identity = identity_,
                         .next_hops = next_hops_,
-                        .orphans = orphans},
+                        .orphans = orphans,
+                        .silent = FindSilent()},
                        tables_);
+}
+
+absl::btree_set<uint16_t> Fleet::FindSilent() const {
+  absl::btree_set<uint16_t> silent;
+  for (const auto& [lb, time] : heard_)
+    if (loop_.Now() - time > kLbSilence) silent.insert(lb);
+  return silent;
+}
+
+event::Task<absl::Status> Fleet::Hear(uint16_t lb_id) {
+  const auto heard = heard_.find(lb_id);
+  if (heard != heard_.end()) heard->second = loop_.Now();
+  if (FindSilent() == silent_) co_return absl::OkStatus();
+  const event::MutexLock lock = co_await mutex_.Lock();
+  FL_CO_ASSIGN_OR_RETURN(const Tables desired, Desired(documents_));
+  silent_ = FindSilent();
+  co_return BringTo(desired);
 }
 
 absl::Status Fleet::Write(const Step& step) {
@@ -47,6 +65,7 @@ absl::StatusOr<std::vector<std::string>> Fleet::Adopt() {
     inherited_hops_.insert(line.address);
   }
   documents_ = std::move(stored.documents);
+  for (const auto& [lb, document] : documents_) heard_[lb] = loop_.Now();
   std::vector<std::string> notes = std::move(stored.problems);
   const absl::btree_set<uint16_t> orphans = FindOrphans(tables_, documents_);
   if (!orphans.empty()) {
@@ -85,6 +104,8 @@ event::Task<absl::Status> Fleet::Put(PeerDocument document) {
   FL_CO_RETURN_IF_ERROR(co_await SaveDocument(loop_, state_folder_, document),
                         "store the document");
   documents_ = std::move(documents);
+  heard_[lb_id] = loop_.Now();
+  silent_ = FindSilent();
   incomplete_.insert(lb_id);
   // Next hops may have changed while the file was written.
   FL_CO_ASSIGN_OR_RETURN(const Tables desired, Desired(documents_));

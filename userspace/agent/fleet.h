@@ -24,6 +24,10 @@
 
 namespace fairlead::agent {
 
+// An LB host that has not asked for this long cannot be sure of any table: its
+// leases, which need this agent's answers, have ended long before.
+inline constexpr absl::Duration kLbSilence = absl::Seconds(30);
+
 struct FleetOptions {
   Identity identity;
   std::string state_folder;
@@ -45,6 +49,9 @@ class Fleet {
   // digest is empty until the document comes again.
   event::Task<absl::Status> Put(PeerDocument document);
 
+  // That LB host asks, so it is alive. To be called for each question.
+  event::Task<absl::Status> Hear(uint16_t lb_id);
+
   // How packets reach `address` from now on; nothing: they do not.
   absl::Status SetNextHop(const base::IpAddress& address,
                           const std::optional<NextHopLine>& hop);
@@ -65,6 +72,7 @@ class Fleet {
   absl::Status BringTo(const Tables& desired);
   absl::Status Write(const Step& step);
   void ForgetUnusedHops();
+  absl::btree_set<uint16_t> FindSilent() const;
 
   // Constant after construction.
   event::Loop& loop_;
@@ -79,6 +87,10 @@ class Fleet {
   NextHops next_hops_;
   // Found in the maps and not yet confirmed since this process runs.
   absl::btree_set<base::IpAddress> inherited_hops_;
+  // When LB hosts with a document asked last.
+  absl::btree_map<uint16_t, base::MonoTime> heard_;
+  // Those that were silent when the maps were written last.
+  absl::btree_set<uint16_t> silent_;
   // LB hosts whose last document is not wholly in the maps.
   absl::btree_set<uint16_t> incomplete_;
 };

@@ -98,14 +98,15 @@ absl::StatusOr<uint16_t> ReadId(const Json& value, absl::string_view field) {
   return value.get<uint16_t>();
 }
 
-absl::StatusOr<std::string> ReadDigest(const Json& value) {
-  if (!value.is_string()) return Wrong("digest", value, "is not a string");
+absl::StatusOr<std::string> ReadDigest(const Json& value,
+                                       absl::string_view field) {
+  if (!value.is_string()) return Wrong(field, value, "is not a string");
   std::string text = value.get<std::string>();
   const bool hex = std::all_of(text.begin(), text.end(), [](unsigned char c) {
     return absl::ascii_isdigit(c) || (c >= 'a' && c <= 'f');
   });
   if (!hex || text.empty() || text.size() > kMaxDigestLength) {
-    return Wrong("digest", value,
+    return Wrong(field, value,
                  absl::StrCat("is not 1 to ", kMaxDigestLength,
                               " lower-case hexadecimal digits"));
   }
@@ -151,8 +152,8 @@ absl::StatusOr<uint32_t> ReadRows(const Json& value, absl::string_view field) {
 }
 
 absl::StatusOr<PeerVip> ReadVip(const Json& value, absl::string_view field) {
-  FL_RETURN_IF_ERROR(
-      CheckFields(value, field, {"vip", "policy", "rows", "hop_lists"}));
+  FL_RETURN_IF_ERROR(CheckFields(
+      value, field, {"vip", "policy", "rows", "hop_lists", "table"}));
   PeerVip vip;
   FL_ASSIGN_OR_RETURN(vip.vip,
                       ReadEndpoint(value["vip"], absl::StrCat(field, ".vip")));
@@ -165,6 +166,8 @@ absl::StatusOr<PeerVip> ReadVip(const Json& value, absl::string_view field) {
     return Wrong(absl::StrCat(field, ".hop_lists"), hop_lists,
                  "is neither true nor false");
   vip.hop_lists = hop_lists.get<bool>();
+  FL_ASSIGN_OR_RETURN(
+      vip.table, ReadDigest(value["table"], absl::StrCat(field, ".table")));
   return vip;
 }
 
@@ -232,7 +235,7 @@ absl::StatusOr<PeerDocument> ParsePeerDocument(absl::string_view json) {
       CheckFields(root, "body", {"lb_id", "digest", "vips", "peers"}));
   PeerDocument document;
   FL_ASSIGN_OR_RETURN(document.lb_id, ReadId(root["lb_id"], "lb_id"));
-  FL_ASSIGN_OR_RETURN(document.digest, ReadDigest(root["digest"]));
+  FL_ASSIGN_OR_RETURN(document.digest, ReadDigest(root["digest"], "digest"));
   FL_RETURN_IF_ERROR(ReadVips(root["vips"], document.vips));
   FL_RETURN_IF_ERROR(ReadPeers(root["peers"], document.peers));
   return document;
@@ -244,7 +247,8 @@ std::string SerializePeerDocument(const PeerDocument& document) {
     vips.push_back({{"vip", vip.vip.ToString()},
                     {"policy", std::string(core::ToString(vip.policy))},
                     {"rows", vip.rows},
-                    {"hop_lists", vip.hop_lists}});
+                    {"hop_lists", vip.hop_lists},
+                    {"table", vip.table}});
   }
   Json peers = Json::array();
   for (const Peer& peer : document.peers)

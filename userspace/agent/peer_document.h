@@ -34,6 +34,7 @@ struct PeerVip {
   core::Policy policy = core::Policy::kHash;
   uint32_t rows = 0;  // a power of two
   bool hop_lists = true;
+  std::string table;  // digest: LB hosts whose tables agree have the same
 
   friend bool operator==(const PeerVip&, const PeerVip&) = default;
 };

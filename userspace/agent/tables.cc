@@ -62,14 +62,16 @@ VipLine LineOf(const PeerVip& vip) {
 absl::btree_map<base::Endpoint, VipLine> DesiredVips(const Wanted& wanted,
                                                      const Tables& current) {
   absl::btree_map<base::Endpoint, VipLine> vips;
-  for (const auto& [lb, document] : wanted.documents) {
-    for (const PeerVip& vip : document.vips) {
-      const VipLine line = LineOf(vip);
-      const auto [known, is_new] = vips.emplace(vip.vip, line);
-      known->second.plain = known->second.plain || line.plain;
-      if (!is_new && (known->second.rows != line.rows ||
-                      known->second.by_source != line.by_source)) {
-        known->second.disputed = true;
+  absl::btree_map<base::Endpoint, std::string> tables;
+  for (const bool silent : {false, true}) {
+    for (const auto& [lb, document] : wanted.documents) {
+      if (wanted.silent.contains(lb) != silent) continue;
+      for (const PeerVip& vip : document.vips) {
+        VipLine& line = vips.emplace(vip.vip, LineOf(vip)).first->second;
+        line.plain = line.plain || !vip.hop_lists;
+        if (!silent &&
+            tables.emplace(vip.vip, vip.table).first->second != vip.table)
+          line.disputed = true;
       }
     }
   }

@@ -51,7 +51,7 @@ struct VipLine {
   uint32_t index = 0;  // into fl_sockets
   uint32_t rows = 1;   // a power of two
   bool by_source = false;
-  bool disputed = false;  // LB hosts differ about the two above
+  bool disputed = false;  // LB hosts differ about its table
   bool plain = false;     // an LB host sends its packets without a hop list
 
   friend bool operator==(const VipLine&, const VipLine&) = default;
@@ -83,6 +83,9 @@ struct Wanted {
   // LB hosts whose document is lost while their peers stand in the tables:
   // what they said is kept until they say it again.
   const absl::btree_set<uint16_t>& orphans;
+  // LB hosts that have not asked for so long that they cannot be sure of any
+  // table: their packets are taken, their word is not.
+  const absl::btree_set<uint16_t>& silent;
 };
 
 // The LB ids of `tables` without a document.

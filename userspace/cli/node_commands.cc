@@ -5,6 +5,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/time/time.h"
 #include "base/status_macros.h"
 #include "cli/exit_code.h"
@@ -33,6 +34,25 @@ void PrintNode(const Json& answer, std::ostream& out) {
   }
 }
 
+// The other LB hosts of the tier.
+void PrintPeers(const Json& peers, std::ostream& out) {
+  Table table({{.title = "LB HOST"},
+               {.title = "ENDPOINT"},
+               {.title = "TABLES"},
+               {.title = "DIFFERING"}});
+  for (const Json& peer : peers) {
+    std::vector<std::string> differing;
+    for (const Json& service : Array(peer, "differing"))
+      if (service.is_string()) differing.push_back(service.get<std::string>());
+    const std::string name = Text(peer, "name");
+    table.Add({name.empty() ? "-" : name, Text(peer, "endpoint"),
+               Text(peer, "state"),
+               differing.empty() ? "-" : absl::StrJoin(differing, ", ")});
+  }
+  table.Print(out);
+  out << '\n';
+}
+
 void PrintTableSizes(const Json& tables, std::ostream& out) {
   Table table({{.title = "TABLE"},
                {.title = "USED", .align = Align::kRight},
@@ -55,14 +75,15 @@ void PrintServiceStates(const Json& services, std::ostream& out) {
                {.title = "AVAILABLE", .align = Align::kRight},
                {.title = "NEED", .align = Align::kRight},
                {.title = "ACTIVE", .align = Align::kRight},
-               {.title = "GUARANTEE"}});
+               {.title = "GUARANTEE"},
+               {.title = "SETTLED"}});
   for (const Json& service : Sorted(services, "name")) {
     table.Add({Text(service, "name"), Text(service, "vip"),
                absl::StrCat(Number(service, "available"), "/",
                             Number(service, "backends")),
                Thousands(Number(service, "need")),
-               Thousands(Number(service, "active")),
-               Text(service, "guarantee")});
+               Thousands(Number(service, "active")), Text(service, "guarantee"),
+               SettledText(service)});
   }
   table.Print(out);
 }
@@ -197,6 +218,8 @@ absl::Status NodeCommands::Status(Session& session) const {
   out << '\n';
   PrintTableSizes(Field(answer, "tables"), out);
   out << '\n';
+  if (const Json& peers = Array(answer, "peers"); !peers.empty())
+    PrintPeers(peers, out);
   const Json& services = Array(answer, "services");
   if (services.empty()) {
     out << "no services; see fairlead service add --help\n";

@@ -192,6 +192,11 @@ void PrintServices(const Json& services, std::ostream& out) {
   table.Print(out);
 }
 
+std::string SettledText(const Json& service) {
+  const std::string why = Text(service, "unsettled");
+  return why.empty() ? "yes" : absl::StrCat("no: ", why);
+}
+
 void PrintService(const Json& service, std::ostream& out) {
   Facts facts(out);
   facts.Add("name", Text(service, "name"));
@@ -201,6 +206,7 @@ void PrintService(const Json& service, std::ostream& out) {
                                    Number(service, "choices")));
   facts.Add("encap", Text(service, "encap"));
   facts.Add("guarantee", Text(service, "guarantee"));
+  facts.Add("settled", SettledText(service));
   facts.Add("available", Available(service));
   facts.AddNumber("need", service, "need");
   facts.Add("fail open", Flag(service, "fail_open") ? "yes" : "no");

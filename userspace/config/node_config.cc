@@ -15,6 +15,7 @@ constexpr IntegerRange kRows = {.min = 4096, .max = 67108864};
 constexpr IntegerRange kBackends = {.min = 16, .max = 65535};
 constexpr IntegerRange kServices = {.min = 4, .max = 65535};
 constexpr size_t kMaxInterfaces = 16;
+constexpr size_t kMaxPeers = 255;
 
 // A slot remembers 24 bits of ticks of about a second and cannot tell more than
 // half of that, 97 days, from the future.
@@ -68,6 +69,24 @@ void ReadTimeouts(TomlSection section, FlowTimeouts& timeouts) {
   }
 }
 
+// ADDRESS, or ADDRESS:PORT.
+absl::StatusOr<base::Endpoint> ParsePeer(absl::string_view text,
+                                         uint16_t port) {
+  if (const auto address = base::IpAddress::Parse(text); address.ok())
+    return base::Endpoint{*address, port};
+  return base::Endpoint::Parse(text);
+}
+
+void ReadTier(TomlSection section, NodeTier& tier) {
+  ReadPort(section, "port", tier.port);
+  const auto peers = section.Texts(
+      "peers", Presence::kOptional, {.min = 0, .max = kMaxPeers},
+      [&](auto text) { return ParsePeer(text, tier.port).status(); });
+  if (!peers.has_value()) return;
+  for (const std::string& text : *peers)
+    tier.peers.push_back(*ParsePeer(text, tier.port));
+}
+
 }  // namespace
 
 absl::StatusOr<NodeConfig> ParseNodeConfig(absl::string_view text,
@@ -80,6 +99,7 @@ absl::StatusOr<NodeConfig> ParseNodeConfig(absl::string_view text,
   ReadTables(document.Section("tables"), config.tables);
   ReadAccess(document.Section("access"), config.access);
   ReadTimeouts(document.Section("timeouts"), config.timeouts);
+  ReadTier(document.Section("tier"), config.tier);
   FL_RETURN_IF_ERROR(document.Finish());
   return config;
 }

@@ -12,6 +12,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include "base/ip_address.h"
 #include "config/fields.h"
 
 namespace fairlead::config {
@@ -19,6 +20,7 @@ namespace fairlead::config {
 inline constexpr absl::string_view kDefaultControlSocket =
     "/run/fairlead/fairleadd.sock";
 inline constexpr uint16_t kDefaultGuePort = 6080;
+inline constexpr uint16_t kDefaultTierPort = 6083;
 
 struct NodeTables {
   // A power of two of buckets, four slots each.
@@ -45,6 +47,12 @@ struct FlowTimeouts {
   absl::Duration embryonic = absl::Seconds(64);
 };
 
+// The other LB hosts of the tier.
+struct NodeTier {
+  std::vector<base::Endpoint> peers;
+  uint16_t port = kDefaultTierPort;  // of this host, and of peers without one
+};
+
 struct NodeConfig {
   std::string name;
   uint16_t id = 0;
@@ -59,6 +67,7 @@ struct NodeConfig {
   NodeTables tables;
   NodeAccess access;
   FlowTimeouts timeouts;
+  NodeTier tier;
 };
 
 // `file` is named in every problem. `hostname` is the default of the node's

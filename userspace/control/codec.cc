@@ -178,6 +178,12 @@ Json EncodeServiceSummary(const core::ServiceView& view) {
   return json;
 }
 
+Json EncodeUnsettled(const ControlHost& host, const core::Service& service) {
+  std::string reason = host.WhyUnsettled(service);
+  if (reason.empty()) return nullptr;
+  return reason;
+}
+
 Json EncodeTombstone(const base::Endpoint& vip,
                      const core::Tombstone& tombstone,
                      const ServiceCounters& counters) {
@@ -268,6 +274,20 @@ Json EncodeNode(const NodeStatus& status) {
   json["id"] = status.id;
   json["uptime_seconds"] = WholeSeconds(status.uptime);
   json["pid"] = status.pid;
+  return json;
+}
+
+Json EncodePeers(const NodeStatus& status) {
+  Json json = Json::array();
+  for (const PeerStatus& peer : status.peers) {
+    Json entry;
+    entry["endpoint"] = peer.endpoint.ToString();
+    entry["name"] = peer.node;
+    entry["id"] = peer.lb_id;
+    entry["state"] = peer.state;
+    entry["differing"] = peer.differing;
+    json.push_back(std::move(entry));
+  }
   return json;
 }
 

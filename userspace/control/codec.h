@@ -39,6 +39,9 @@ Json EncodeService(const core::ServiceView& view,
 // A service as `status` lists it.
 Json EncodeServiceSummary(const core::ServiceView& view);
 
+// Why packets of the service do not say SETTLED; null if they do.
+Json EncodeUnsettled(const ControlHost& host, const core::Service& service);
+
 Json EncodeTombstone(const base::Endpoint& vip,
                      const core::Tombstone& tombstone,
                      const ServiceCounters& counters);
@@ -56,5 +59,6 @@ Json EncodeRoute(const RouteAnswer& route, BackendNameOf name_of);
 Json EncodeNode(const NodeStatus& status);
 Json EncodeInterfaces(const NodeStatus& status);
 Json EncodeTables(const NodeStatus& status);
+Json EncodePeers(const NodeStatus& status);
 
 }  // namespace fairlead::control

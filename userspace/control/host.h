@@ -32,6 +32,17 @@ struct TableUse {
   uint64_t size = 0;
 };
 
+// Another LB host of the tier.
+struct PeerStatus {
+  base::Endpoint endpoint;
+  std::string node;  // empty until it has answered
+  uint16_t lb_id = 0;
+  // "unknown": not asked yet, "agrees", "differs", "silent", "foreign": without
+  // the tier's key.
+  std::string state;
+  std::vector<std::string> differing;  // services with another table there
+};
+
 struct NodeStatus {
   std::string name;
   uint16_t id = 0;
@@ -43,6 +54,7 @@ struct NodeStatus {
   TableUse rows;
   TableUse services;
   TableUse backends;
+  std::vector<PeerStatus> peers;
 };
 
 // Sums over the CPUs, since the maps were made.
@@ -98,6 +110,9 @@ class ControlHost {
 
   virtual NodeStatus Status() const = 0;
   virtual std::vector<std::string> Alarms() const = 0;
+  // Why packets of the service do not say that its table is settled; empty:
+  // they do.
+  virtual std::string WhyUnsettled(const core::Service& service) const = 0;
   // By enum fl_lb_verdict.
   virtual std::vector<uint64_t> VerdictCounts() const = 0;
   virtual ServiceCounters CountersOf(core::ServiceId service) const = 0;

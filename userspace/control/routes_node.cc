@@ -21,9 +21,13 @@ absl::StatusOr<Json> ShowStatus(const ReadContext& context, const Call& call) {
   answer["node"] = EncodeNode(status);
   answer["interfaces"] = EncodeInterfaces(status);
   answer["tables"] = EncodeTables(status);
+  answer["peers"] = EncodePeers(status);
   answer["services"] = Json::array();
-  for (const core::ServiceView& view : context.controller.ViewAll())
-    answer["services"].push_back(EncodeServiceSummary(view));
+  for (const core::ServiceView& view : context.controller.ViewAll()) {
+    Json summary = EncodeServiceSummary(view);
+    summary["unsettled"] = EncodeUnsettled(context.host, view.service);
+    answer["services"].push_back(std::move(summary));
+  }
   answer["alarms"] = context.controller.Alarms();
   for (std::string& alarm : context.host.Alarms())
     answer["alarms"].push_back(std::move(alarm));

@@ -6,10 +6,12 @@ namespace fairlead::control {
 namespace {
 
 Json Encode(const ReadContext& context, const core::ServiceView& view) {
-  return EncodeService(
+  Json json = EncodeService(
       view, context.host.CountersOf(view.service.id),
       [&](core::BackendId id) { return context.host.CountersOfBackend(id); },
       context.now);
+  json["unsettled"] = EncodeUnsettled(context.host, view.service);
+  return json;
 }
 
 absl::StatusOr<Json> ListServices(const ReadContext& context,

@@ -15,6 +15,7 @@
 #include "core/runtimes.h"
 #include "core/settings.h"
 #include "core/views.h"
+#include "fairlead/abi/maps.h"
 
 namespace fairlead::core {
 namespace {
@@ -115,6 +116,7 @@ class Controller::Impl {
   std::vector<std::string> Alarms() const;
   const DesiredState& desired() const { return desired_; }
   absl::btree_map<BackendId, base::IpAddress> Peers() const;
+  std::string WhyUnsettled(const Service& service) const;
   ServiceView View(const Service& service) const;
 
  private:
@@ -433,6 +435,26 @@ absl::btree_map<BackendId, base::IpAddress> Controller::Impl::Peers() const {
   return peers;
 }
 
+std::string Controller::Impl::WhyUnsettled(const Service& service) const {
+  if (service.guarantee != Guarantee::kSockets)
+    return absl::StrCat("guarantee ", ToString(service.guarantee));
+  if (!refused_.ok()) return "the packet path lags behind";
+  if (const uint64_t rows = applier_.OwnersUnlisted(service.vip); rows > 0)
+    return absl::StrCat(rows, " rows have no place for an owner");
+  for (const auto& [name, backend] : service.backends) {
+    const BackendRuntime& runtime = runtimes_.At(backend.id);
+    const AgentReport& report = runtime.agent.report();
+    // Packets for it go there last, and are not answered by anybody.
+    if ((runtime.effective.bits & FL_BACKEND_DEAD) != 0) continue;
+    if (report.presence != AgentReport::Presence::kPresent)
+      return absl::StrCat("the agent of ", name, " is ",
+                          ToString(report.presence));
+    if (!report.owned.has_value() || !report.owned_begun.has_value())
+      return absl::StrCat("the agent of ", name, " has not counted twice yet");
+  }
+  return "";
+}
+
 std::optional<NextHop> Controller::Impl::NextHopOf(
     const base::IpAddress& address) const {
   const auto found = next_hops_.find(address);
@@ -524,6 +546,10 @@ std::vector<Event> Controller::TakeEvents() { return impl_->TakeEvents(); }
 std::vector<std::string> Controller::Alarms() const { return impl_->Alarms(); }
 
 const DesiredState& Controller::desired() const { return impl_->desired(); }
+
+std::string Controller::WhyUnsettled(const Service& service) const {
+  return impl_->WhyUnsettled(service);
+}
 
 absl::btree_map<BackendId, base::IpAddress> Controller::Peers() const {
   return impl_->Peers();

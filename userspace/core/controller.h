@@ -110,6 +110,10 @@ class Controller {
   // What an operator should look at, a line each, in a fixed order.
   std::vector<std::string> Alarms() const;
 
+  // Why this host is not sure to list every owner of the service's flows; empty
+  // when it is, as far as it can know alone.
+  std::string WhyUnsettled(const Service& service) const;
+
   const DesiredState& desired() const;
   // Every backend that a packet may be sent to, deleted ones too while rows or
   // flows may name them.

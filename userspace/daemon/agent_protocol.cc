@@ -122,6 +122,21 @@ absl::StatusOr<AgentState> DecodeAgentState(absl::string_view json) {
   return state;
 }
 
+std::string TableDigest(const core::Service& service) {
+  absl::btree_map<std::string, int> weights;
+  for (const auto& [name, backend] : service.backends)
+    if (!backend.leaving) weights[backend.address.ToString()] = backend.weight;
+  Json members = Json::array();
+  for (const auto& [address, weight] : weights)
+    members.push_back({address, weight});
+  const bool by_source = service.policy == core::Policy::kSource;
+  return HexDigest(Json({{"vip", service.vip.ToString()},
+                         {"row_by", by_source ? "source" : "flow"},
+                         {"rows", service.rows},
+                         {"members", std::move(members)}})
+                       .dump());
+}
+
 PeerMap EncodePeerMap(
     const core::DesiredState& desired,
     const absl::btree_map<core::BackendId, base::IpAddress>& peers,
@@ -132,7 +147,8 @@ PeerMap EncodePeerMap(
         {{"vip", service.vip.ToString()},
          {"policy", std::string(core::ToString(service.policy))},
          {"rows", service.rows},
-         {"hop_lists", service.guarantee == core::Guarantee::kSockets}});
+         {"hop_lists", service.guarantee == core::Guarantee::kSockets},
+         {"table", TableDigest(service)}});
   }
   Json document = {{"lb_id", lb_id}, {"vips", vips}, {"peers", Json::array()}};
   for (const auto& [id, address] : peers)

@@ -49,6 +49,10 @@ struct PeerMap {
   std::string json;
 };
 
+// What LB hosts must agree on: whom they offer flows of which row. Of the VIP,
+// the policy, the rows and the backends with their weights; not of health.
+std::string TableDigest(const core::Service& service);
+
 // Everything that the agents of this LB host's backends must know.
 PeerMap EncodePeerMap(
     const core::DesiredState& desired,

@@ -162,9 +162,16 @@ absl::Status Daemon::Open() {
   agents_ = std::make_unique<AgentPoller>(
       *loop_, *controller_, *sweeper_, *happened_,
       AgentPoller::Options{.lb_id = config_.id, .mac_key = mac_key});
+  tier_ = std::make_unique<TierWatch>(
+      *loop_, *controller_, *tables_,
+      TierWatch::Options{.node = config_.name,
+                         .lb_id = config_.id,
+                         .mac_key = mac_key,
+                         .peers = config_.tier.peers});
+  FL_RETURN_IF_ERROR(ListenToPeers());
   host_ = std::make_unique<Host>(Host::Parts{*loop_, config_, hash_key_,
                                              *program_, *tables_, *controller_,
-                                             *sweeper_, *routes_});
+                                             *sweeper_, *routes_, *tier_});
   changes_ = std::make_unique<event::Scope>(*loop_);
   api_ = std::make_unique<control::Api>(
       control::ApiParts{.loop = *loop_,
@@ -179,6 +186,24 @@ absl::Status Daemon::Open() {
       std::make_unique<http::Server>(*loop_, [this](http::Request request) {
         return api_->Handle(std::move(request));
       });
+  return absl::OkStatus();
+}
+
+// Nobody asks a host that names no peers.
+absl::Status Daemon::ListenToPeers() {
+  peer_server_ =
+      std::make_unique<http::Server>(*loop_, [this](http::Request request) {
+        return tier_->Handle(std::move(request));
+      });
+  if (config_.tier.peers.empty()) return absl::OkStatus();
+  for (const std::optional<base::IpAddress>& own :
+       {config_.addresses.ipv4, config_.addresses.ipv6}) {
+    if (!own.has_value()) continue;
+    FL_ASSIGN_OR_RETURN(base::UniqueFd listener,
+                        event::ListenTcp({*own, config_.tier.port}),
+                        "listen to the peers of section [tier]");
+    peer_listeners_.push_back(std::move(listener));
+  }
   return absl::OkStatus();
 }
 
@@ -212,10 +237,13 @@ event::Task<absl::Status> Daemon::Serve() {
   work.Spawn(sweeper_->Run());
   work.Spawn(health_->Run());
   work.Spawn(agents_->Run());
+  work.Spawn(tier_->Run());
   work.Spawn(KeepRecords());
   work.Spawn(FeedWatchdog());
   event::Scope servers(current);
   servers.Spawn(server_->Serve(std::move(listener_)));
+  for (base::UniqueFd& listener : peer_listeners_)
+    servers.Spawn(peer_server_->Serve(std::move(listener)));
   TellSystemd(base::kSdReady);
   base::LogInfo("fairleadd ", base::kVersion, " is ready: node ", config_.name,
                 ", ", controller_->desired().services.size(), " services, ",
@@ -294,6 +322,7 @@ void Daemon::OnDesiredChanged() {
   routes_->WatchOnly(BackendAddresses(controller_->desired()));
   health_->Kick();
   agents_->Kick();
+  tier_->Recheck();
 }
 
 }  // namespace fairlead::daemon

@@ -4,6 +4,7 @@
 
 #include <memory>
 #include <set>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -17,6 +18,7 @@
 #include "daemon/flow_sweeper.h"
 #include "daemon/health_runner.h"
 #include "daemon/host.h"
+#include "daemon/tier_watch.h"
 #include "datapath/program.h"
 #include "datapath/shared_tables.h"
 #include "event/loop.h"
@@ -45,6 +47,7 @@ class Daemon {
          std::unique_ptr<event::Loop> loop);
 
   absl::Status Open();
+  absl::Status ListenToPeers();
   // After an error: leaves a host without a packet path as it was.
   void TakeBack();
   event::Task<void> Main();
@@ -77,6 +80,9 @@ class Daemon {
   std::unique_ptr<FlowSweeper> sweeper_;
   std::unique_ptr<HealthRunner> health_;
   std::unique_ptr<AgentPoller> agents_;
+  std::unique_ptr<TierWatch> tier_;
+  std::unique_ptr<http::Server> peer_server_;
+  std::vector<base::UniqueFd> peer_listeners_;
   std::unique_ptr<Host> host_;
   std::unique_ptr<control::Access> access_;
   std::unique_ptr<event::Scope> changes_;

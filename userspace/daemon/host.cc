@@ -50,6 +50,7 @@ control::NodeStatus Host::Status() const {
   status.services = {desired.services.size() + desired.tombstones.size(),
                      tables.services};
   status.backends = {backends, tables.backends};
+  status.peers = parts_.tier.Peers();
   return status;
 }
 
@@ -62,6 +63,8 @@ std::vector<std::string> Host::Alarms() const {
   if (!parts_.routes.last_pass().ok())
     alarms.push_back(absl::StrCat("next hops are not kept: ",
                                   parts_.routes.last_pass().message()));
+  for (std::string& alarm : parts_.tier.Alarms())
+    alarms.push_back(std::move(alarm));
   for (const auto& [name, service] : parts_.controller.desired().services) {
     if (parts_.routes.local_addresses().count(service.vip.address) == 0)
       continue;

@@ -10,6 +10,7 @@
 #include "control/host.h"
 #include "core/controller.h"
 #include "daemon/flow_sweeper.h"
+#include "daemon/tier_watch.h"
 #include "datapath/flow_hash.h"
 #include "datapath/program.h"
 #include "datapath/shared_tables.h"
@@ -34,6 +35,7 @@ class Host : public control::ControlHost {
     const core::Controller& controller;
     const FlowSweeper& sweeper;
     const routes::RouteWatcher& routes;
+    const TierWatch& tier;
   };
 
   explicit Host(const Parts& parts)
@@ -43,6 +45,9 @@ class Host : public control::ControlHost {
 
   control::NodeStatus Status() const override;
   std::vector<std::string> Alarms() const override;
+  std::string WhyUnsettled(const core::Service& service) const override {
+    return parts_.tier.WhyUnsettled(service);
+  }
   std::vector<uint64_t> VerdictCounts() const override;
   control::ServiceCounters CountersOf(core::ServiceId service) const override;
   control::BackendCounters CountersOfBackend(

@@ -55,7 +55,7 @@ MapSize SizeOf(absl::string_view map, const core::TableSizes& sizes) {
             .entries = 2 * sizes.services,
             .entries_per_unit = 2};
   }
-  if (map == "fl_svc_stats") {
+  if (map == "fl_svc_stats" || map == "fl_leases") {
     return {.setting = "services", .entries = sizes.services};
   }
   if (map == "fl_rows") return {.setting = "rows", .entries = sizes.rows};

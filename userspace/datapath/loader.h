@@ -15,9 +15,9 @@
 namespace fairlead::datapath {
 
 // All pinned maps; each is pinned under its name.
-inline constexpr std::array<absl::string_view, 8> kMapNames = {
-    "fl_services", "fl_rows",     "fl_backends",  "fl_load",
-    "fl_flows",    "fl_verdicts", "fl_svc_stats", "fl_bkd_stats"};
+inline constexpr std::array<absl::string_view, 9> kMapNames = {
+    "fl_services", "fl_rows",      "fl_backends",  "fl_load",  "fl_flows",
+    "fl_verdicts", "fl_svc_stats", "fl_bkd_stats", "fl_leases"};
 
 struct LoadedMap {
   base::UniqueFd fd;

@@ -12,6 +12,7 @@ struct MapFds {
   int verdicts = -1;
   int service_stats = -1;
   int backend_stats = -1;
+  int leases = -1;
 };
 
 }  // namespace fairlead::datapath

@@ -300,7 +300,8 @@ MapFds Program::maps() const {
           .flows = fd("fl_flows"),
           .verdicts = fd("fl_verdicts"),
           .service_stats = fd("fl_svc_stats"),
-          .backend_stats = fd("fl_bkd_stats")};
+          .backend_stats = fd("fl_bkd_stats"),
+          .leases = fd("fl_leases")};
 }
 
 }  // namespace fairlead::datapath

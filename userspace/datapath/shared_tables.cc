@@ -105,9 +105,12 @@ absl::StatusOr<std::unique_ptr<SharedTables>> SharedTables::Open(
   FL_ASSIGN_OR_RETURN(
       auto flows,
       MappedArray<fl_bucket>::Map(maps.flows, sizes.flow_buckets, "fl_flows"));
+  FL_ASSIGN_OR_RETURN(
+      auto leases,
+      MappedArray<uint64_t>::Map(maps.leases, sizes.services, "fl_leases"));
   std::unique_ptr<SharedTables> tables(
       new SharedTables(maps, sizes, std::move(rows), std::move(backends),
-                       std::move(load), std::move(flows)));
+                       std::move(load), std::move(flows), std::move(leases)));
   FL_RETURN_IF_ERROR(tables->AdoptServices());
   tables->AdoptNextHops();
   return tables;
@@ -117,13 +120,15 @@ SharedTables::SharedTables(const MapFds& maps, const core::TableSizes& sizes,
                            MappedArray<fl_row> rows,
                            MappedArray<fl_backend> backends,
                            MappedArray<fl_load> load,
-                           MappedArray<fl_bucket> flows)
+                           MappedArray<fl_bucket> flows,
+                           MappedArray<uint64_t> leases)
     : maps_(maps),
       sizes_(sizes),
       rows_(std::move(rows)),
       backends_(std::move(backends)),
       load_(std::move(load)),
-      flows_(std::move(flows)) {}
+      flows_(std::move(flows)),
+      leases_(std::move(leases)) {}
 
 absl::Status SharedTables::AdoptServices() {
   std::vector<base::IpAddress> addresses;
@@ -291,6 +296,13 @@ uint64_t SharedTables::BackendState(core::BackendId id) const {
 
 base::IpAddress SharedTables::BackendAddress(core::BackendId id) const {
   return AddressOf(LineOf(id).address);
+}
+
+void SharedTables::SetLease(core::ServiceId service,
+                            std::optional<base::MonoTime> end) {
+  FL_CHECK(service < leases_.elements().size());
+  auto* const lease = reinterpret_cast<__u64*>(&leases_.elements()[service]);
+  fl_store64(lease, end ? static_cast<__u64>(end->nanoseconds()) : __u64{0});
 }
 
 bool SharedTables::HasNextHop(core::BackendId id) const {

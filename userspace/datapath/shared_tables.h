@@ -54,6 +54,9 @@ class SharedTables : public core::Datapath {
                   const std::optional<core::NextHop>& next_hop);
   std::optional<core::NextHop> NextHopOf(const base::IpAddress& address) const;
 
+  // Packets of the service say SETTLED until `end`; nullopt: they do not.
+  void SetLease(core::ServiceId service, std::optional<base::MonoTime> end);
+
   int BackendWeight(core::BackendId id) const;
   bool HasNextHop(core::BackendId id) const;
 
@@ -67,7 +70,8 @@ class SharedTables : public core::Datapath {
  private:
   SharedTables(const MapFds& maps, const core::TableSizes& sizes,
                MappedArray<fl_row> rows, MappedArray<fl_backend> backends,
-               MappedArray<fl_load> load, MappedArray<fl_bucket> flows);
+               MappedArray<fl_load> load, MappedArray<fl_bucket> flows,
+               MappedArray<uint64_t> leases);
 
   absl::Status AdoptServices();
   // An address entry that no service needs: a daemon was killed between two
@@ -92,6 +96,7 @@ class SharedTables : public core::Datapath {
   const MappedArray<fl_backend> backends_;
   const MappedArray<fl_load> load_;
   const MappedArray<fl_bucket> flows_;
+  const MappedArray<uint64_t> leases_;
 
   // VIPs in fl_services: an address entry exists while its address is here.
   absl::btree_map<base::Endpoint, core::ServiceId> vips_;

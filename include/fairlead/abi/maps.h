@@ -90,6 +90,12 @@ struct fl_backend {
 };
 FL_STATIC_ASSERT(sizeof(struct fl_backend) == 64, "one cache line");
 
+/*
+ * fl_leases, by service id: until when, in bpf_ktime_get_coarse_ns(), this host is sure to list
+ * every owner of the service's flows, and its packets may say SETTLED. Renewed by the daemon while
+ * it is so; a daemon that is gone lets it end.
+ */
+
 /* fl_load, by backend id. Moved by R1's winners with atomic adds. */
 struct fl_load {
 	__u64 live;    /* slots established or closing */

@@ -108,6 +108,7 @@ class LbHost(LinkedHost):
         self.config = self.directory / "node.toml"
         self.state_dir = self.directory / "state"
         self.state_dir.mkdir(mode=0o700)
+        self.key_file = lab.key_file
         self.extra_config = ""  # Appended to node.toml at the next start.
         self.daemon: Child | None = None
 
@@ -118,12 +119,15 @@ id = {self.number}
 interfaces = ["eth0"]
 address = "{self.address}"
 address6 = "{self.address6}"
-key_file = "{self.lab.key_file}"
+key_file = "{self.key_file}"
 state_dir = "{self.state_dir}"
 socket = "{self.socket}"
 pin_path = "{self.pin_path}"
 [tables]
 flows = {self.lab.options.flows}
+[tier]
+peers = {json_module.dumps([lb.address for lb in self.lab.lbs
+                            if lb is not self])}
 {self.extra_config}""")
 
     def start_daemon(self, binary: pathlib.Path | str | None = None, *,

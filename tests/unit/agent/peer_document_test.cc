@@ -12,9 +12,9 @@ namespace {
 
 constexpr char kGood[] = R"({"lb_id": 1, "digest": "ab12",
   "vips": [{"vip": "[2001:db8:100::10]:443", "policy": "hash", "rows": 256,
-            "hop_lists": true},
+            "hop_lists": true, "table": "aa"},
            {"vip": "198.51.100.10:443", "policy": "source", "rows": 1024,
-            "hop_lists": false}],
+            "hop_lists": false, "table": "bb"}],
   "peers": [{"id": 2, "address": "2001:db8::2"},
             {"id": 1, "address": "192.0.2.1"}]})";
 
@@ -48,6 +48,7 @@ TEST_CASE("a peer document is read and sorted", "[agent][document]") {
   CHECK_FALSE(document->vips[0].hop_lists);
   CHECK(document->vips[1].rows == 256);
   CHECK(document->vips[1].hop_lists);
+  CHECK(document->vips[1].table == "aa");
 }
 
 TEST_CASE("a peer document survives being written and read again",
@@ -121,7 +122,7 @@ TEST_CASE("unknown, missing and repeated fields are refused",
 TEST_CASE("a VIP or an id twice is refused", "[agent][document]") {
   CHECK(Problem(With(R"("rows": 256)", R"("rows": 256, "epoch": 1)")) ==
         "vips[0]: unknown field \"epoch\" (have: vip, policy, rows, "
-        "hop_lists)");
+        "hop_lists, table)");
   CHECK(Problem(With("[2001:db8:100::10]:443", "198.51.100.10:443")) ==
         "vips: 198.51.100.10:443 comes twice");
   CHECK(Problem(With("\"id\": 2", "\"id\": 1")) == "peers: id 1 comes twice");
@@ -132,7 +133,7 @@ TEST_CASE("more VIPs than the table has are refused", "[agent][document]") {
   for (unsigned int i = 0; i <= FL_AGENT_MAX_VIPS; ++i)
     vips.push_back(absl::StrCat("{\"vip\": \"198.51.100.10:", i + 1,
                                 "\", \"policy\": \"hash\", \"rows\": 256, "
-                                "\"hop_lists\": true}"));
+                                "\"hop_lists\": true, \"table\": \"a\"}"));
   const auto text = [&vips] {
     return absl::StrCat(R"({"lb_id": 1, "digest": "a", "peers": [], "vips": [)",
                         absl::StrJoin(vips, ","), "]}");

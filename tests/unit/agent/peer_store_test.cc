@@ -15,7 +15,8 @@ PeerDocument Sample(uint16_t lb_id) {
           .digest = "c0ffee",
           .vips = {{.vip = *base::Endpoint::Parse("198.51.100.10:443"),
                     .policy = core::Policy::kLeastConn,
-                    .rows = 4096}},
+                    .rows = 4096,
+                    .table = "ab"}},
           .peers = {{3, *base::IpAddress::Parse("192.0.2.3")}}};
 }
 

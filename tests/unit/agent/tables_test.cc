@@ -25,6 +25,7 @@ struct Situation {
   Identity identity = {.own_addresses = {Ip("192.0.2.1")},
                        .lbs = {Ip("203.0.113.3")}};
   NextHops next_hops;
+  absl::btree_set<uint16_t> silent;
   Tables current;
 
   absl::StatusOr<Tables> Desired() const {
@@ -32,7 +33,8 @@ struct Situation {
     return DesiredTables({.documents = documents,
                           .identity = identity,
                           .next_hops = next_hops,
-                          .orphans = orphans},
+                          .orphans = orphans,
+                          .silent = silent},
                          current);
   }
   Tables Value() const {
@@ -49,7 +51,7 @@ PeerDocument Document(uint16_t lb_id, std::vector<std::string> vips,
   PeerDocument document{
       .lb_id = lb_id, .digest = "aa", .vips = {}, .peers = {}};
   for (const std::string& vip : vips)
-    document.vips.push_back({.vip = Vip(vip), .rows = 256});
+    document.vips.push_back({.vip = Vip(vip), .rows = 256, .table = "aa"});
   for (const auto& [id, address] : peers)
     document.peers.push_back({id, Ip(address)});
   std::sort(document.vips.begin(), document.vips.end(),
@@ -205,24 +207,38 @@ TEST_CASE("new entries come before old ones go", "[agent][tables]") {
   CHECK(std::holds_alternative<RemoveSource>(steps[5]));
 }
 
-TEST_CASE("LB hosts that differ about a service's rows dispute it",
+TEST_CASE("LB hosts that differ about a service's table dispute it",
+          "[agent][tables]") {
+  Situation s;
+  const auto line = [&s] {
+    return s.Value().vips.at(Vip("198.51.100.10:443"));
+  };
+  s.documents[1] = Document(1, {"198.51.100.10:443"}, {});
+  s.documents[2] = s.documents[1];
+  s.documents[2].lb_id = 2;
+  CHECK_FALSE(line().disputed);
+  s.documents[1].vips[0].table = "bb";
+  s.documents[1].vips[0].rows = 512;
+  CHECK(line().disputed);
+  CHECK(line().rows == 512);
+  // The word of one that has been silent for long does not count.
+  s.silent = {1};
+  CHECK_FALSE(line().disputed);
+  CHECK(line().rows == 256);
+  s.documents.erase(2);
+  CHECK(line().rows == 512);
+}
+
+TEST_CASE("one LB host without hop lists is enough to take such packets",
           "[agent][tables]") {
   Situation s;
   s.documents[1] = Document(1, {"198.51.100.10:443"}, {});
   s.documents[2] = s.documents[1];
   s.documents[2].lb_id = 2;
-  CHECK_FALSE(s.Value().vips.at(Vip("198.51.100.10:443")).disputed);
-  s.documents[2].vips[0].policy = core::Policy::kLeastConn;
-  CHECK_FALSE(s.Value().vips.at(Vip("198.51.100.10:443")).disputed);
-  s.documents[2].vips[0].policy = core::Policy::kSource;
-  const VipLine by_source = s.Value().vips.at(Vip("198.51.100.10:443"));
-  CHECK(by_source.disputed);
-  CHECK_FALSE(by_source.by_source);
-  s.documents[2].vips[0] = s.documents[1].vips[0];
-  s.documents[2].vips[0].rows = 512;
-  const VipLine by_rows = s.Value().vips.at(Vip("198.51.100.10:443"));
-  CHECK(by_rows.disputed);
-  CHECK(by_rows.rows == 256);
+  CHECK_FALSE(s.Value().vips.at(Vip("198.51.100.10:443")).plain);
+  s.documents[2].vips[0].hop_lists = false;
+  s.silent = {2};
+  CHECK(s.Value().vips.at(Vip("198.51.100.10:443")).plain);
 }
 
 TEST_CASE("a full table makes room before it takes more", "[agent][tables]") {

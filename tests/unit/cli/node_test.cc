@@ -28,7 +28,12 @@ TEST_CASE("status prints host, tables, services and alarms", "[cli][node]") {
                "backends": {"used": 3, "size": 4096}},
     "services": [{"name": "web", "vip": "198.51.100.10:443", "available": 2,
                   "backends": 3, "need": 1, "active": 41207,
-                  "guarantee": "sockets (3/3 agents)"}],
+                  "guarantee": "sockets (3/3 agents)",
+                  "unsettled": "LB host edge2 has another table"}],
+    "peers": [{"endpoint": "192.0.2.12:6083", "name": "edge2", "id": 2,
+               "state": "differs", "differing": ["api", "web"]},
+              {"endpoint": "192.0.2.13:6083", "name": "", "id": 0,
+               "state": "silent", "differing": []}],
     "alarms": ["web: 1 row is full"]})j");
   REQUIRE(api.Run("status") == 0);
   CHECK(api.out() ==
@@ -41,8 +46,12 @@ flows     41,207  1,048,576    3%
 rows      16,384  1,048,576    1%
 services       1        512    0%
 
-SERVICE  VIP                AVAILABLE  NEED  ACTIVE  GUARANTEE
-web      198.51.100.10:443        2/3     1  41,207  sockets (3/3 agents)
+LB HOST  ENDPOINT         TABLES   DIFFERING
+edge2    192.0.2.12:6083  differs  api, web
+-        192.0.2.13:6083  silent   -
+
+SERVICE  VIP                AVAILABLE  NEED  ACTIVE  GUARANTEE             SETTLED
+web      198.51.100.10:443        2/3     1  41,207  sockets (3/3 agents)  no: LB host edge2 has another table
 
 ALARM  web: 1 row is full
 )");

@@ -79,6 +79,7 @@ id                1
 policy            least-conn, choices 2
 encap             gue
 guarantee         sockets (1/2 agents)
+settled           yes
 available         1/2
 need              1
 fail open         no

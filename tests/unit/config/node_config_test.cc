@@ -54,6 +54,23 @@ TEST_CASE("a node config needs four keys, the rest has defaults", "[config]") {
   CHECK(config->timeouts.closing == absl::Seconds(120));
   CHECK(config->timeouts.young == absl::Seconds(120));
   CHECK(config->timeouts.embryonic == absl::Seconds(64));
+  CHECK(config->tier.peers.empty());
+  CHECK(config->tier.port == 6083);
+}
+
+TEST_CASE("peers are addresses, with the port of the section or their own",
+          "[config]") {
+  const absl::StatusOr<NodeConfig> config =
+      Parse(absl::StrCat(kSmallest,
+                         "[tier]\npeers = [\"192.0.2.2\", \"2001:db8::3\", "
+                         "\"[2001:db8::4]:99\"]\nport = 7000\n"));
+  REQUIRE(config.ok());
+  std::vector<std::string> peers;
+  for (const base::Endpoint& peer : config->tier.peers)
+    peers.push_back(peer.ToString());
+  CHECK(peers == std::vector<std::string>{"192.0.2.2:7000",
+                                          "[2001:db8::3]:7000",
+                                          "[2001:db8::4]:99"});
 }
 
 TEST_CASE("every key of a node config is read", "[config]") {
@@ -124,7 +141,7 @@ TEST_CASE("an unknown section is refused with its place", "[config]") {
         "\"tables\"?)");
   CHECK(Problem(absl::StrCat("id = 3\n", kSmallest)) ==
         "node.toml:1:1: \"id\" is in no section; sections are: access, node, "
-        "tables, timeouts");
+        "tables, tier, timeouts");
   CHECK(Problem(absl::StrCat("tables = 3\n", kSmallest)) ==
         "node.toml:1:1: tables is a section: write [tables] on a line of its "
         "own");

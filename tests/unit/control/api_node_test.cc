@@ -78,7 +78,7 @@ TEST_CASE("the status tells the node, its tables, services and alarms",
           R"("interfaces":[{"name":"eth0","mode":"native","mtu":1500}],)"
           R"("tables":{"flows":{"used":1,"size":2},"rows":{"used":3,"size":4},)"
           R"("services":{"used":5,"size":6},"backends":{"used":7,"size":8}},)"
-          R"("services":[],"alarms":["the disk is slow"]})");
+          R"("peers":[],"services":[],"alarms":["the disk is slow"]})");
     // A service without backends is an alarm of the controller's.
     co_await fixture.AddService();
     const Json with_service = co_await fixture.Good("GET", "/v1/status");

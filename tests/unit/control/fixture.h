@@ -30,6 +30,9 @@ class FakeHost : public ControlHost {
  public:
   NodeStatus Status() const override { return status; }
   std::vector<std::string> Alarms() const override { return alarms; }
+  std::string WhyUnsettled(const core::Service&) const override {
+    return unsettled;
+  }
   std::vector<uint64_t> VerdictCounts() const override { return verdicts; }
   ServiceCounters CountersOf(core::ServiceId service) const override {
     return {.packets = service};
@@ -52,6 +55,7 @@ class FakeHost : public ControlHost {
 
   NodeStatus status;
   std::vector<std::string> alarms;
+  std::string unsettled;
   std::vector<uint64_t> verdicts;
   absl::btree_map<core::BackendId, BackendLine> lines;
   FlowFacts facts;
