@@ -125,6 +125,9 @@ fl_claim_of_socket(struct xdp_md *ctx, const struct fl_tunnel *tunnel, struct bp
 	struct tcp_timewait_sock *old;
 	struct tcp_sock *tcp;
 
+#ifdef FL_MUTATE_A3
+	return FL_CLAIM_STRONG;
+#endif
 	if (socket->state == FL_TCP_STATE_LISTEN)
 		return fl_cookie_is_valid(ctx, tunnel, socket) ? FL_CLAIM_COOKIE : FL_CLAIM_NONE;
 	/* The stack checks what the error quotes. */

@@ -27,16 +27,49 @@ static __always_inline int fl_seek_hop(struct fl_tunnel *tunnel)
 	return 0;
 }
 
-/* A SYN is for an acceptor. Any other hop keeps it only if it has the connection, or half of it. */
+static __always_inline int fl_is_acceptor(const struct fl_hops *hops)
+{
+	return hops->acceptors >> (hops->index & (FL_WIRE_HOPS - 1)) & 1;
+}
+
+/* Does this host want no new connections? */
+static __always_inline int fl_declines(void)
+{
+	__u32 zero = 0;
+	__u64 *state = bpf_map_lookup_elem(&fl_state, &zero);
+
+	return state && fl_load64(state) & (FL_AGENT_DRAINING | FL_AGENT_HOT);
+}
+
+/* The next acceptor that can be reached; 0, and nothing has moved, if there is none. */
+static __always_inline int fl_seek_acceptor(struct fl_tunnel *tunnel)
+{
+	struct fl_hops hops = tunnel->hops;
+
+	for (unsigned int i = 0; i < FL_WIRE_HOPS; i++) {
+		if (!fl_seek_hop(tunnel))
+			break;
+		if (fl_is_acceptor(&tunnel->hops))
+			return 1;
+	}
+	tunnel->hops = hops;
+	return 0;
+}
+
+/* A SYN is for an acceptor. Any other hop keeps it only if it has the connection, or half of it;
+ * and so does an acceptor that would rather have none, while another one is left. */
 static __always_inline int fl_decide_syn(struct xdp_md *ctx, struct fl_tunnel *tunnel)
 {
+	int is_acceptor = fl_is_acceptor(&tunnel->hops);
 	enum fl_claim claim;
 
-	if (tunnel->hops.acceptors >> (tunnel->hops.index & (FL_WIRE_HOPS - 1)) & 1)
+	if (is_acceptor && !fl_declines())
 		return FL_AGENT_PASS_SYN;
 	claim = fl_claim_of(ctx, tunnel);
 	if (claim == FL_CLAIM_STRONG || claim == FL_CLAIM_PENDING || claim == FL_CLAIM_OTHER)
 		return FL_AGENT_PASS_SYN_CLAIM;
+	if (is_acceptor)
+		return fl_seek_acceptor(tunnel) ? FL_AGENT_TX_NEXT_HOP : FL_AGENT_PASS_SYN;
 	return fl_seek_hop(tunnel) ? FL_AGENT_TX_NEXT_HOP : FL_AGENT_DROP_NOBODY;
 }
 
@@ -55,13 +88,18 @@ static __always_inline int fl_decide_last(struct fl_tunnel *tunnel, __u8 self)
 {
 	if (tunnel->hops.weak == self)
 		return FL_AGENT_PASS_WEAK;
+#ifndef FL_MUTATE_A6
 	if (tunnel->hops.weak != FL_WIRE_NO_WEAK) {
 		tunnel->hops.flags |= FL_WIRE_FINAL;
 		tunnel->hops.index = tunnel->hops.count;
 		return FL_AGENT_TX_WEAK_HOP;
 	}
+#endif
 	if (tunnel->is_error)
 		return FL_AGENT_DROP_NOBODY;
+#ifdef FL_MUTATE_A7
+	return FL_AGENT_PASS_SETTLED;
+#endif
 	/* A dropped segment is sent again; a reset cannot be taken back. */
 	if (!(tunnel->hops.flags & FL_WIRE_SETTLED))
 		return FL_AGENT_DROP_NOBODY;

@@ -39,13 +39,26 @@ static __always_inline void fl_route_to(struct fl_route *route, struct fl_row ro
 
 /*
  * Is `a` so much less loaded than `b` that a later candidate beats an earlier one? Load is (live +
- * pending) / weight, compared crosswise; 1/16 in favour of the earlier, because a flow on the first
- * candidate pays no extra hop when the flow table is lost, and because equal counts would herd.
+ * pending + elsewhere) / weight, compared crosswise; 1/16 in favour of the earlier, because a flow
+ * on the first candidate pays no extra hop when the flow table is lost, and because equal counts
+ * would herd.
  */
 static __always_inline int fl_much_less_loaded(__u64 a_load, __u64 a_weight, __u64 b_load,
 					       __u64 b_weight)
 {
 	return 16 * (a_load + 1) * b_weight < 15 * b_load * a_weight;
+}
+
+/* Behind the first hop, the candidates that take new flows too: the first may decline. */
+static __always_inline void fl_add_acceptors(struct fl_route *route, struct fl_row row)
+{
+	FL_UNROLL
+	for (unsigned int i = 1; i < FL_ROW_CANDIDATES; i++) {
+		__u64 takes = fl_backend_state(route->hops.id[i]) / FL_BACKEND_ELIGIBLE & 1;
+
+		if (fl_row_id(row.candidates, i) != FL_NO_BACKEND)
+			route->acceptors |= (__u8)(takes << i);
+	}
 }
 
 /* The eligible candidate for a new flow; FL_NO_BACKEND when no candidate is eligible. Global: see
@@ -67,7 +80,8 @@ __noinline __u32 fl_choose_eligible(__u64 candidates, __u32 choices)
 			break;
 		if (!backend || !load || (fl_load64(&backend->state) & takes) != takes)
 			continue;
-		sum = fl_load64(&load->live) + fl_load64(&load->pending);
+		sum = fl_load64(&load->live) + fl_load64(&load->pending) +
+		      fl_load64(&load->elsewhere);
 		if (seen == 0 ||
 		    fl_much_less_loaded(sum, backend->weight, best_load, best_weight)) {
 			best = id;
@@ -126,9 +140,11 @@ static __always_inline int fl_route_new(struct fl_route *route, struct fl_row ro
 		/* To the first eligible one, where a segment of this flow looks first. */
 		recorded = fl_choose_eligible(row.candidates, 1);
 		fl_route_to(route, row, recorded != FL_NO_BACKEND ? recorded : chosen);
+		fl_add_acceptors(route, row);
 		return FL_LB_TX_SYN_UNRECORDED;
 	}
 	fl_route_to(route, row, recorded);
+	fl_add_acceptors(route, row);
 	return recorded == chosen ? FL_LB_TX_SYN_NEW : FL_LB_TX_SYN_AGAIN;
 }
 
@@ -155,6 +171,7 @@ static __always_inline int fl_route_syn_again(struct fl_route *route, __u64 word
 	    (established && !(state & FL_BACKEND_AGENT))) {
 		fl_flow_segment(route->hash, tcp_flags);
 		fl_route_to(route, row, backend);
+		fl_add_acceptors(route, row);
 		return FL_LB_TX_SYN_AGAIN;
 	}
 	if (!established)

@@ -24,6 +24,9 @@ static __always_inline struct fl_row fl_row_read(const struct fl_row *shared)
 	for (int i = 0; i < FL_ROW_RETRIES; i++) {
 		row.candidates = fl_load64(&shared->candidates);
 		row.owners = fl_load64(&shared->owners);
+#ifdef FL_MUTATE_ROW_READ
+		break;
+#endif
 		if (fl_load64(&shared->candidates) == row.candidates)
 			break;
 	}

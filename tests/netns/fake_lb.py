@@ -34,9 +34,9 @@ _VIPS = [ipaddress.ip_network(prefix)
 
 
 def hop_list(ids: list[int], *, acceptors: int = 1, flags: int = 0,
-             index: int = 0, weak: int = NO_WEAK) -> bytes:
+             index: int = 0, weak: int = NO_WEAK, row: int = 0) -> bytes:
     return struct.pack("!8B2HI8H", 1, flags, index, len(ids), acceptors,
-                       weak, 0, 0, LB_ID, 0, 0,
+                       weak, 0, 0, LB_ID, row, 0,
                        *ids, *[0] * (HOPS - len(ids)))
 
 

@@ -159,6 +159,43 @@ class TrafficTest(AgentTestCase):
         self.assertEqual(report["verified"], 10, report)
         self.assertEqual(self.verdict(self.b2, "DROP_NO_PEER"), before)
 
+    def test_a_draining_host_hands_new_connections_on(self) -> None:
+        self.route(self.b1, self.b2, acceptors=3)
+        report = self.fleet.open(self.lab.vip, PORT, echo=4, interval=0.05,
+                                 group="old")
+        self.assertEqual(set(report["backends"]), {"b1"})
+        self.addCleanup(self.agent, self.b1, "ready", "--config",
+                        self.b1.config)
+        self.assertEqual(self.agent(self.b1, "drain", "--config",
+                                    self.b1.config).returncode, 0)
+        self.assertTrue(self.state(self.b1)["draining"])
+        for vip in self.lab.vips[0]:
+            self.route(self.b1, self.b2, acceptors=3)
+            report = self.fleet.open(vip, PORT, echo=4, interval=0.05,
+                                     group="new")
+            self.assertEqual(report["alive"], 4, report)
+        self.assertEqual(set(report["backends"]), {"b2"}, report)
+        # What was said outlives the agent, and the old ones live on.
+        self.b1.restart_agent(kill9=True)
+        self.assertTrue(self.state(self.b1)["draining"])
+        self.assertIn("draining", self.agent(
+            self.b1, "status", "--config", self.b1.config).stdout)
+        # Better here than nowhere.
+        self.route(self.b1)
+        report = self.fleet.open(self.lab.vip, PORT, silent=1, group="only")
+        self.assertEqual(set(report["backends"]), {"b1"})
+        self.route(self.b1, self.b2, acceptors=3)
+        report = self.fleet.verify(within=5)
+        self.assertEqual((report["verified"], report["broken"]), (13, 0),
+                         report)
+        self.assertEqual(self.agent(self.b1, "ready", "--config",
+                                    self.b1.config).returncode, 0)
+        report = self.fleet.open(self.lab.vip, PORT, silent=2, group="back")
+        self.assertEqual(set(report["backends"]), {"b1"})
+        # Nobody but the host itself may say so.
+        status, answer = self.http(self.lb, self.b1, "/v1/drain", body={})
+        self.assertIn(status, (403, 405), answer)
+
     def test_a_lost_state_folder_keeps_what_the_maps_hold(self) -> None:
         self.fleet.open(self.lab.vip, PORT, echo=5, interval=0.05)
         self.b1.kill9_agent()
@@ -462,11 +499,11 @@ class SetUpTest(AgentTestCase):
 
     def test_maps_of_another_shape_are_refused(self) -> None:
         self.stop_b3()
-        folder = self.b3.pin_path / "v2"
+        folder = self.b3.pin_path / "v3"
         folder.mkdir(parents=True)
         self.addCleanup(self.stop_b3)
         for name in ("fl_vips", "fl_peers", "fl_sources", "fl_averdicts",
-                     "fl_learned"):
+                     "fl_learned", "fl_state"):
             subprocess.run(["bpftool", "map", "create", folder / name, "type",
                             "hash", "key", "20", "value", "8", "entries", "1",
                             "name", name, "flags", "1"], check=True)

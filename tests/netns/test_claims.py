@@ -12,7 +12,7 @@ import ipaddress
 import fake_lb
 from agent_lab import PORT, ROWS, AgentTestCase
 from fake_lb import ACK, CLAIM0, FINAL, RST, SETTLED, SYN
-from lab import LabOptions, control, wait_until
+from lab import LabOptions, control, tier, wait_until
 from lab.hosts import Backend
 from lab.testcase import main
 
@@ -153,6 +153,31 @@ class ClaimsTest(AgentTestCase):
         self.forge(self.b1, ACK, hops=b"")
         self.assertEqual(self.verdict(self.b1, "PASS_PLAIN"), before + 1)
         self.assert_alive(1)
+
+    def test_nobody_is_sure_enough_for_a_reset_alone(self) -> None:
+        """A segment of a connection that nobody has: the list's end resets it
+        if the LB host is sure of its table, and its row is this host's."""
+        port = CLIENT_PORT + 3000
+        for number, vip in enumerate(self.lab.vips[0]):
+            client = (self.lab.client.address6 if ":" in vip
+                      else self.lab.client.address)
+            row = (tier.flow_hash(self.lab.key_file, (client, port),
+                                  (vip, PORT)) >> 48) & (ROWS - 1)
+            segment = fake_lb.tcp_packet(client, port, vip, PORT, flags=ACK,
+                                         acknowledged=7)
+            for flags, sent, verdict, resets in (
+                    (0, row, "DROP_NOBODY", 0),
+                    (SETTLED, row ^ 1, "DROP_SKEW", 0),
+                    (SETTLED, row, "PASS_SETTLED", 1)):
+                before = (self.verdict(self.b2, verdict),
+                          self.b2.counter("TcpOutRsts"))
+                self.send(self.b1, fake_lb.hop_list(
+                    [1, 2], flags=flags, row=sent), segment)
+                wait_until(lambda b=before, v=verdict: self.verdict(
+                    self.b2, v) > b[0], timeout=5,
+                    what=f"{verdict} on b2 (round {number})")
+                self.assertEqual(self.b2.counter("TcpOutRsts") - before[1],
+                                 resets, verdict)
 
     def test_the_way_back_is_only_for_a_socket(self) -> None:
         self.open(self.lab.vip, owner=self.b1, count=1)

@@ -16,9 +16,16 @@ class FailoverTest(LabTestCase):
         verdicts = lb.cli("verdicts", json=True)["verdicts"]
         return next(v["count"] for v in verdicts if v["name"] == name)
 
+    def count(self, lb, *fields: str) -> int:
+        return sum(backend[field] for name in ("ws", "ws6") for backend in
+                   lb.cli("backend", "list", name, json=True)["backends"]
+                   for field in fields)
+
     def recorded(self, lb) -> int:
-        return sum(backend["active"] for name in ("ws", "ws6") for backend in
-                   lb.cli("backend", "list", name, json=True)["backends"])
+        return self.count(lb, "active")
+
+    def load(self, lb) -> int:
+        return self.count(lb, "active", "pending", "elsewhere")
 
     def test_connections_survive_the_move_to_another_lb_host(self) -> None:
         lab = self.lab
@@ -55,6 +62,9 @@ class FailoverTest(LabTestCase):
                     lb.cli("backend", "drain", name, backend)
         lab.route_vips([second])
         first.kill9_daemon()
+        # What the agents count is load here, recorded or not, by two polls.
+        wait_until(lambda: abs(self.load(second) - 200) <= 2, timeout=3,
+                   what="the load of 200 connections")
         report = fleet.verify(within=30)
         self.assertEqual(report["broken"], 0, report)
         self.assertEqual(report["verified"], 200)
@@ -68,6 +78,7 @@ class FailoverTest(LabTestCase):
         self.assertEqual(self.verdict(second, "TX_MISS"), before["TX_MISS"])
         self.assertGreater(self.verdict(second, "TX_HIT"),
                            before["TX_HIT"] + 200)
+        self.assertLessEqual(abs(self.load(second) - 200), 2)
         # One agent, asked at both of its addresses.
         alarms = second.cli("status", json=True)["alarms"]
         self.assertEqual([a for a in alarms if "LB host lb1" not in a], [])

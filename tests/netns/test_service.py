@@ -131,6 +131,31 @@ class ServiceTest(LabTestCase):
         self.fleet.open(vip, PORT, echo=60, interval=0.3, group="again")
         self.assertGreater(self.accepts("b2"), accepted)
 
+    def test_a_backend_drains_itself(self) -> None:
+        vip = self.add("v4in4")
+        self.fleet.open(vip, PORT, echo=30, silent=10, interval=0.2,
+                        group="old")
+        agent = self.lab.binary("agent/fairlead-agent")
+        first = self.lab.backends[0]
+        config = ("--config", first.config)
+        self.addCleanup(first.run, agent, "ready", *config)
+        first.run(agent, "drain", *config)
+        accepts = self.accepts("b1")
+        # At once, whether the LB host has heard of it or not.
+        report = self.fleet.open(vip, PORT, echo=30, interval=0.2, group="new")
+        self.assertEqual((report["alive"], "b1" in report["backends"]),
+                         (30, False), report)
+        self.wait(lambda: self.backend("v4in4", "b1")["state"] == "draining",
+                  "the LB host has heard", timeout=5)
+        self.assertEqual(self.backend("v4in4", "b1")["reason"], "signal.agent")
+        self.fleet.open(vip, PORT, echo=10, interval=0.2, group="new")
+        self.assertEqual(self.accepts("b1"), accepts)
+        self.assert_whole()
+        first.run(agent, "ready", *config)
+        self.wait(lambda: self.backend("v4in4", "b1")["state"] == "up", "up")
+        report = self.fleet.open(vip, PORT, silent=30, group="back")
+        self.assertIn("b1", report["backends"])
+
     def test_a_failing_check_closes_nothing(self) -> None:
         vip = self.add("v6in6", policy="least-conn")
         self.fleet.open(vip, PORT, echo=30, silent=6, interval=0.3)

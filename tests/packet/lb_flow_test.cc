@@ -12,6 +12,7 @@ namespace fairlead::test {
 namespace {
 
 const HopList kToFirst = {.ids = {1, 2, 3, 4}, .acceptors = 1};
+const HopList kSynToFirst = {.ids = {1, 2, 3, 4}, .acceptors = 0b1111};
 
 // A segment of the flow with that client port.
 Packet Segment(uint16_t sport, Tcp tcp) {
@@ -46,7 +47,7 @@ TEST_CASE("a flow lives from embryonic to closing", "[packet][lb][flow]") {
   CHECK(world.lb().load()[1].pending == 1);
 
   world.Check(Syn(1), {.verdict = FL_LB_TX_SYN_AGAIN,
-                       .packet = world.Encapsulated(Syn(1), kToFirst),
+                       .packet = world.Encapsulated(Syn(1), kSynToFirst),
                        .backend = 1,
                        .backend_syn_again = 1});
   CHECK(world.StateOf(Syn(1)) == FL_SLOT_EMBRYONIC);
@@ -265,7 +266,7 @@ TEST_CASE("an unrecorded flow goes to the first eligible candidate",
   world.SetLoad(2, 1000);
   world.Check(Syn(1), {.verdict = FL_LB_TX_SYN_UNRECORDED,
                        .packet = world.Encapsulated(
-                           Syn(1), {.ids = {2, 1, 3, 4}, .acceptors = 1}),
+                           Syn(1), {.ids = {2, 1, 3, 4}, .acceptors = 0b1101}),
                        .backend = 2,
                        .new_flows = 1,
                        .backend_new_flows = 1});
@@ -339,9 +340,10 @@ TEST_CASE("the claimed SYN's flow goes on with the backend that was chosen",
   MakeFlow(world, 1, FL_SLOT_EMBRYONIC);
   world.SetState(1, kDraining);
   world.Send(Syn(1), FL_LB_TX_SYN_CLAIM);
-  const HopList second = {.ids = {2, 1, 3, 4}, .acceptors = 1};
+  HopList second = {.ids = {2, 1, 3, 4}, .acceptors = 0b1101};
   CHECK_THAT(world.Send(Syn(1), FL_LB_TX_SYN_AGAIN).packet,
              IsPacket(world.Encapsulated(Syn(1), second)));
+  second.acceptors = 1;
   CHECK_THAT(world.Send(Ack(1), FL_LB_TX_HIT).packet,
              IsPacket(world.Encapsulated(Ack(1), second)));
   world.CheckLoad();
@@ -357,7 +359,7 @@ TEST_CASE("without an agent nobody can claim", "[packet][lb][flow][claim]") {
     const bool lives = state == FL_SLOT_YOUNG || state == FL_SLOT_ESTABLISHED;
     const HopList hops = {.ids = lives ? std::vector<uint16_t>{1, 2, 3, 4}
                                        : std::vector<uint16_t>{2, 1, 3, 4},
-                          .acceptors = 1};
+                          .acceptors = lives ? uint8_t{0b1111} : uint8_t{1}};
     const LbResult result =
         world.Send(Syn(1), lives ? FL_LB_TX_SYN_AGAIN : FL_LB_TX_SYN_NEW);
     CHECK_THAT(result.packet, IsPacket(world.Encapsulated(Syn(1), hops)));

@@ -12,7 +12,9 @@
 namespace fairlead::test {
 namespace {
 
-const HopList kNewFlow = {.ids = {1, 2, 3, 4}, .acceptors = 1};
+// Should the first decline, any other one will do.
+const HopList kNewFlow = {.ids = {1, 2, 3, 4}, .acceptors = 0b1111};
+const HopList kHit = {.ids = {1, 2, 3, 4}, .acceptors = 1};
 const HopList kMiss = {.ids = {1, 2, 3, 4}, .flags = FL_WIRE_LEARN};
 
 const BackendOptions kBackend6 = {.address = Ip("2001:db8:2::1")};
@@ -35,7 +37,7 @@ void CheckFlow(LbWorld& world, const Packet& syn, const Packet& data,
                     .new_flows = 1,
                     .backend_new_flows = 1});
   world.Check(data, {.verdict = FL_LB_TX_HIT,
-                     .packet = world.Encapsulated(data, kNewFlow),
+                     .packet = world.Encapsulated(data, kHit),
                      .backend = 1});
   world.Check(stray, {.verdict = FL_LB_TX_MISS,
                       .packet = world.Encapsulated(stray, kMiss),
@@ -257,7 +259,7 @@ TEST_CASE("every hop after the first is listed once, in the row's order",
                      {.address = base::IpAddress::FromIpv4(0xc000020a + id)});
   const Packet syn = Syn4(), data = Data4();
   world.SetRows({1, 2, 3, 4}, {5, 6, 7});
-  const HopList seven = {.ids = {1, 2, 3, 4, 5, 6, 7}, .acceptors = 1};
+  const HopList seven = {.ids = {1, 2, 3, 4, 5, 6, 7}, .acceptors = 0b1111};
   CHECK_THAT(world.Send(syn, FL_LB_TX_SYN_NEW).packet,
              IsPacket(world.Encapsulated(syn, seven)));
   // The flow's backend is an owner now, then no member at all.

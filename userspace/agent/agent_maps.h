@@ -19,6 +19,7 @@ struct AgentMapFds {
   int sources = -1;
   int verdicts = -1;
   int learned = -1;
+  int state = -1;
 };
 
 class AgentMaps {

@@ -24,7 +24,8 @@ namespace {
 
 constexpr size_t kLogLines = 3;
 constexpr std::array<const char*, kAgentMaps> kMapNames = {
-    "fl_vips", "fl_peers", "fl_sources", "fl_averdicts", "fl_learned"};
+    "fl_vips",      "fl_peers",   "fl_sources",
+    "fl_averdicts", "fl_learned", "fl_state"};
 
 struct SkeletonDeleter {
   void operator()(::agent* skeleton) const { agent__destroy(skeleton); }
@@ -45,9 +46,9 @@ absl::StatusOr<datapath::PinFolder> LockFolder(const std::string& path) {
 }
 
 std::array<bpf_map*, kAgentMaps> MapsOf(const ::agent& skeleton) {
-  return {skeleton.maps.fl_vips, skeleton.maps.fl_peers,
+  return {skeleton.maps.fl_vips,    skeleton.maps.fl_peers,
           skeleton.maps.fl_sources, skeleton.maps.fl_averdicts,
-          skeleton.maps.fl_learned};
+          skeleton.maps.fl_learned, skeleton.maps.fl_state};
 }
 
 absl::StatusOr<Skeleton> OpenSkeleton() {
@@ -90,7 +91,7 @@ absl::Status CheckShape(int fd, const bpf_map* wanted,
 absl::Status ReuseMaps(const AgentMapFds& fds, const ::agent& skeleton,
                        absl::string_view folder) {
   const std::array<int, kAgentMaps> by_order = {
-      fds.vips, fds.peers, fds.sources, fds.verdicts, fds.learned};
+      fds.vips, fds.peers, fds.sources, fds.verdicts, fds.learned, fds.state};
   const std::array<bpf_map*, kAgentMaps> maps = MapsOf(skeleton);
   for (size_t i = 0; i < kAgentMaps; ++i) {
     FL_RETURN_IF_ERROR(CheckShape(by_order[i], maps[i], folder));
@@ -161,7 +162,8 @@ AgentMapFds AgentMapSet::fds() const {
           .peers = fds_[1].get(),
           .sources = fds_[2].get(),
           .verdicts = fds_[3].get(),
-          .learned = fds_[4].get()};
+          .learned = fds_[4].get(),
+          .state = fds_[5].get()};
 }
 
 absl::StatusOr<std::unique_ptr<AgentProgram>> AgentProgram::Load(

@@ -22,7 +22,7 @@
 
 namespace fairlead::agent {
 
-inline constexpr size_t kAgentMaps = 5;
+inline constexpr size_t kAgentMaps = 6;
 
 // The open maps, in the order of AgentMapFds.
 class AgentMapSet {

@@ -131,20 +131,26 @@ http::ServerLimits ApiLimits() {
 }
 
 Api::Api(event::Loop& loop, Fleet& fleet, Scanner& scanner,
-         const LearnedFlows& learned, routes::RouteWatcher& routes,
-         ApiOptions options)
+         const LearnedFlows& learned, HostState& state,
+         routes::RouteWatcher& routes, ApiOptions options)
     : loop_(loop),
       fleet_(fleet),
       scanner_(scanner),
       learned_(learned),
+      state_(state),
       routes_(routes),
       options_(std::move(options)),
       guard_(options_.mac_key) {}
 
-bool Api::Allowed(const http::Request& request) const {
+bool Api::IsLocal(const http::Request& request) const {
   return request.peer_address.has_value() &&
          (request.peer_address->is_loopback() ||
-          options_.allowed.contains(*request.peer_address));
+          options_.own.contains(*request.peer_address));
+}
+
+bool Api::Allowed(const http::Request& request) const {
+  return IsLocal(request) || (request.peer_address.has_value() &&
+                              options_.lbs.contains(*request.peer_address));
 }
 
 event::Task<http::Response> Api::Handle(http::Request request) {
@@ -178,10 +184,15 @@ event::Task<http::Response> Api::Answer(const http::Request& request) {
     if (request.method != "PUT") co_return WrongMethod("PUT");
     co_return co_await PutPeers(request);
   }
+  if (request.path == "/v1/drain" || request.path == "/v1/ready") {
+    if (request.method != "POST") co_return WrongMethod("POST");
+    co_return co_await SetDraining(request, request.path == "/v1/drain");
+  }
   co_return http::ErrorResponse(
       404, "not_found",
-      absl::StrCat("no path ", request.path,
-                   " (have: /v1/peers, /v1/state, /v1/status)"));
+      absl::StrCat(
+          "no path ", request.path,
+          " (have: /v1/drain, /v1/peers, /v1/ready, /v1/state, /v1/status)"));
 }
 
 event::Task<http::Response> Api::State(const http::Request& request) {
@@ -197,6 +208,7 @@ event::Task<http::Response> Api::State(const http::Request& request) {
       fleet_.maps().Verdicts();
   if (!verdicts.ok()) co_return ErrorFor(verdicts.status());
   const base::MonoTime now = loop_.Now();
+  state_.OnOverflows(scan->overflows, now);
   Json learned = Json::object();
   if (query->lb.has_value() && query->learned_since.has_value()) {
     learned = LearnedJson(fleet_.tables(),
@@ -210,6 +222,8 @@ event::Task<http::Response> Api::State(const http::Request& request) {
        {"syn_cookie_age_ms", AgeJson(now, scan->last_syn_cookie)},
        {"tick", LearnedFlows::TickOf(now)},
        {"learned", std::move(learned)},
+       {"draining", state_.draining()},
+       {"hot", state_.hot()},
        {"peer_map_digest",
         query->lb.has_value() ? fleet_.DigestOf(*query->lb) : ""},
        {"services", ServicesJson(*scan)},
@@ -232,12 +246,29 @@ event::Task<http::Response> Api::Status() {
   }
   co_return JsonResponse({{"boot_id", options_.boot_id},
                           {"interface", options_.interface},
+                          {"draining", state_.draining()},
+                          {"hot", state_.hot()},
                           {"lbs", std::move(lbs)},
                           {"vips", fleet_.tables().vips.size()},
                           {"peers", fleet_.tables().peers.size()},
                           {"services", ServicesJson(*scan)},
                           {"verdicts", VerdictsJson(*verdicts)},
                           {"version", std::string(base::kVersion)}});
+}
+
+event::Task<http::Response> Api::SetDraining(const http::Request& request,
+                                             bool draining) {
+  if (!IsLocal(request)) {
+    co_return http::ErrorResponse(
+        403, "permission_denied",
+        "only this host itself may say so; an LB host drains with fairlead");
+  }
+  const absl::Status set = co_await state_.SetDraining(loop_, draining);
+  if (!set.ok()) co_return ErrorFor(set);
+  base::LogInfo(draining ? "draining: no new connections while other backends "
+                           "take them"
+                         : "ready: new connections are welcome");
+  co_return JsonResponse({{"draining", draining}});
 }
 
 event::Task<http::Response> Api::PutPeers(const http::Request& request) {

@@ -11,6 +11,7 @@
 
 #include "absl/container/btree_set.h"
 #include "agent/fleet.h"
+#include "agent/host_state.h"
 #include "agent/learned.h"
 #include "agent/scanner.h"
 #include "base/ip_address.h"
@@ -35,32 +36,38 @@ struct ApiOptions {
   tier::MacKey mac_key;
   std::string boot_id;
   std::string interface;
-  // Those who are answered, besides loopback.
-  absl::btree_set<base::IpAddress> allowed;
+  // Of this host: who asks from there may say what the host wants.
+  absl::btree_set<base::IpAddress> own;
+  // Those who are answered, besides this host.
+  absl::btree_set<base::IpAddress> lbs;
 };
 
 class Api {
  public:
   // All outlive it.
   Api(event::Loop& loop, Fleet& fleet, Scanner& scanner,
-      const LearnedFlows& learned, routes::RouteWatcher& routes,
-      ApiOptions options);
+      const LearnedFlows& learned, HostState& state,
+      routes::RouteWatcher& routes, ApiOptions options);
   Api(const Api&) = delete;
   Api& operator=(const Api&) = delete;
 
   event::Task<http::Response> Handle(http::Request request);
 
  private:
+  bool IsLocal(const http::Request& request) const;
   bool Allowed(const http::Request& request) const;
   event::Task<http::Response> Answer(const http::Request& request);
   event::Task<http::Response> State(const http::Request& request);
   event::Task<http::Response> Status();
   event::Task<http::Response> PutPeers(const http::Request& request);
+  event::Task<http::Response> SetDraining(const http::Request& request,
+                                          bool draining);
 
   event::Loop& loop_;
   Fleet& fleet_;
   Scanner& scanner_;
   const LearnedFlows& learned_;
+  HostState& state_;
   routes::RouteWatcher& routes_;
   const ApiOptions options_;
   tier::Guard guard_;

@@ -42,7 +42,11 @@ constexpr char kExamples[] = R"(Examples:
   fairlead-agent check -o json
   fairlead-agent run --config /etc/fairlead/agent.toml
   fairlead-agent status
+  fairlead-agent drain
   fairlead-agent detach
+
+`drain` reaches every LB host within a second and outlives restarts; until then
+SYNs that arrive are handed to another backend. `ready` takes it back.
 
 `run` stays in the foreground; SIGTERM stops it and leaves the program attached,
 so that connections live on. `detach` takes the program off.
@@ -121,6 +125,14 @@ int Status(const config::AgentConfig& config, const Arguments& arguments) {
       std::cout));
 }
 
+int Drain(const config::AgentConfig& config, const Arguments&) {
+  return Report(SayDraining(config, true));
+}
+
+int Ready(const config::AgentConfig& config, const Arguments&) {
+  return Report(SayDraining(config, false));
+}
+
 int Detach(const config::AgentConfig& config, const Arguments&) {
   if (const absl::Status allowed = CheckPrivileges(); !allowed.ok())
     return Report(allowed);
@@ -148,6 +160,8 @@ constexpr CommandSpec kCommands[] = {
     {"check", "Test this host's set-up; each failure with what mends it",
      Check},
     {"status", "Print what the local agent knows and counts", Status},
+    {"drain", "Take no new connections here; those that live go on", Drain},
+    {"ready", "Take new connections again", Ready},
     {"detach", "Take the program off the interface, remove its maps", Detach},
 };
 

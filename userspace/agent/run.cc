@@ -20,6 +20,7 @@
 #include "agent/agent_program.h"
 #include "agent/api.h"
 #include "agent/fleet.h"
+#include "agent/host_state.h"
 #include "agent/learned.h"
 #include "agent/privileges.h"
 #include "agent/scanner.h"
@@ -141,6 +142,7 @@ class Agent {
   std::unique_ptr<Fleet> fleet_;
   std::unique_ptr<Scanner> scanner_;
   std::optional<LearnedFlows> learned_;
+  std::optional<HostState> state_;
   std::unique_ptr<routes::RouteWatcher> routes_;
   std::unique_ptr<Api> api_;
   std::unique_ptr<http::Server> server_;
@@ -195,6 +197,9 @@ absl::Status Agent::BuildFleet() {
   FL_ASSIGN_OR_RETURN(LearnedFlows learned,
                       LearnedFlows::Map(program_->maps().learned));
   learned_.emplace(std::move(learned));
+  FL_ASSIGN_OR_RETURN(HostState state, HostState::Open(program_->maps().state,
+                                                       config_.state_dir));
+  state_.emplace(std::move(state));
   return absl::OkStatus();
 }
 
@@ -203,11 +208,11 @@ absl::Status Agent::BuildServer() {
   options.mac_key = tier::DeriveMacKey(secret_);
   FL_ASSIGN_OR_RETURN(options.boot_id, ReadBootId());
   options.interface = config_.interface;
-  options.allowed.insert(config_.lbs.begin(), config_.lbs.end());
+  options.lbs.insert(config_.lbs.begin(), config_.lbs.end());
   for (const base::IpAddress& own : OwnAddresses(config_))
-    options.allowed.insert(own);
-  api_ = std::make_unique<Api>(*loop_, *fleet_, *scanner_, *learned_, *routes_,
-                               std::move(options));
+    options.own.insert(own);
+  api_ = std::make_unique<Api>(*loop_, *fleet_, *scanner_, *learned_, *state_,
+                               *routes_, std::move(options));
   server_ = std::make_unique<http::Server>(
       *loop_,
       [this](http::Request request) {

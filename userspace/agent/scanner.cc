@@ -101,7 +101,7 @@ event::Task<absl::StatusOr<Scan>> Scanner::Latest() {
   // before has given out, unless that scanned more than once a millisecond.
   scan.number = std::max(last_number_ + 1,
                          static_cast<uint64_t>(now.nanoseconds() / 1'000'000));
-  FL_CO_RETURN_IF_ERROR(co_await CountSynCookies());
+  FL_CO_RETURN_IF_ERROR(co_await ReadCounters(scan));
   FL_CO_RETURN_IF_ERROR(co_await Walk(), "scan the TCP sockets");
   for (const auto& [vip, line] : tables_.vips) {
     scan.services.push_back({.vip = vip,
@@ -123,11 +123,14 @@ void Scanner::Forget() {
   first_walk_ = walks_ + 1;
 }
 
-event::Task<absl::Status> Scanner::CountSynCookies() {
+event::Task<absl::Status> Scanner::ReadCounters(Scan& scan) {
   FL_CO_ASSIGN_OR_RETURN(
       const std::string netstat,
       co_await event::ReadFile(loop_, "/proc/self/net/netstat"));
-  FL_CO_ASSIGN_OR_RETURN(const uint64_t sent, ParseSynCookiesSent(netstat));
+  FL_CO_ASSIGN_OR_RETURN(const uint64_t sent,
+                         ParseTcpCounter(netstat, "SyncookiesSent"));
+  FL_CO_ASSIGN_OR_RETURN(scan.overflows,
+                         ParseTcpCounter(netstat, "ListenOverflows"));
   syn_cookies_.OnCount(sent, loop_.Now());
   co_return absl::OkStatus();
 }

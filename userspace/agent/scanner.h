@@ -46,6 +46,7 @@ struct Scan {
   // The scan before, of the same services; nothing: there was none.
   std::optional<base::MonoTime> previous_begun;
   std::optional<base::MonoTime> last_syn_cookie;
+  uint64_t overflows = 0;  // of listeners' queues, since the host's start
   std::vector<ServiceSockets> services;  // sorted by VIP
 };
 
@@ -74,7 +75,7 @@ class Scanner {
   // All require that the mutex is held.
   event::Task<absl::Status> Walk();
   event::Task<absl::Status> CollectRows(Scan& scan);
-  event::Task<absl::Status> CountSynCookies();
+  event::Task<absl::Status> ReadCounters(Scan& scan);
 
   event::Loop& loop_;
   const Tables& tables_;

@@ -31,11 +31,10 @@ constexpr absl::Duration kAnswerTimeout = absl::Seconds(5);
 constexpr int kTries = 2;
 
 event::Task<absl::StatusOr<http::Response>> Exchange(
-    event::Loop& loop, const base::Endpoint& endpoint, tier::Caller& caller) {
+    event::Loop& loop, const base::Endpoint& endpoint, tier::Caller& caller,
+    http::Request request) {
   absl::Status problem;
   for (int i = 0; i < kTries; ++i) {
-    http::Request request;
-    request.path = "/v1/status";
     caller.Sign(request);
     FL_CO_ASSIGN_OR_RETURN(
         http::Response response,
@@ -49,13 +48,14 @@ event::Task<absl::StatusOr<http::Response>> Exchange(
 }
 
 absl::StatusOr<http::Response> AskOne(const base::Endpoint& endpoint,
-                                      const tier::MacKey& key) {
+                                      const tier::MacKey& key,
+                                      const http::Request& request) {
   FL_ASSIGN_OR_RETURN(const std::unique_ptr<event::Loop> loop,
                       event::Loop::Create());
   absl::StatusOr<http::Response> answer = absl::UnavailableError("no answer");
   tier::Caller caller(key, absl::StrCat("status-", getpid()));
   const auto ask = [&]() -> event::Task<void> {
-    answer = co_await Exchange(*loop, endpoint, caller);
+    answer = co_await Exchange(*loop, endpoint, caller, request);
   };
   loop->root().Spawn(ask());
   loop->Run();
@@ -63,13 +63,15 @@ absl::StatusOr<http::Response> AskOne(const base::Endpoint& endpoint,
 }
 
 // The first of the agent's listeners that answers.
-absl::StatusOr<std::string> Ask(const config::AgentConfig& config) {
+absl::StatusOr<std::string> Ask(const config::AgentConfig& config,
+                                const http::Request& request) {
   FL_ASSIGN_OR_RETURN(const std::string secret,
                       tier::ReadKeyFile(config.key_file));
   const tier::MacKey key = tier::DeriveMacKey(secret);
   absl::Status problem = absl::UnavailableError("nothing listens");
   for (const base::Endpoint& endpoint : config.listen) {
-    const absl::StatusOr<http::Response> answer = AskOne(endpoint, key);
+    const absl::StatusOr<http::Response> answer =
+        AskOne(endpoint, key, request);
     if (answer.ok() && answer->status == 200) return answer->body;
     problem =
         answer.ok()
@@ -148,7 +150,9 @@ absl::Status RenderStatus(absl::string_view json, std::ostream& out) {
   out << "fairlead-agent " << Cell(status.value("version", Json())) << " on "
       << Cell(status.value("interface", Json())) << ": "
       << Cell(status.value("vips", Json())) << " VIPs, "
-      << Cell(status.value("peers", Json())) << " peers\n";
+      << Cell(status.value("peers", Json())) << " peers"
+      << (status.value("draining", false) ? ", draining" : "")
+      << (status.value("hot", false) ? ", hot" : "") << "\n";
   PrintRows(status.value("lbs", Json::array()),
             {"LB HOST", "VIPS", "PEERS", "DIGEST"},
             {"lb_id", "vips", "peers", "digest"}, out);
@@ -158,9 +162,18 @@ absl::Status RenderStatus(absl::string_view json, std::ostream& out) {
   return absl::OkStatus();
 }
 
+absl::Status SayDraining(const config::AgentConfig& config, bool draining) {
+  http::Request request;
+  request.method = "POST";
+  request.path = draining ? "/v1/drain" : "/v1/ready";
+  return Ask(config, request).status();
+}
+
 absl::Status PrintStatus(const config::AgentConfig& config, Output output,
                          std::ostream& out) {
-  const absl::StatusOr<std::string> answer = Ask(config);
+  http::Request request;
+  request.path = "/v1/status";
+  const absl::StatusOr<std::string> answer = Ask(config, request);
   std::string text;
   if (answer.ok()) {
     text = *answer;

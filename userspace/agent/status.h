@@ -14,6 +14,10 @@ namespace fairlead::agent {
 
 // OK if an agent answered. UNAVAILABLE if none did: what the pinned maps hold,
 // if there are any, has been printed then.
+// Tells the running agent that this host wants no new connections, or wants
+// them again. UNAVAILABLE if no agent answers.
+absl::Status SayDraining(const config::AgentConfig& config, bool draining);
+
 absl::Status PrintStatus(const config::AgentConfig& config, Output output,
                          std::ostream& out);
 

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
 
@@ -11,12 +12,12 @@ namespace fairlead::agent {
 namespace {
 
 constexpr char kGroup[] = "TcpExt:";
-constexpr char kName[] = "SyncookiesSent";
 
 }  // namespace
 
 // Two lines of a group: the names, then the values.
-absl::StatusOr<uint64_t> ParseSynCookiesSent(absl::string_view netstat) {
+absl::StatusOr<uint64_t> ParseTcpCounter(absl::string_view netstat,
+                                         absl::string_view name) {
   std::vector<absl::string_view> names;
   for (absl::string_view line : absl::StrSplit(netstat, '\n')) {
     if (!absl::ConsumePrefix(&line, kGroup)) continue;
@@ -28,12 +29,12 @@ absl::StatusOr<uint64_t> ParseSynCookiesSent(absl::string_view netstat) {
     }
     for (size_t i = 0; i < names.size() && i < words.size(); ++i) {
       uint64_t value = 0;
-      if (names[i] == kName && absl::SimpleAtoi(words[i], &value)) return value;
+      if (names[i] == name && absl::SimpleAtoi(words[i], &value)) return value;
     }
     break;
   }
   return absl::DataLossError(
-      "/proc/net/netstat has no counter TcpExt SyncookiesSent");
+      absl::StrCat("/proc/net/netstat has no counter TcpExt ", name));
 }
 
 void SynCookies::OnCount(uint64_t sent, base::MonoTime now) {

@@ -11,8 +11,10 @@
 
 namespace fairlead::agent {
 
-// TcpExt SyncookiesSent of /proc/net/netstat; DATA_LOSS if it is not in there.
-absl::StatusOr<uint64_t> ParseSynCookiesSent(absl::string_view netstat);
+// The counter TcpExt `name` of /proc/net/netstat; DATA_LOSS if it is not in
+// there.
+absl::StatusOr<uint64_t> ParseTcpCounter(absl::string_view netstat,
+                                         absl::string_view name);
 
 class SynCookies {
  public:

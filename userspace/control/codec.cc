@@ -127,6 +127,7 @@ Json EncodeBackend(const core::BackendView& view,
   json["eligible"] = view.eligible;
   json["active"] = view.load.live;
   json["pending"] = view.load.pending;
+  json["elsewhere"] = view.load.elsewhere;
   json["new_flows"] = counters.new_flows;
   json["packets"] = counters.packets;
   json["bytes"] = counters.bytes;
@@ -134,6 +135,8 @@ Json EncodeBackend(const core::BackendView& view,
   json["check"] = EncodeLastResult(view, now);
   json["agent"]["presence"] = Text(core::ToString(view.agent.presence));
   json["agent"]["live_sockets"] = view.agent.live_sockets;
+  json["agent"]["draining"] = view.agent.draining;
+  json["agent"]["hot"] = view.agent.hot;
   json["next_hop"] = EncodeNextHop(view.next_hop);
   json["drain"] = EncodeDrain(view, now);
   return json;

@@ -43,6 +43,12 @@ class Router {
   void ClaimThenChoice(const SlotFacts& slot, const Choice& choice);
   void Miss();
 
+  // Dead, or out of reach.
+  bool IsSilent(BackendId id) const {
+    return Has(id, FL_BACKEND_DEAD) || !Has(id, FL_BACKEND_NEXT_HOP);
+  }
+
+  void AddAcceptors();
   void Append(BackendId id);
   void RouteTo(BackendId id);
   RouteAnswer Finish();
@@ -68,7 +74,8 @@ Choice Router::ChooseEligible(int choices) const {
   for (const BackendId id : candidates_) {
     if (id == FL_NO_BACKEND || static_cast<int>(seen.size()) >= choices) break;
     const MemberFacts member = FactsOf(facts_, id);
-    if ((member.state & FL_BACKEND_ELIGIBLE) == 0) continue;
+    if (!Has(id, FL_BACKEND_ELIGIBLE) || !Has(id, FL_BACKEND_NEXT_HOP))
+      continue;
     if (seen.empty() || MuchLessLoaded(member, best)) best = member;
     seen.push_back(member);
   }
@@ -94,24 +101,26 @@ std::string Router::DescribeChoice(BackendId best,
 }
 
 Choice Router::ChooseFailOpen() const {
-  BackendId not_dead = FL_NO_BACKEND;
+  BackendId not_silent = FL_NO_BACKEND;
   for (const BackendId id : candidates_) {
     if (id == FL_NO_BACKEND) break;
-    if (Has(id, FL_BACKEND_DEAD)) continue;
+    if (IsSilent(id)) continue;
     if (Has(id, FL_BACKEND_FAIL_OPEN)) {
       return {id, absl::StrCat("no candidate is eligible: fail open to ",
                                NameOf(id), ", the first that is not drained")};
     }
-    if (not_dead == FL_NO_BACKEND) not_dead = id;
+    if (not_silent == FL_NO_BACKEND) not_silent = id;
   }
-  if (not_dead != FL_NO_BACKEND) {
-    return {not_dead, absl::StrCat("no candidate is eligible and all are ",
-                                   "drained or dead: fail open to ",
-                                   NameOf(not_dead), ", the first not dead")};
+  if (not_silent != FL_NO_BACKEND) {
+    return {not_silent,
+            absl::StrCat("no candidate is eligible and all are drained or "
+                         "silent: fail open to ",
+                         NameOf(not_silent), ", the first not silent")};
   }
   if (candidates_[0] == FL_NO_BACKEND) return {};
-  return {candidates_[0], absl::StrCat("all candidates are dead: fail open to ",
-                                       NameOf(candidates_[0]), ", the first")};
+  return {candidates_[0],
+          absl::StrCat("all candidates are silent: fail open to ",
+                       NameOf(candidates_[0]), ", the first")};
 }
 
 // As the packet path does, only the first two are compared: a row that is just
@@ -128,6 +137,14 @@ void Router::RouteTo(BackendId id) {
   answer_.acceptors = 1;
   Append(id);
   for (const BackendId member : RowMembers(facts_.row)) Append(member);
+}
+
+void Router::AddAcceptors() {
+  for (size_t i = 1; i < candidates_.size() && i < answer_.hops.size(); ++i) {
+    if (candidates_[i] != FL_NO_BACKEND &&
+        Has(answer_.hops[i], FL_BACKEND_ELIGIBLE))
+      answer_.acceptors |= static_cast<uint8_t>(1u << i);
+  }
 }
 
 void Router::SynOfNewFlow() {
@@ -150,6 +167,7 @@ void Router::SynOfNewFlow() {
         choice.why);
   }
   RouteTo(choice.id);
+  AddAcceptors();
 }
 
 void Router::SynOfRecordedFlow(const SlotFacts& slot) {
@@ -162,20 +180,23 @@ void Router::SynOfRecordedFlow(const SlotFacts& slot) {
   if (Has(slot.backend, FL_BACKEND_ELIGIBLE)) {
     answer_.why = absl::StrCat("the flow is recorded with ", name,
                                ", which takes new flows");
-    return RouteTo(slot.backend);
+    RouteTo(slot.backend);
+    return AddAcceptors();
   }
   const Choice choice = ChooseEligible(facts_.choices);
   if (choice.id == FL_NO_BACKEND) {
     answer_.why = absl::StrCat("the flow is recorded with ", name,
                                " and no candidate is eligible");
-    return RouteTo(slot.backend);
+    RouteTo(slot.backend);
+    return AddAcceptors();
   }
   if (established && !agent) {
     answer_.why = absl::StrCat(
         "the flow is recorded with ", name,
         " as established, and without an agent there nobody can tell whether "
         "it still is");
-    return RouteTo(slot.backend);
+    RouteTo(slot.backend);
+    return AddAcceptors();
   }
   ClaimThenChoice(slot, choice);
 }
@@ -205,9 +226,9 @@ void Router::Miss() {
   const std::vector<BackendId> members = RowMembers(facts_.row);
   const Choice first = ChooseEligible(1);
   Append(first.id);
-  for (const bool dead : {false, true}) {
+  for (const bool silent : {false, true}) {
     for (const BackendId id : members)
-      if (Has(id, FL_BACKEND_DEAD) == dead) Append(id);
+      if (IsSilent(id) == silent) Append(id);
   }
   if (answer_.hops.empty()) {
     answer_.why = "the row has no members: the service has no backends";
@@ -216,15 +237,23 @@ void Router::Miss() {
   answer_.verdict = FL_LB_TX_MISS;
   answer_.target = answer_.hops.front();
   answer_.flags |= FL_WIRE_LEARN;
+  if (!facts_.hop_lists) {
+    answer_.why = absl::StrCat(
+        "the flow is not recorded here, and without a "
+        "hop list only one can be asked: ",
+        NameOf(answer_.target));
+    return;
+  }
   answer_.why = absl::StrCat(
       "the flow is not recorded here: every member of the row is asked, ",
       first.id != FL_NO_BACKEND ? "the first eligible one first"
                                 : "in their order",
-      ", those believed dead last");
+      ", those believed silent last");
 }
 
 RouteAnswer Router::Finish() {
-  if (answer_.hops.size() > FL_WIRE_HOPS) answer_.hops.resize(FL_WIRE_HOPS);
+  const size_t length = facts_.hop_lists ? FL_WIRE_HOPS : 1;
+  if (answer_.hops.size() > length) answer_.hops.resize(length);
   if (!answer_.hops.empty() &&
       !Has(answer_.hops.front(), FL_BACKEND_NEXT_HOP)) {
     answer_.verdict = FL_LB_DROP_NO_NEXT_HOP;

@@ -22,7 +22,7 @@ struct MemberFacts {
   core::BackendId id = 0;
   std::string name;
   uint64_t state = 0;  // FL_BACKEND_*
-  uint64_t load = 0;   // live and pending connections
+  uint64_t load = 0;   // live and pending connections, elsewhere too
   uint64_t weight = 1;
 };
 
@@ -34,6 +34,7 @@ struct SlotFacts {
 struct RouteFacts {
   core::RowWords row;
   int choices = 1;
+  bool hop_lists = true;
   // The flow's record; nullopt if there is none.
   std::optional<SlotFacts> slot;
   // A new flow would find a place in the flow table.

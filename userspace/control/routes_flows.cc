@@ -102,15 +102,17 @@ MemberFacts FactsOf(const ReadContext& context, const Names& names,
   return {.id = id,
           .name = names.Of(id),
           .state = line.state,
-          .load = line.live + line.pending,
+          .load = line.live + line.pending + line.elsewhere,
           .weight = static_cast<uint64_t>(line.weight)};
 }
 
 RouteFacts FactsOfFlow(const ReadContext& context, const Names& names,
                        const Found& found) {
-  RouteFacts facts = {.row = found.facts.words,
-                      .choices = found.service->choices,
-                      .recordable = found.facts.recordable};
+  RouteFacts facts = {
+      .row = found.facts.words,
+      .choices = found.service->choices,
+      .hop_lists = found.service->guarantee == core::Guarantee::kSockets,
+      .recordable = found.facts.recordable};
   for (const core::BackendId id : RowMembers(facts.row))
     facts.backends.push_back(FactsOf(context, names, id));
   if (found.facts.slot.has_value()) {

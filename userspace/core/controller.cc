@@ -104,6 +104,7 @@ class Controller::Impl {
         runtimes_.OnAgentReport(desired_, service, backend, report, now);
     Store(runtime);
     TakeOwnedRows(runtime);
+    RebaseLoad(runtime);
   }
   void OnNextHop(const base::IpAddress& address,
                  const std::optional<NextHop>& next_hop) {
@@ -136,6 +137,8 @@ class Controller::Impl {
   void NoteRowChanges(const DesiredState& before, const DesiredState& after,
                       base::MonoTime now);
   void TakeOwnedRows(const BackendRuntime* runtime);
+  // What the agent counts more than this host is carried elsewhere, or was.
+  void RebaseLoad(const BackendRuntime* runtime);
   std::optional<NextHop> NextHopOf(const base::IpAddress& address) const;
 
   // Constant after construction.
@@ -311,6 +314,16 @@ void Controller::Impl::TakeOwnedRows(const BackendRuntime* runtime) {
                     runtime->id, *report.owned);
 }
 
+void Controller::Impl::RebaseLoad(const BackendRuntime* runtime) {
+  if (runtime == nullptr) return;
+  const AgentReport& report = runtime->agent.report();
+  if (report.presence != AgentReport::Presence::kPresent) return;
+  const LoadReport load = datapath_.Load(runtime->id);
+  const uint64_t here = load.live + load.pending;
+  datapath_.SetElsewhere(
+      runtime->id, report.live_sockets - std::min(report.live_sockets, here));
+}
+
 bool Controller::Impl::MayOwnFlows(BackendId id, uint32_t row) const {
   const BackendRuntime* runtime = runtimes_.Find(id);
   if (runtime == nullptr && !desired_.quarantine.contains(id)) return false;
@@ -479,6 +492,11 @@ std::vector<std::string> Controller::Impl::Alarms() const {
                      "state, tried again every second: ",
                      refused_.message()));
   for (const auto& [name, service] : desired_.services) {
+    if (const uint64_t rows = applier_.OwnersUnlisted(service.vip); rows > 0)
+      alarms.push_back(absl::StrCat(
+          "service ", name, ": ", rows,
+          " rows have no place for a backend that has connections of theirs: "
+          "those are lost if they come by another LB host"));
     std::vector<std::string> no_next_hop;
     for (const auto& [backend_name, backend] : service.backends) {
       const auto hop = next_hops_.find(backend.address);

@@ -31,6 +31,7 @@ void DeriveState(const EffectiveInput& input, Effective& effective) {
   if (input.health == Health::kDown || input.health == Health::kRising)
     return is(EffectiveState::kDown, FailureOf(input));
   if (input.signal == Signal::kDrain) return is(closed, "signal.http-503");
+  if (input.agent_drains) return is(closed, "signal.agent");
   if (input.health == Health::kInit)
     return is(EffectiveState::kInit, "check.pending");
   if (!AgentAllows(input))

@@ -17,6 +17,7 @@ struct EffectiveInput {
   Health health = Health::kInit;
   Signal signal = Signal::kNone;
   std::optional<ProbeResult> last_failure;
+  bool agent_drains = false;
   bool agent_asked = false;  // the service has an agent port
   bool hop_lists = false;    // and its packets are for agents only
   AgentReport::Presence agent = AgentReport::Presence::kUnknown;

@@ -170,6 +170,8 @@ struct AgentReport {
   std::optional<base::MonoTime> owned_begun;
   // When the host last answered a SYN with a cookie; nothing: not lately.
   std::optional<base::MonoTime> last_syn_cookie;
+  bool draining = false;  // somebody there wants no new connections
+  bool hot = false;       // a listener's queue overflowed just now
 };
 
 struct NextHop {
@@ -186,6 +188,7 @@ struct NextHop {
 struct LoadReport {
   uint64_t live = 0;
   uint64_t pending = 0;
+  uint64_t elsewhere = 0;  // not counted here: by the agent's last report
 };
 
 // --- what follows ---

@@ -68,6 +68,8 @@ class Datapath {
   virtual void StoreOwners(uint32_t row, uint64_t word) = 0;
 
   virtual LoadReport Load(BackendId id) const = 0;
+  // Connections of the backend that this host has not recorded.
+  virtual void SetElsewhere(BackendId id, uint64_t connections) = 0;
 };
 
 }  // namespace fairlead::core

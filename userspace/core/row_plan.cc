@@ -128,7 +128,9 @@ RowPlan PlanRow(RowWords now, const CandidateWord& wanted_word,
     plan.stores[plan.count++] = {RowWord::kOwners, value};
   };
   if (candidates.Pack() != now.candidates) {
+#ifndef FL_MUTATE_MAKE_BEFORE_BREAK
     store_owners(transition.Pack());
+#endif
     plan.stores[plan.count++] = {RowWord::kCandidates, candidates.Pack()};
   }
   store_owners(owners.Pack());

@@ -131,8 +131,9 @@ void Runtimes::Reconfigure(const Service& before, const Service& after,
 
 void Runtimes::Derive(const Service& service, const Backend& backend,
                       BackendRuntime& runtime, base::MonoTime now) {
+  const bool agent_drains = runtime.agent.report().draining;
   if (backend.admin != Admin::kReady ||
-      runtime.check.signal() == Signal::kDrain)
+      runtime.check.signal() == Signal::kDrain || agent_drains)
     runtime.drain.Begin(now);
   else
     runtime.drain.End();
@@ -141,6 +142,7 @@ void Runtimes::Derive(const Service& service, const Backend& backend,
                        .health = runtime.check.health(),
                        .signal = runtime.check.signal(),
                        .last_failure = runtime.check.last_failure(),
+                       .agent_drains = agent_drains,
                        .agent_asked = service.agent_port != 0,
                        .hop_lists = service.guarantee == Guarantee::kSockets,
                        .agent = runtime.agent.presence(),

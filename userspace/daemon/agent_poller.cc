@@ -123,6 +123,8 @@ core::AgentReport AgentPoller::MakeReport(const AgentState& state,
   report.begun = asked_at - state.scan_begun_age;
   if (state.syn_cookie_age.has_value())
     report.last_syn_cookie = loop_.Now() - *state.syn_cookie_age;
+  report.draining = state.draining;
+  report.hot = state.hot;
   if (!knows) return report;
   report.live_sockets = said->second.live_sockets;
   const bool by_source = service.policy == core::Policy::kSource;

@@ -42,6 +42,12 @@ absl::StatusOr<std::string> Text(const Json& object, const char* name) {
   return field->get<std::string>();
 }
 
+absl::StatusOr<bool> Flag(const Json& object, const char* name) {
+  const Json* field = Find(object, name);
+  if (field == nullptr || !field->is_boolean()) return WrongField(name);
+  return field->get<bool>();
+}
+
 // Nothing for null.
 absl::StatusOr<std::optional<absl::Duration>> Age(const Json& object,
                                                   const char* name) {
@@ -111,6 +117,8 @@ absl::StatusOr<AgentState> DecodeAgentState(absl::string_view json) {
   FL_ASSIGN_OR_RETURN(state.syn_cookie_age, Age(document, "syn_cookie_age_ms"));
   FL_ASSIGN_OR_RETURN(const uint64_t tick, Unsigned(document, "tick"));
   state.tick = static_cast<uint32_t>(tick & FL_TICK_MASK);
+  FL_ASSIGN_OR_RETURN(state.draining, Flag(document, "draining"));
+  FL_ASSIGN_OR_RETURN(state.hot, Flag(document, "hot"));
   const Json* services = Find(document, "services");
   if (services == nullptr || !services->is_array())
     return WrongField("services");

@@ -26,6 +26,8 @@ struct AgentService {
 
 // GET /v1/state
 struct AgentState {
+  bool draining = false;
+  bool hot = false;
   std::string boot_id;
   uint64_t scan = 0;
   absl::Duration scan_begun_age;

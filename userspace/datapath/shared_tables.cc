@@ -288,6 +288,7 @@ void SharedTables::RemoveBackend(core::BackendId id) {
   for (size_t i = 0; i < sizeof(line) / sizeof(*words); ++i) {
     fl_store64(&words[i], 0);
   }
+  SetElsewhere(id, 0);
 }
 
 uint64_t SharedTables::BackendState(core::BackendId id) const {
@@ -335,7 +336,14 @@ void SharedTables::StoreOwners(uint32_t row, uint64_t word) {
 core::LoadReport SharedTables::Load(core::BackendId id) const {
   FL_CHECK(id < load_.elements().size());
   const fl_load& load = load_.elements()[id];
-  return {.live = CountOf(&load.live), .pending = CountOf(&load.pending)};
+  return {.live = CountOf(&load.live),
+          .pending = CountOf(&load.pending),
+          .elsewhere = CountOf(&load.elsewhere)};
+}
+
+void SharedTables::SetElsewhere(core::BackendId id, uint64_t connections) {
+  FL_CHECK(id < load_.elements().size());
+  fl_store64(&load_.elements()[id].elsewhere, connections);
 }
 
 void SharedTables::SetNextHop(const base::IpAddress& address,

@@ -100,7 +100,10 @@ FL_STATIC_ASSERT(sizeof(struct fl_backend) == 64, "one cache line");
 struct fl_load {
 	__u64 live;    /* slots established or closing */
 	__u64 pending; /* slots embryonic or young */
-	__u64 reserved[6];
+	/* Live connections that this host has not recorded, by the agent's last report: those that
+	 * other LB hosts carry, and silent ones that came from there. Stored by the daemon. */
+	__u64 elsewhere;
+	__u64 reserved[5];
 };
 FL_STATIC_ASSERT(sizeof(struct fl_load) == 64, "one cache line");
 
@@ -108,6 +111,11 @@ FL_STATIC_ASSERT(sizeof(struct fl_load) == 64, "one cache line");
 
 #define FL_VIP_DISPUTED 0x1 /* LB hosts differ about its rows: nobody's word is the newest */
 #define FL_VIP_PLAIN	0x2 /* an LB host sends its packets without a hop list */
+
+/* fl_state, one entry: what the agent says of this backend as a whole. */
+#define FL_AGENT_DRAINING 0x1ull /* an operator or a deploy script wants no new connections here   \
+				  */
+#define FL_AGENT_HOT 0x2ull	 /* a listener's queue overflows */
 
 /* A service as the LB hosts have it. */
 struct fl_vip {

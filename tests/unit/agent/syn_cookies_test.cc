@@ -16,14 +16,16 @@ base::MonoTime At(int seconds) {
 }
 
 TEST_CASE("the kernel's counter of SYN cookies is found", "[agent][cookies]") {
-  CHECK(*ParseSynCookiesSent(kNetstat) == 17);
-  CHECK(absl::IsDataLoss(ParseSynCookiesSent("").status()));
+  CHECK(*ParseTcpCounter(kNetstat, "SyncookiesSent") == 17);
+  CHECK(absl::IsDataLoss(ParseTcpCounter("", "SyncookiesSent").status()));
   CHECK(absl::IsDataLoss(
-      ParseSynCookiesSent("TcpExt: A B\nTcpExt: 1 2\n").status()));
+      ParseTcpCounter("TcpExt: A B\nTcpExt: 1 2\n", "SyncookiesSent")
+          .status()));
   CHECK(absl::IsDataLoss(
-      ParseSynCookiesSent("TcpExt: SyncookiesSent\nTcpExt: x\n").status()));
+      ParseTcpCounter("TcpExt: SyncookiesSent\nTcpExt: x\n", "SyncookiesSent")
+          .status()));
   CHECK(absl::IsDataLoss(
-      ParseSynCookiesSent("TcpExt: SyncookiesSent\n").status()));
+      ParseTcpCounter("TcpExt: SyncookiesSent\n", "SyncookiesSent").status()));
 }
 
 TEST_CASE("a counter that grows tells of a cookie", "[agent][cookies]") {

@@ -43,7 +43,7 @@ core::BackendView DrainingBackend() {
   view.last_result_at = Now().mono - absl::Seconds(1);
   view.agent.presence = core::AgentReport::Presence::kPresent;
   view.agent.live_sockets = 752;
-  view.load = {.live = 402, .pending = 3};
+  view.load = {.live = 402, .pending = 3, .elsewhere = 7};
   view.next_hop = {.interface = 2,
                    .interface_name = "eth0",
                    .destination_mac = {2, 0, 0, 0, 0, 0x1f},
@@ -60,11 +60,12 @@ constexpr absl::string_view kDrainingBackend = R"({
   "admin": "drain", "leaving": false, "health": "up", "signal": "none",
   "state": "draining", "state_text": "draining 37%", "reason": "admin.drain",
   "eligible": false,
-  "active": 402, "pending": 3, "new_flows": 512, "packets": 10, "bytes": 1000,
+  "active": 402, "pending": 3, "elsewhere": 7, "new_flows": 512, "packets": 10, "bytes": 1000,
   "syn_again": 4,
   "check": {"outcome": "success", "http_status": 200, "duration_ms": 3,
             "detail": "", "age_seconds": 1},
-  "agent": {"presence": "present", "live_sockets": 752},
+  "agent": {"presence": "present", "live_sockets": 752, "draining": false,
+              "hot": false},
   "next_hop": {"interface": "eth0", "mac": "02:00:00:00:00:1f",
                "path_mtu": 1500},
   "drain": {"since": "2026-11-20T12:00:00Z", "elapsed_seconds": 60,
@@ -87,9 +88,10 @@ TEST_CASE("what is not known of a backend is null", "[control][codec]") {
     "admin": "ready", "leaving": false, "health": "init", "signal": "none",
     "state": "init", "state_text": "init", "reason": "check.pending",
     "eligible": false,
-    "active": 0, "pending": 0, "new_flows": 0, "packets": 0, "bytes": 0,
+    "active": 0, "pending": 0, "elsewhere": 0, "new_flows": 0, "packets": 0, "bytes": 0,
     "syn_again": 0,
-    "check": null, "agent": {"presence": "unknown", "live_sockets": 0},
+    "check": null, "agent": {"presence": "unknown", "live_sockets": 0, "draining": false,
+              "hot": false},
     "next_hop": null, "drain": null})"));
 }
 

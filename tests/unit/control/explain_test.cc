@@ -47,7 +47,7 @@ TEST_CASE("a new flow goes to the first eligible candidate",
   CHECK(answer.verdict == FL_LB_TX_SYN_NEW);
   CHECK(answer.target == 1);
   CHECK(answer.hops == Hops{1, 2, 3, 4, 5});
-  CHECK(answer.acceptors == 1);
+  CHECK(answer.acceptors == 0b1111);
   CHECK(answer.flags == 0);
   CHECK(answer.why == "new flow: web1 is the first eligible candidate");
 
@@ -55,6 +55,16 @@ TEST_CASE("a new flow goes to the first eligible candidate",
   answer = ExplainSyn(facts);
   CHECK(answer.target == 2);
   CHECK(answer.hops == Hops{2, 1, 3, 4, 5});
+}
+
+TEST_CASE("without hop lists a packet visits one backend",
+          "[control][explain]") {
+  RouteFacts facts = FiveBackends();
+  facts.hop_lists = false;
+  CHECK(ExplainSyn(facts).hops == Hops{1});
+  const RouteAnswer answer = ExplainSegment(facts);
+  CHECK(answer.hops == Hops{1});
+  CHECK_THAT(answer.why, Contains("only one can be asked: web1"));
 }
 
 TEST_CASE("an owner that is no candidate never gets a new flow",
@@ -126,14 +136,14 @@ TEST_CASE("with nobody eligible the first that is not drained is used",
   Member(facts, 4).state = kDrained;
   answer = ExplainSyn(facts);
   CHECK(answer.target == 2);
-  CHECK_THAT(answer.why, Contains("first not dead"));
+  CHECK_THAT(answer.why, Contains("first not silent"));
 
   // Then the first.
   for (BackendId id = 1; id <= 4; ++id)
     Member(facts, id).state |= FL_BACKEND_DEAD;
   answer = ExplainSyn(facts);
   CHECK(answer.target == 1);
-  CHECK_THAT(answer.why, Contains("all candidates are dead"));
+  CHECK_THAT(answer.why, Contains("all candidates are silent"));
 }
 
 TEST_CASE("a row without members drops", "[control][explain]") {
@@ -238,9 +248,18 @@ TEST_CASE("a segment of no recorded flow asks every member, the dead last",
   CHECK(ExplainSegment(facts).hops == Hops{1, 2, 3, 4, 5});
 }
 
-TEST_CASE("a first hop without next hop drops the packet",
+TEST_CASE("a backend without a next hop takes no new flow and is asked last",
           "[control][explain]") {
   RouteFacts facts = FiveBackends();
+  Member(facts, 1).state &= ~FL_BACKEND_NEXT_HOP;
+  CHECK(ExplainSyn(facts).target == 2);
+  CHECK(ExplainSegment(facts).hops == Hops{2, 3, 4, 5, 1});
+}
+
+TEST_CASE("a recorded flow without next hop drops the packet",
+          "[control][explain]") {
+  RouteFacts facts = FiveBackends();
+  facts.slot = SlotFacts{.state = FL_SLOT_ESTABLISHED, .backend = 1};
   Member(facts, 1).state &= ~FL_BACKEND_NEXT_HOP;
   const RouteAnswer answer = ExplainSyn(facts);
   CHECK(answer.verdict == FL_LB_DROP_NO_NEXT_HOP);

@@ -394,6 +394,44 @@ TEST_CASE("agents are rolled out while a service goes on without hop lists",
   CHECK(world.LineOf("web1") == (FL_BACKEND_USED | kOffers));
 }
 
+TEST_CASE("an agent's word drains, and never undoes an operator's",
+          "[core][controller]") {
+  CoreWorld world;
+  AddHealthyWeb(world, 2, WithAgents());
+  AgentReport report{.presence = Presence::kPresent, .live_sockets = 3};
+  const auto say = [&](bool draining) {
+    report.draining = draining;
+    world.controller().OnAgentReport("web", "web1", report, world.now());
+    return world.View("web1");
+  };
+  CHECK(say(true).state == EffectiveState::kDraining);
+  CHECK(world.View("web1").reason == "signal.agent");
+  CHECK_FALSE(world.View("web1").eligible);
+  // It has been said, whoever is silent now.
+  world.Report("web1", Presence::kLost);
+  CHECK_FALSE(world.View("web1").eligible);
+  CHECK(say(false).eligible);
+  world.Do(SetAdmin{"web", "web1", Admin::kDrain});
+  CHECK(say(true).reason == "admin.drain");
+  CHECK_FALSE(say(false).eligible);
+}
+
+TEST_CASE("what the agent counts more than this host is load as well",
+          "[core][controller]") {
+  CoreWorld world;
+  AddHealthyWeb(world, 1, WithAgents());
+  const BackendId id = world.IdOf("web1");
+  world.tables().SetLoad(id, {.live = 30, .pending = 2});
+  world.Report("web1", Presence::kPresent, 100);
+  CHECK(world.tables().Load(id).elsewhere == 68);
+  // The report is older than the table.
+  world.Report("web1", Presence::kPresent, 31);
+  CHECK(world.tables().Load(id).elsewhere == 0);
+  world.Report("web1", Presence::kPresent, 50);
+  world.Report("web1", Presence::kLost);
+  CHECK(world.tables().Load(id).elsewhere == 18);
+}
+
 TEST_CASE("with guarantee sockets a backend waits for its agent",
           "[core][controller]") {
   CoreWorld world;

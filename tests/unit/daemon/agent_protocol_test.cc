@@ -10,7 +10,7 @@ namespace {
 
 constexpr char kState[] = R"({"boot_id": "8a1c", "scan": 17,
   "scan_begun_age_ms": 12, "previous_scan_begun_age_ms": 1015,
-  "syn_cookie_age_ms": 20, "tick": 42, "peer_map_digest": "9f86",
+  "syn_cookie_age_ms": 20, "draining": true, "hot": false, "tick": 42, "peer_map_digest": "9f86",
   "version": "9.9.9", "services": [{"vip": "198.51.100.10:443",
   "live_sockets": 402, "row_by": "source", "rows": 8, "owned": "0a"}],
   "learned": {"198.51.100.10:443": ["00c3000000000001"]},
@@ -33,6 +33,8 @@ TEST_CASE("an agent's report is read", "[daemon][agent]") {
   CHECK(state->previous_scan_begun_age == absl::Milliseconds(1015));
   CHECK(state->syn_cookie_age == absl::Milliseconds(20));
   CHECK(state->tick == 42);
+  CHECK(state->draining);
+  CHECK_FALSE(state->hot);
   CHECK(state->peer_map_digest == "9f86");
   const AgentService& service = state->services.at("198.51.100.10:443");
   CHECK(service.live_sockets == 402);
@@ -62,6 +64,7 @@ TEST_CASE("a report with a wrong field is refused and the field named",
   CHECK_THAT(problem(With("17", "-1")), Catch::Contains("\"scan\""));
   CHECK_THAT(problem(With("1015", "\"x\"")),
              Catch::Contains("\"previous_scan_begun_age_ms\""));
+  CHECK_THAT(problem(With("true", "1")), Catch::Contains("\"draining\""));
   CHECK_THAT(problem(With("402", "\"402\"")),
              Catch::Contains("\"live_sockets\""));
   CHECK_THAT(problem(With("\"rows\": 8", "\"rows\": 131072")),
