@@ -113,9 +113,8 @@ FL_STATIC_ASSERT(sizeof(struct fl_load) == 64, "one cache line");
 #define FL_VIP_PLAIN	0x2 /* an LB host sends its packets without a hop list */
 
 /* fl_state, one entry: what the agent says of this backend as a whole. */
-#define FL_AGENT_DRAINING 0x1ull /* an operator or a deploy script wants no new connections here   \
-				  */
-#define FL_AGENT_HOT 0x2ull	 /* a listener's queue overflows */
+#define FL_AGENT_DRAINING 0x1ull /* somebody here wants no new connections */
+#define FL_AGENT_HOT	  0x2ull /* a listener's queue overflows */
 
 /* A service as the LB hosts have it. */
 struct fl_vip {
