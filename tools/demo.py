@@ -10,29 +10,33 @@ backend killed. At the end every connection has to answer.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import pathlib
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator
-from typing import Any, TypeVar
+from typing import Any
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]
-                       / "tests/support"))
+_TESTS = pathlib.Path(__file__).resolve().parents[1] / "tests"
+sys.path[:0] = [str(_TESTS / "support"), str(_TESTS / "netns")]
 
+import torture.run  # noqa: E402
 from lab import Lab, LabOptions  # noqa: E402
 from lab.processes import wait_until  # noqa: E402
+from lab.progress import during, say  # noqa: E402
 
 NAME = "demo"
 PORT = 8080
-T = TypeVar("T")
 
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="tools/demo", description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", nargs="?", choices=("tour", "torture"),
+                        default="tour", help="the tour (default), or the "
+                        "torture test: everything that may happen to the LB "
+                        "tier, and no connection breaks")
+    parser.add_argument("--case", action="append", default=[], metavar="N",
+                        help="of the torture test: only this one, repeatable")
     parser.add_argument("--connections", type=int, default=400, metavar="N",
                         help="WebSocket connections (default 400)")
     parser.add_argument("--keep", action="store_true",
@@ -41,36 +45,8 @@ def parse() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def say(text: str = "") -> None:
-    print(text, flush=True)
-
-
 def step(number: int, text: str) -> None:
     say(f"\n== {number}. {text}")
-
-
-@contextlib.contextmanager
-def progress(what: str) -> Iterator[None]:
-    """A line every two seconds while the block runs."""
-    done = threading.Event()
-    begun = time.monotonic()
-
-    def tell() -> None:
-        while not done.wait(2):
-            say(f"   ... {what}: {time.monotonic() - begun:.0f} s")
-
-    teller = threading.Thread(target=tell, daemon=True)
-    teller.start()
-    try:
-        yield
-    finally:
-        done.set()
-        teller.join()
-
-
-def during(what: str, work: Callable[[], T]) -> T:
-    with progress(what):
-        return work()
 
 
 class Demo:
@@ -275,6 +251,8 @@ The lab stays. Namespaces are called {NAME}-cl, {NAME}-rt, {NAME}-lb1, {NAME}-b1
 
 def main() -> int:
     arguments = parse()
+    if arguments.what == "torture":
+        return torture.run.run(arguments.case)
     options = LabOptions(lbs=1, backends=3,
                          may_outlive_owner=arguments.keep)
     begun = time.monotonic()

@@ -107,6 +107,9 @@ static __always_inline int fl_read_hops(struct fl_cursor *cursor, struct fl_tunn
 	tunnel->has_hops = 1;
 	if (hops->count < 1 || hops->count > FL_WIRE_HOPS || fl_addressed_hop(hops) >= hops->count)
 		return FL_AGENT_DROP_HOP_LIST;
+	/* Or a list could say what this host would, and have it answer with a reset. */
+	if (hops->weak != FL_WIRE_NO_WEAK && hops->weak >= hops->index)
+		return FL_AGENT_DROP_HOP_LIST;
 	peer = fl_peer_at(&tunnel->hops);
 	return peer && peer->flags & FL_PEER_SELF ? FL_CONTINUE : FL_AGENT_DROP_HOP_LIST;
 }

@@ -70,6 +70,15 @@ def tcp_packet(source: str, source_port: int, vip: str, port: int, *,
     return head[:10] + struct.pack("!H", _sum(head)) + head[12:] + tcp
 
 
+def with_checksum(packet: bytes) -> bytes:
+    """A TCP segment that was seen before the device filled that in."""
+    at, length = (20, 8) if packet[0] >> 4 == 4 else (40, 32)
+    tcp = packet[at:at + 16] + b"\0\0" + packet[at + 18:]
+    total = _sum(packet[at - length:at] + struct.pack("!2H", 6, len(tcp))
+                 + tcp)
+    return packet[:at] + tcp[:16] + struct.pack("!H", total) + tcp[18:]
+
+
 def frag_needed(source: str, quoted: bytes, mtu: int) -> bytes:
     """The ICMP error of `source`, an IPv4 router that `quoted` did not fit."""
     icmp = struct.pack("!2B3H", 3, 4, 0, 0, mtu) + quoted[:28]

@@ -190,7 +190,11 @@ class ClaimsTest(AgentTestCase):
                                                              **back)),
                  ("DROP_HOP_LIST", self.b1, fake_lb.hop_list([1, 2], **back)),
                  ("DROP_HOP_LIST", self.b1, fake_lb.hop_list(
-                     [1, 2], weak=0, flags=FINAL, index=0))]
+                     [1, 2], weak=0, flags=FINAL, index=0)),
+                 # A hop is called weak before it was asked.
+                 ("DROP_HOP_LIST", self.b2, fake_lb.hop_list([2], weak=0)),
+                 ("DROP_HOP_LIST", self.b2, fake_lb.hop_list(
+                     [1, 2], weak=1, index=1))]
         for verdict, backend, hops in cases:
             with self.subTest(verdict=verdict, backend=backend.name):
                 before = self.verdict(backend, verdict)

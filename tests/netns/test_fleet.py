@@ -13,9 +13,10 @@ import unittest
 from collections.abc import Awaitable, Callable
 
 import websockets
+from websockets.legacy.server import WebSocketServerProtocol
 
 from lab.ws_connection import ALIVE, BROKEN, CLOSED, Connection, Settings
-from lab.ws_server import Server
+from lab.ws_server import Protocol, Server
 
 Handler = Callable[..., Awaitable[None]]
 
@@ -36,13 +37,20 @@ def answering(change: Callable[[bytes], bytes]) -> Handler:
     return serve
 
 
+def counting(protocol=Protocol):
+    """The protocol of a server that greets with `greet`."""
+    return lambda *a, **k: protocol(*a, prefix=b"b1/1\n", **k)
+
+
 class JudgementTest(unittest.IsolatedAsyncioTestCase):
     def setUp(self) -> None:
         logging.getLogger("websockets").setLevel(logging.CRITICAL)
 
-    async def connect(self, handler: Handler, **settings) -> Connection:
-        server = await websockets.serve(handler, "127.0.0.1", 0,
-                                        ping_interval=None, close_timeout=1)
+    async def connect(self, handler: Handler, protocol=None,
+                      **settings) -> Connection:
+        server = await websockets.serve(
+            handler, "127.0.0.1", 0, ping_interval=None, close_timeout=1,
+            create_protocol=protocol or WebSocketServerProtocol)
         self.addAsyncCleanup(server.wait_closed)
         self.addCleanup(server.close)
         port = server.sockets[0].getsockname()[1]
@@ -154,6 +162,49 @@ class JudgementTest(unittest.IsolatedAsyncioTestCase):
                 2, Settings("127.0.0.1", unused.getsockname()[1]))
             self.assertFalse(await refused.open())
         self.assertEqual(refused.reason, "connect-failed")
+
+    async def test_a_half_closed_connection_hears_the_server_count(
+            self) -> None:
+        server = Server("b1")
+        connection = await self.connect(server.on_connection, server.protocol,
+                                        kind="half-closed")
+        for _ in range(2):
+            self.assertTrue(await connection.echo(5))
+        self.assertEqual(server.messages, 0)
+        await connection.close()
+        self.assertEqual(connection.state, CLOSED)
+
+    async def test_a_number_left_out_is_wrong_data(self) -> None:
+        class Forgetful(Protocol):
+            async def send(self, message) -> None:
+                if message != b"b1/1\n1":
+                    await super().send(message)
+
+        async def serve(connection) -> None:
+            await greet(connection)
+            await connection.wait_closed()
+
+        connection = await self.connect(serve, counting(Forgetful),
+                                        kind="half-closed")
+        self.assertEqual(await self.end_of(connection), "wrong-data")
+
+    async def test_a_half_closed_connection_that_ends_is_broken(self) -> None:
+        async def serve(connection) -> None:
+            await greet(connection)
+            await asyncio.sleep(0.1)
+            connection.transport.abort()
+
+        connection = await self.connect(serve, counting(),
+                                        kind="half-closed")
+        self.assertEqual(await self.end_of(connection), "eof")
+
+    async def test_a_keepalive_connection_says_nothing(self) -> None:
+        server = Server("b1")
+        connection = await self.connect(server.on_connection,
+                                        kind="keepalive")
+        await asyncio.sleep(0.05)
+        self.assertEqual(server.messages, 0)
+        self.assertTrue(await connection.echo())
 
     async def test_a_close_of_ours_is_not_a_breakage(self) -> None:
         connection = await self.connect(answering(bytes), interval=0.01)

@@ -40,15 +40,19 @@ class Fleet:
         self._path = path
 
     def open(self, host: str, port: int, *, echo: int = 0, silent: int = 0,
+             keepalive: int = 0, half_closed: int = 0,
              timeout: float = 120, **settings: Any) -> dict[str, Any]:
         """Opens connections and returns when each of them is open or failed.
+        What the kinds do is said in ws_connection.py.
 
         `settings`: group, interval (mean seconds between echoes), payload
         (bytes), concurrency (connects at a time), connect_timeout,
         echo_timeout, path, local_port (of the first; then upwards).
         """
-        return self._call("open", host=host, port=port, echo=echo,
-                          silent=silent, call_timeout=timeout, **settings)
+        kinds = {"echo": echo, "silent": silent, "keepalive": keepalive,
+                 "half-closed": half_closed}
+        return self._call("open", host=host, port=port, kinds=kinds,
+                          call_timeout=timeout, **settings)
 
     def report(self, **which: Any) -> dict[str, Any]:
         return self._call("report", **which)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json as json_module
 import pathlib
+import shutil
 import subprocess
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -165,6 +166,11 @@ peers = {json_module.dumps([lb.address for lb in self.lab.lbs
         else:
             self.stop_daemon()
         return self.start_daemon(binary, ready=ready)
+
+    def lose_power(self) -> None:
+        """What a crash of the whole host leaves: its state_dir, no more."""
+        self.kill9_daemon()
+        shutil.rmtree(self.pin_path, ignore_errors=True)
 
     def cli(self, *arguments: object, json: bool = False, check: bool = True,
             timeout: float = 60) -> Any:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import pathlib
+import socket
 
 from . import addressing
 from .addressing import Link
 from .errors import LabError
 from .processes import NETNS_DIR, in_netns, run
+
+_CLONE_NEWNET = 0x40000000
 
 
 def exists(netns: str) -> bool:
@@ -37,6 +41,25 @@ def ip_batch(netns: str, *lines: str, options: tuple[str, ...] = ()) -> None:
 def sysctl(netns: str, *settings: str) -> None:
     """`settings` are name=value below net., for example ipv4.ip_forward=1."""
     run(in_netns(netns, ["sysctl", "-qw", *(f"net.{s}" for s in settings)]))
+
+
+def socket_in(netns: str, *kind: int) -> socket.socket:
+    """A socket of the namespace, for use in this process. `kind` is that of
+    socket.socket()."""
+    libc = ctypes.CDLL(None, use_errno=True)
+
+    def enter(descriptor: int) -> None:
+        if libc.setns(descriptor, _CLONE_NEWNET) != 0:
+            raise LabError(f"setns: {os.strerror(ctypes.get_errno())}")
+
+    # Only the calling thread changes its namespace, and only for a moment.
+    with (open("/proc/thread-self/ns/net", "rb") as home,
+          open(NETNS_DIR / netns, "rb") as away):
+        enter(away.fileno())
+        try:
+            return socket.socket(*kind)
+        finally:
+            enter(home.fileno())
 
 
 def prepare(netns: str) -> None:

@@ -12,6 +12,7 @@ import dataclasses
 import json
 import random
 import secrets
+import socket
 import time
 
 import websockets
@@ -23,6 +24,19 @@ WRONG_DATA = "wrong-data"
 WRONG_PEER = "wrong-peer"
 NO_ECHO = "no-echo-30s"
 CONNECT_FAILED = "connect-failed"
+
+# What a connection does by itself: an echo now and then; nothing; nothing, but
+# its kernel asks whether the peer is there; nothing ever again, as it has
+# closed its half and listens to the numbers that the server counts.
+ECHO, SILENT, KEEPALIVE, HALF_CLOSED = KINDS = (
+    "echo", "silent", "keepalive", "half-closed")
+
+# Probes after 2 s and every 2 s; the kernel gives up after a minute, for it is
+# the fleet that judges.
+_KEEPALIVE = ((socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+              (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 2),
+              (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 2),
+              (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 30))
 
 OPENING, ALIVE, BROKEN, CLOSED = "opening", "alive", "broken", "closed"
 
@@ -42,7 +56,7 @@ class Settings:
     host: str
     port: int
     path: str = "/"
-    kind: str = "echo"  # or "silent": says nothing unless verified
+    kind: str = ECHO  # All kinds but half-closed echo when they are verified.
     group: str = "default"
     interval: float = 5.0
     payload: int = 256
@@ -104,12 +118,20 @@ class Connection:
         self.accepts = hello["accepts"]
         self.state = ALIVE
         self._tasks.append(asyncio.create_task(self._read()))
-        if settings.kind == "echo":
+        if settings.kind == ECHO:
             self._tasks.append(asyncio.create_task(self._talk()))
+        elif settings.kind == KEEPALIVE:
+            tcp = self._socket.transport.get_extra_info("socket")
+            for option in _KEEPALIVE:
+                tcp.setsockopt(*option)
+        elif settings.kind == HALF_CLOSED:
+            self._socket.transport.write_eof()
+            self._tasks.append(asyncio.create_task(self._listen()))
         return True
 
     async def echo(self, timeout: float | None = None) -> bool:
-        """One message there and back; False if the connection is broken."""
+        """One message there and back, or the next number if this end is
+        closed; False if the connection is broken."""
         limit = timeout or self.settings.echo_timeout
         began = time.monotonic()
         try:
@@ -129,11 +151,14 @@ class Connection:
         return self.state == ALIVE
 
     async def _exchange(self) -> None:
+        self._answer = asyncio.get_running_loop().create_future()
+        if self.settings.kind == HALF_CLOSED:
+            await self._answer
+            return
         self._sequence += 1
         head = f"{self.number}:{self._sequence}:".encode()
         fill = max(0, self.settings.payload - len(head))
         self._expected = head + secrets.token_bytes(fill)
-        self._answer = asyncio.get_running_loop().create_future()
         await self._socket.send(self._expected)
         await self._answer
 
@@ -144,6 +169,8 @@ class Connection:
         self.state = CLOSED
         self._finish()
         try:
+            if self.settings.kind == HALF_CLOSED:
+                self._socket.transport.abort()
             await self._socket.close()
         except (websockets.WebSocketException, OSError):
             pass
@@ -172,6 +199,8 @@ class Connection:
         expected = f"{self.backend}/{self.incarnation}"
         if peer != expected.encode():
             self._break(WRONG_PEER, f"answer by {peer[:80]!r}, not {expected}")
+        elif self.settings.kind == HALF_CLOSED:
+            self._count(body)
         elif self._expected is None:
             self._break(WRONG_DATA, f"{len(body)} bytes nobody asked for")
         elif body != self._expected:
@@ -179,9 +208,22 @@ class Connection:
                         f"{_digest(self._expected)}, received {_digest(body)}")
         else:
             self._expected = None
-            # Cancelled when the echo ran out of time; _break comes next then.
-            if not self._answer.done():
-                self._answer.set_result(None)
+            self._answered()
+
+    def _count(self, body: bytes) -> None:
+        self._sequence += 1
+        if body != str(self._sequence).encode():
+            self._break(WRONG_DATA, f"number {self._sequence} is {body[:24]!r}")
+        self._answered()
+
+    def _answered(self) -> None:
+        # Cancelled when the echo ran out of time; _break comes next then.
+        if self._answer is not None and not self._answer.done():
+            self._answer.set_result(None)
+
+    async def _listen(self) -> None:
+        while await self.echo():
+            pass
 
     async def _talk(self) -> None:
         # A random start and period, or all connections would talk at once.

@@ -33,10 +33,9 @@ class Fleet:
         self._numbers = itertools.count(1)
         self._churns: dict[str, Churn] = {}
 
-    async def open(self, *, echo: int = 0, silent: int = 0,
-                   concurrency: int = 64, local_port: int | None = None,
-                   **settings) -> dict:
-        kinds = ["echo"] * echo + ["silent"] * silent
+    async def open(self, *, kinds: dict[str, int], concurrency: int = 64,
+                   local_port: int | None = None, **settings) -> dict:
+        kinds = [kind for kind, count in kinds.items() for _ in range(count)]
         wanted = [Connection(next(self._numbers), Settings(
             kind=kind, local_port=local_port and local_port + number,
             **settings)) for number, kind in enumerate(kinds)]

@@ -2,7 +2,8 @@
 
 On connect it sends {"backend", "incarnation", "accepts"}; every message comes
 back with `NAME/INCARNATION\\n` in front, so that a client can tell that it
-still talks to the very same process. Control socket commands: stats, health.
+still talks to the very same process. A client that closes its half is told a
+number a second instead. Control socket commands: stats, health.
 
 Not a model of a good application server: it never pings and never closes by
 itself, so that every close a client sees was caused by something else.
@@ -13,6 +14,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import http
+import itertools
 import json
 import logging
 import os
@@ -22,17 +24,44 @@ import signal
 import socket
 
 import websockets
+from websockets.legacy.protocol import State
 from websockets.legacy.server import WebSocketServerProtocol
 
 from . import control
 
 BACKLOG = 4096
+COUNT_INTERVAL = 1.0  # Seconds.
+
+
+class Protocol(WebSocketServerProtocol):
+    """Goes on when the client has closed its half, which the library does
+    not: the library's closing handshake ends both at once."""
+
+    def __init__(self, *args, prefix: bytes, **kwargs):
+        super().__init__(*args, **kwargs)
+        self._prefix = prefix
+        self._counting: asyncio.Task | None = None
+
+    def eof_received(self) -> bool | None:
+        if self.state is not State.OPEN:
+            return super().eof_received()
+        self._counting = asyncio.create_task(self._count())
+        return True  # The transport stays open.
+
+    async def _count(self) -> None:
+        try:
+            for number in itertools.count(1):
+                await self.send(self._prefix + str(number).encode())
+                await asyncio.sleep(COUNT_INTERVAL)
+        except websockets.ConnectionClosed:
+            pass
 
 
 class Server:
     def __init__(self, name: str):
         self.name = name
         self.incarnation = secrets.token_hex(4)
+        self.prefix = f"{name}/{self.incarnation}\n".encode()
         self.health_status = 200
         # TCP connections on the WebSocket port, probes included, against
         # WebSocket connections that completed their handshake.
@@ -45,7 +74,6 @@ class Server:
     async def on_connection(self, connection: WebSocketServerProtocol) -> None:
         self.accepts += 1
         self.live += 1
-        prefix = f"{self.name}/{self.incarnation}\n".encode()
         try:
             await connection.send(json.dumps(
                 {"backend": self.name, "incarnation": self.incarnation,
@@ -54,7 +82,7 @@ class Server:
                 self.messages += 1
                 if isinstance(message, str):
                     message = message.encode()
-                await connection.send(prefix + message)
+                await connection.send(self.prefix + message)
         except websockets.ConnectionClosed:
             pass
         finally:
@@ -100,7 +128,7 @@ class Server:
 
     def protocol(self, *args, **kwargs) -> WebSocketServerProtocol:
         self.tcp_accepts += 1
-        return WebSocketServerProtocol(*args, **kwargs)
+        return Protocol(*args, prefix=self.prefix, **kwargs)
 
 
 def dual_stack_listener(port: int) -> socket.socket:
