@@ -214,8 +214,7 @@ TEST_CASE("LB hosts that differ about a service's table dispute it",
     return s.Value().vips.at(Vip("198.51.100.10:443"));
   };
   s.documents[1] = Document(1, {"198.51.100.10:443"}, {});
-  s.documents[2] = s.documents[1];
-  s.documents[2].lb_id = 2;
+  s.documents[2] = Document(2, {"198.51.100.10:443"}, {});
   CHECK_FALSE(line().disputed);
   s.documents[1].vips[0].table = "bb";
   s.documents[1].vips[0].rows = 512;
@@ -233,8 +232,7 @@ TEST_CASE("one LB host without hop lists is enough to take such packets",
           "[agent][tables]") {
   Situation s;
   s.documents[1] = Document(1, {"198.51.100.10:443"}, {});
-  s.documents[2] = s.documents[1];
-  s.documents[2].lb_id = 2;
+  s.documents[2] = Document(2, {"198.51.100.10:443"}, {});
   CHECK_FALSE(s.Value().vips.at(Vip("198.51.100.10:443")).plain);
   s.documents[2].vips[0].hop_lists = false;
   s.silent = {2};
