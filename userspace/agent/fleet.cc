@@ -39,9 +39,11 @@ event::Task<absl::Status> Fleet::Hear(uint16_t lb_id) {
   if (heard != heard_.end()) heard->second = loop_.Now();
   if (FindSilent() == silent_) co_return absl::OkStatus();
   const event::MutexLock lock = co_await mutex_.Lock();
+  absl::btree_set<uint16_t> silent = FindSilent();
   FL_CO_ASSIGN_OR_RETURN(const Tables desired, Desired(documents_));
-  silent_ = FindSilent();
-  co_return BringTo(desired);
+  FL_CO_RETURN_IF_ERROR(BringTo(desired));
+  silent_ = std::move(silent);
+  co_return absl::OkStatus();
 }
 
 absl::Status Fleet::Write(const Step& step) {
@@ -105,7 +107,6 @@ event::Task<absl::Status> Fleet::Put(PeerDocument document) {
                         "store the document");
   documents_ = std::move(documents);
   heard_[lb_id] = loop_.Now();
-  silent_ = FindSilent();
   incomplete_.insert(lb_id);
   // Next hops may have changed while the file was written.
   FL_CO_ASSIGN_OR_RETURN(const Tables desired, Desired(documents_));
