@@ -15,7 +15,7 @@
 #include "base/version.h"
 #include "datapath/stats.h"
 #include "event/loop.h"
-#include "http/client.h"
+#include "tier/exchange.h"
 #include "tier/key_file.h"
 #include "tier/keys.h"
 #include "tier/message_auth.h"
@@ -27,26 +27,6 @@ using Json = nlohmann::json;
 
 constexpr absl::Duration kAnswerTimeout = absl::Seconds(5);
 
-// The second time the session is known.
-constexpr int kTries = 2;
-
-event::Task<absl::StatusOr<http::Response>> Exchange(
-    event::Loop& loop, const base::Endpoint& endpoint, tier::Caller& caller,
-    http::Request request) {
-  absl::Status problem;
-  for (int i = 0; i < kTries; ++i) {
-    caller.Sign(request);
-    FL_CO_ASSIGN_OR_RETURN(
-        http::Response response,
-        co_await http::Fetch(loop, event::SocketAddress(endpoint), request,
-                             {.deadline = loop.Now() + kAnswerTimeout}));
-    problem = caller.Check(request, response);
-    if (problem.ok()) co_return std::move(response);
-    if (!absl::IsUnavailable(problem)) break;
-  }
-  co_return problem;
-}
-
 absl::StatusOr<http::Response> AskOne(const base::Endpoint& endpoint,
                                       const tier::MacKey& key,
                                       const http::Request& request) {
@@ -55,7 +35,9 @@ absl::StatusOr<http::Response> AskOne(const base::Endpoint& endpoint,
   absl::StatusOr<http::Response> answer = absl::UnavailableError("no answer");
   tier::Caller caller(key, absl::StrCat("status-", getpid()));
   const auto ask = [&]() -> event::Task<void> {
-    answer = co_await Exchange(*loop, endpoint, caller, request);
+    const http::FetchOptions options = {.deadline =
+                                            loop->Now() + kAnswerTimeout};
+    answer = co_await tier::Exchange(*loop, endpoint, request, caller, options);
   };
   loop->root().Spawn(ask());
   loop->Run();

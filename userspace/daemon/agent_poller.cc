@@ -4,7 +4,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
 #include "event/scope.h"
-#include "http/client.h"
+#include "tier/exchange.h"
 
 namespace fairlead::daemon {
 
@@ -83,28 +83,16 @@ event::Task<absl::Status> AgentPoller::Push(base::Endpoint agent,
 
 event::Task<absl::StatusOr<std::string>> AgentPoller::Send(
     base::Endpoint agent, http::Request request) {
-  // The second time the session is known.
-  constexpr int kTries = 2;
-  request.headers["connection"] = "close";
   const std::string what = absl::StrCat(request.method, " ", request.path);
-  const base::MonoTime deadline = loop_.Now() + kAgentTimeout;
-  absl::Status problem;
-  for (int i = 0; i < kTries; ++i) {
-    AgentAt(agent).caller.Sign(request);
-    FL_CO_ASSIGN_OR_RETURN(
-        http::Response response,
-        co_await http::Fetch(
-            loop_, event::SocketAddress(agent), request,
-            {.deadline = deadline, .max_body_bytes = kMaxAgentReportBytes}));
-    problem = AgentAt(agent).caller.Check(request, response);
-    if (problem.ok() && response.status != 200) {
-      co_return absl::UnavailableError(absl::StrCat(
-          "the agent answers HTTP ", response.status, " to ", what));
-    }
-    if (problem.ok()) co_return std::move(response.body);
-    if (!absl::IsUnavailable(problem)) break;
-  }
-  co_return problem;
+  const http::FetchOptions options = {.deadline = loop_.Now() + kAgentTimeout,
+                                      .max_body_bytes = kMaxAgentReportBytes};
+  FL_CO_ASSIGN_OR_RETURN(
+      http::Response response,
+      co_await tier::Exchange(loop_, agent, std::move(request),
+                              AgentAt(agent).caller, options));
+  if (response.status == 200) co_return std::move(response.body);
+  co_return absl::UnavailableError(
+      absl::StrCat("the agent answers HTTP ", response.status, " to ", what));
 }
 
 core::AgentReport AgentPoller::MakeReport(const AgentState& state,

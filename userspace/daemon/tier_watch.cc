@@ -7,7 +7,7 @@
 #include "base/status_macros.h"
 #include "daemon/agent_protocol.h"
 #include "event/scope.h"
-#include "http/client.h"
+#include "tier/exchange.h"
 
 namespace fairlead::daemon {
 
@@ -44,29 +44,17 @@ event::Task<void> TierWatch::Ask(Peer& peer) {
 }
 
 event::Task<absl::StatusOr<std::string>> TierWatch::Fetch(Peer& peer) {
-  // The second time the session is known.
-  constexpr int kTries = 2;
   http::Request request;
   request.path = "/v1/tables";
-  request.headers["connection"] = "close";
-  const base::MonoTime deadline = loop_.Now() + kTierTimeout;
-  absl::Status problem;
-  for (int i = 0; i < kTries; ++i) {
-    peer.caller.Sign(request);
-    FL_CO_ASSIGN_OR_RETURN(
-        http::Response response,
-        co_await http::Fetch(
-            loop_, event::SocketAddress(peer.endpoint), request,
-            {.deadline = deadline, .max_body_bytes = kMaxTablesBytes}));
-    problem = peer.caller.Check(request, response);
-    if (problem.ok() && response.status != 200) {
-      co_return absl::UnavailableError(
-          absl::StrCat("it answers HTTP ", response.status));
-    }
-    if (problem.ok()) co_return std::move(response.body);
-    if (!absl::IsUnavailable(problem)) break;
-  }
-  co_return problem;
+  const http::FetchOptions options = {.deadline = loop_.Now() + kTierTimeout,
+                                      .max_body_bytes = kMaxTablesBytes};
+  FL_CO_ASSIGN_OR_RETURN(
+      http::Response response,
+      co_await tier::Exchange(loop_, peer.endpoint, std::move(request),
+                              peer.caller, options));
+  if (response.status == 200) co_return std::move(response.body);
+  co_return absl::UnavailableError(
+      absl::StrCat("it answers HTTP ", response.status));
 }
 
 void TierWatch::OnAnswer(Peer& peer, const absl::StatusOr<std::string>& body) {
