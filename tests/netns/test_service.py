@@ -254,6 +254,17 @@ class ServiceTest(LabTestCase):
                 told = self.lb.cli("flows", "explain", *flow, json=True)
                 self.assertEqual(told["segment"]["verdict"], "TX_HIT", told)
 
+    def test_explain_tells_what_the_agents_answer(self) -> None:
+        for name in ("v4in6", "v6in4"):
+            self.fleet.open(self.add(name), PORT, silent=6, group=name)
+        for one in self.fleet.connections(state="alive"):
+            told = self.lb.cli("flows", "explain", "--src", one["local"],
+                               "--dst", one["remote"], json=True)
+            self.assertEqual(
+                {m["backend"]: m["socket"] for m in told["members"]},
+                {b.name: "established" if b.name == one["backend"] else "none"
+                 for b in self.lab.backends}, told)
+
     def connect(self, vip: str, port: int = 0) -> int:
         """What a client's connect from `port` comes to within two seconds."""
         done = run(in_netns(self.lab.client.netns,

@@ -10,6 +10,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
+#include "agent/socket_query.h"
 #include "base/log.h"
 #include "base/status_macros.h"
 #include "base/version.h"
@@ -180,6 +181,10 @@ event::Task<http::Response> Api::Answer(const http::Request& request) {
     if (request.method != "GET") co_return WrongMethod("GET");
     co_return co_await Status();
   }
+  if (request.path == "/v1/socket") {
+    if (request.method != "GET") co_return WrongMethod("GET");
+    co_return Socket(request);
+  }
   if (request.path == "/v1/peers") {
     if (request.method != "PUT") co_return WrongMethod("PUT");
     co_return co_await PutPeers(request);
@@ -192,7 +197,8 @@ event::Task<http::Response> Api::Answer(const http::Request& request) {
       404, "not_found",
       absl::StrCat(
           "no path ", request.path,
-          " (have: /v1/drain, /v1/peers, /v1/ready, /v1/state, /v1/status)"));
+          " (have: /v1/drain, /v1/peers, /v1/ready, /v1/socket, /v1/state, "
+          "/v1/status)"));
 }
 
 event::Task<http::Response> Api::State(const http::Request& request) {
@@ -254,6 +260,27 @@ event::Task<http::Response> Api::Status() {
                           {"services", ServicesJson(*scan)},
                           {"verdicts", VerdictsJson(*verdicts)},
                           {"version", std::string(base::kVersion)}});
+}
+
+http::Response Api::Socket(const http::Request& request) const {
+  base::Endpoint ends[2];
+  for (const auto& [name, end] :
+       {std::pair("client", &ends[0]), std::pair("service", &ends[1])}) {
+    const absl::StatusOr<base::Endpoint> endpoint =
+        base::Endpoint::Parse(http::Lookup(request.query, name));
+    if (!endpoint.ok()) {
+      return ErrorFor(absl::InvalidArgumentError(
+          absl::StrCat(name, ": ", endpoint.status().message())));
+    }
+    *end = *endpoint;
+  }
+  if (ends[0].address.is_ipv4() != ends[1].address.is_ipv4()) {
+    return ErrorFor(absl::InvalidArgumentError(
+        "client and service are not of one address family"));
+  }
+  const absl::StatusOr<absl::string_view> state = SocketState(ends[0], ends[1]);
+  if (!state.ok()) return ErrorFor(state.status());
+  return JsonResponse({{"socket", std::string(*state)}});
 }
 
 event::Task<http::Response> Api::SetDraining(const http::Request& request,

@@ -59,6 +59,7 @@ class Api {
   event::Task<http::Response> Answer(const http::Request& request);
   event::Task<http::Response> State(const http::Request& request);
   event::Task<http::Response> Status();
+  http::Response Socket(const http::Request& request) const;
   event::Task<http::Response> PutPeers(const http::Request& request);
   event::Task<http::Response> SetDraining(const http::Request& request,
                                           bool draining);

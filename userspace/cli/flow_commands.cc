@@ -129,12 +129,15 @@ absl::Status FlowCommands::Explain(Session& session) const {
                {.title = "ELIGIBLE"},
                {.title = "LOAD", .align = Align::kRight},
                {.title = "WEIGHT", .align = Align::kRight},
+               {.title = "SOCKET"},
                {.title = "WHY"}});
   for (const Json& member : Array(answer, "members")) {
+    const std::string socket = Text(member, "socket");
     table.Add({Text(member, "backend"), Thousands(Number(member, "rank")),
                Text(member, "role"), Flag(member, "eligible") ? "yes" : "no",
                Thousands(Number(member, "load")),
-               Thousands(Number(member, "weight")), Text(member, "why")});
+               Thousands(Number(member, "weight")),
+               socket.empty() ? "-" : socket, Text(member, "why")});
   }
   table.Print(session.out());
   session.out() << '\n';

@@ -110,12 +110,7 @@ event::Task<http::Response> Api::Handle(http::Request request) {
       parts_.access.Check(request.peer_credentials, route.role);
   if (!allowed.ok()) co_return ErrorAnswer(allowed);
   if (const auto* read = std::get_if<ReadHandler>(&route.handler)) {
-    const ReadContext context = {
-        .controller = parts_.controller,
-        .host = parts_.host,
-        .events = parts_.events,
-        .now = {.mono = parts_.loop.Now(), .wall = parts_.loop.WallNow()}};
-    co_return ToResponse((*read)(context, call));
+    co_return ToResponse((*read)(Context(), call));
   }
   if (const auto* own = std::get_if<OwnHandler>(&route.handler);
       own != nullptr && *own == OwnHandler::kEvents) {
@@ -123,8 +118,29 @@ event::Task<http::Response> Api::Handle(http::Request request) {
     if (!response.ok()) co_return ErrorAnswer(response.status());
     co_return *std::move(response);
   }
+  if (const auto* own = std::get_if<OwnHandler>(&route.handler);
+      own != nullptr && *own == OwnHandler::kExplain) {
+    const absl::StatusOr<Json> answer = co_await Explain(call);
+    co_return ToResponse(answer);
+  }
   const absl::StatusOr<Json> answer = co_await RunAlone(route, call);
   co_return ToResponse(answer);
+}
+
+ReadContext Api::Context() const {
+  return {.controller = parts_.controller,
+          .host = parts_.host,
+          .events = parts_.events,
+          .now = {.mono = parts_.loop.Now(), .wall = parts_.loop.WallNow()}};
+}
+
+// The tables are read anew when the agents have answered.
+event::Task<absl::StatusOr<Json>> Api::Explain(const Call& call) {
+  FL_CO_ASSIGN_OR_RETURN(SocketQuestion question,
+                         AskAboutFlow(Context(), call));
+  const SocketAnswers sockets =
+      co_await parts_.host.AskSockets(std::move(question));
+  co_return ExplainFlow(Context(), call, sockets);
 }
 
 event::Task<absl::StatusOr<Json>> Api::RunAlone(const Route& route,

@@ -236,7 +236,7 @@ void AddFlow(const core::Service& service, const FlowFacts& facts,
   answer["slot"] = std::move(slot);
 }
 
-Json EncodeMembers(const RouteFacts& facts) {
+Json EncodeMembers(const RouteFacts& facts, const SocketAnswers& sockets) {
   Json members = Json::array();
   const std::vector<core::BackendId> candidates =
       RowMembers({.candidates = facts.row.candidates});
@@ -254,6 +254,9 @@ Json EncodeMembers(const RouteFacts& facts) {
     json["eligible"] = (member.state & FL_BACKEND_ELIGIBLE) != 0;
     json["load"] = member.load;
     json["weight"] = member.weight;
+    const auto socket = sockets.find(member.id);
+    json["socket"] =
+        socket == sockets.end() ? Json(nullptr) : Json(socket->second);
     members.push_back(std::move(json));
   }
   return members;

@@ -53,7 +53,7 @@ using BackendNameOf = absl::FunctionRef<std::string(core::BackendId)>;
 // The fields of a lookup, without the generation.
 void AddFlow(const core::Service& service, const FlowFacts& facts,
              BackendNameOf name_of, Json& answer);
-Json EncodeMembers(const RouteFacts& facts);
+Json EncodeMembers(const RouteFacts& facts, const SocketAnswers& sockets);
 Json EncodeRoute(const RouteAnswer& route, BackendNameOf name_of);
 
 Json EncodeNode(const NodeStatus& status);

@@ -2,7 +2,7 @@
 // counters and one flow's place in the tables. The daemon implements it, tests
 // fake it.
 //
-// Everything answers at once, from memory, but for Detach().
+// Everything answers at once, from memory, but for the tasks.
 #pragma once
 
 #include <sys/types.h>
@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/container/btree_map.h"
 #include "absl/status/status.h"
 #include "absl/time/time.h"
 #include "base/ip_address.h"
@@ -105,6 +106,16 @@ struct Flow {
   base::Endpoint vip;
 };
 
+// A flow, and the agents of those who may hold it.
+struct SocketQuestion {
+  Flow flow;
+  uint16_t agent_port = 0;
+  absl::btree_map<core::BackendId, base::IpAddress> backends;
+};
+// By whom was asked: the state of the flow's socket there, "established" or
+// "none", or "?" and why it is not known.
+using SocketAnswers = absl::btree_map<core::BackendId, std::string>;
+
 class ControlHost {
  public:
   virtual ~ControlHost() = default;
@@ -122,6 +133,8 @@ class ControlHost {
   // Looks only; nothing of the flow changes.
   virtual FlowFacts LookUp(const core::Service& service,
                            const Flow& flow) const = 0;
+
+  virtual event::Task<SocketAnswers> AskSockets(SocketQuestion question) = 0;
 
   // Takes the programs off the interfaces and removes the pins.
   // FAILED_PRECONDITION while packets for services arrive, unless `force`.

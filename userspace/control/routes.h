@@ -40,7 +40,7 @@ struct ReadContext {
 using ReadHandler = absl::StatusOr<Json> (*)(const ReadContext&, const Call&);
 using ChangeHandler = absl::StatusOr<ChangeRequest> (*)(const Call&);
 // What Api does itself, because it takes time.
-enum class OwnHandler { kEvents, kDetach };
+enum class OwnHandler { kEvents, kDetach, kExplain };
 
 struct Route {
   absl::string_view method;
@@ -71,6 +71,12 @@ Json AnswerOf(const core::Controller& controller);
 // INVALID_ARGUMENT if there is a query parameter of another name.
 absl::Status CheckQuery(const http::Request& request,
                         const std::vector<std::string>& known);
+
+// What is to be asked before ExplainFlow().
+absl::StatusOr<SocketQuestion> AskAboutFlow(const ReadContext& context,
+                                            const Call& call);
+absl::StatusOr<Json> ExplainFlow(const ReadContext& context, const Call& call,
+                                 const SocketAnswers& sockets);
 
 // What `events` asks for.
 struct EventQuery {

@@ -123,7 +123,31 @@ RouteFacts FactsOfFlow(const ReadContext& context, const Names& names,
   return facts;
 }
 
-absl::StatusOr<Json> ExplainFlow(const ReadContext& context, const Call& call) {
+constexpr Route kRoutes[] = {
+    {"GET", "/v1/flows/lookup", Role::kViewer, LookUpFlow},
+    {"GET", "/v1/flows/explain", Role::kViewer, OwnHandler::kExplain},
+};
+
+}  // namespace
+
+absl::StatusOr<SocketQuestion> AskAboutFlow(const ReadContext& context,
+                                            const Call& call) {
+  FL_ASSIGN_OR_RETURN(const Found found, Find(context, call));
+  SocketQuestion question;
+  FL_ASSIGN_OR_RETURN(question.flow, ReadFlow(call.request));
+  question.agent_port = found.service->agent_port;
+  if (question.agent_port == 0) return question;
+  std::vector<core::BackendId> holders = RowMembers(found.facts.words);
+  if (found.facts.slot.has_value())
+    holders.push_back(found.facts.slot->backend);
+  for (const auto& [name, backend] : found.service->backends)
+    if (std::find(holders.begin(), holders.end(), backend.id) != holders.end())
+      question.backends[backend.id] = backend.address;
+  return question;
+}
+
+absl::StatusOr<Json> ExplainFlow(const ReadContext& context, const Call& call,
+                                 const SocketAnswers& sockets) {
   FL_RETURN_IF_ERROR(CheckQuery(call.request, {"src", "dst", "if_drain"}));
   FL_ASSIGN_OR_RETURN(const Found found, Find(context, call));
   const Names names(*found.service);
@@ -139,18 +163,11 @@ absl::StatusOr<Json> ExplainFlow(const ReadContext& context, const Call& call) {
   const auto name_of = [&](core::BackendId id) { return names.Of(id); };
   Json answer = AnswerOf(context.controller);
   AddFlow(*found.service, found.facts, name_of, answer);
-  answer["members"] = EncodeMembers(facts);
+  answer["members"] = EncodeMembers(facts, sockets);
   answer["syn"] = EncodeRoute(ExplainSyn(facts), name_of);
   answer["segment"] = EncodeRoute(ExplainSegment(facts), name_of);
   return answer;
 }
-
-constexpr Route kRoutes[] = {
-    {"GET", "/v1/flows/lookup", Role::kViewer, LookUpFlow},
-    {"GET", "/v1/flows/explain", Role::kViewer, ExplainFlow},
-};
-
-}  // namespace
 
 std::span<const Route> FlowRoutes() { return kRoutes; }
 

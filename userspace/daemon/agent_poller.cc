@@ -64,8 +64,9 @@ event::Task<absl::StatusOr<AgentState>> AgentPoller::Ask(base::Endpoint agent) {
   request.query["lb"] = absl::StrCat(options_.lb_id);
   const std::optional<uint32_t> tick = AgentAt(agent).tick;
   if (tick.has_value()) request.query["learned_since"] = absl::StrCat(*tick);
-  FL_CO_ASSIGN_OR_RETURN(const std::string body,
-                         co_await Send(agent, std::move(request)));
+  FL_CO_ASSIGN_OR_RETURN(
+      const std::string body,
+      co_await Send(agent, std::move(request), AgentAt(agent).caller));
   co_return DecodeAgentState(body);
 }
 
@@ -77,19 +78,50 @@ event::Task<absl::Status> AgentPoller::Push(base::Endpoint agent,
   request.body = peers.json;
   request.headers["content-type"] = "application/json";
   const absl::StatusOr<std::string> body =
-      co_await Send(agent, std::move(request));
+      co_await Send(agent, std::move(request), AgentAt(agent).caller);
   co_return body.status();
 }
 
+event::Task<control::SocketAnswers> AgentPoller::AskSockets(
+    control::SocketQuestion question) {
+  control::SocketAnswers answers;
+  // All places first: they must not move while they are filled.
+  for (const auto& backend : question.backends) answers[backend.first] = "?";
+  event::Scope all(co_await event::CurrentScope());
+  for (const auto& [id, address] : question.backends)
+    all.Spawn(
+        AskSocket({address, question.agent_port}, question.flow, answers[id]));
+  co_await all.Join();
+  co_return answers;
+}
+
+event::Task<void> AgentPoller::AskSocket(base::Endpoint agent,
+                                         const control::Flow& flow,
+                                         std::string& answer) {
+  http::Request request;
+  request.path = "/v1/socket";
+  request.query["client"] = flow.client.ToString();
+  request.query["service"] = flow.vip.ToString();
+  // Not the poll's, which may be under way.
+  tier::Caller caller(
+      options_.mac_key,
+      absl::StrCat("lb-", options_.lb_id, " explain ", agent.ToString()));
+  const absl::StatusOr<std::string> body =
+      co_await Send(agent, std::move(request), caller);
+  const absl::StatusOr<std::string> state =
+      body.ok() ? DecodeSocketState(*body) : body.status();
+  answer = state.ok() ? *state : absl::StrCat("? ", state.status().message());
+}
+
 event::Task<absl::StatusOr<std::string>> AgentPoller::Send(
-    base::Endpoint agent, http::Request request) {
+    base::Endpoint agent, http::Request request, tier::Caller& caller) {
   const std::string what = absl::StrCat(request.method, " ", request.path);
   const http::FetchOptions options = {.deadline = loop_.Now() + kAgentTimeout,
                                       .max_body_bytes = kMaxAgentReportBytes};
   FL_CO_ASSIGN_OR_RETURN(
       http::Response response,
-      co_await tier::Exchange(loop_, agent, std::move(request),
-                              AgentAt(agent).caller, options));
+      co_await tier::Exchange(loop_, agent, std::move(request), caller,
+                              options));
   if (response.status == 200) co_return std::move(response.body);
   co_return absl::UnavailableError(
       absl::StrCat("the agent answers HTTP ", response.status, " to ", what));

@@ -15,6 +15,7 @@
 #include "absl/status/statusor.h"
 #include "base/ip_address.h"
 #include "base/mono_time.h"
+#include "control/host.h"
 #include "core/controller.h"
 #include "daemon/agent_protocol.h"
 #include "daemon/flow_sweeper.h"
@@ -51,6 +52,9 @@ class AgentPoller {
 
   // Until cancelled.
   event::Task<void> Run();
+  // What the agents know of one flow, asked now and all at once.
+  event::Task<control::SocketAnswers> AskSockets(
+      control::SocketQuestion question);
   // The desired state changed: polls at once, so that agents know new services
   // and backends before their first packet.
   void Kick() { kick_.NotifyAll(); }
@@ -67,6 +71,8 @@ class AgentPoller {
     std::optional<uint32_t> tick;  // of the last answer that was used
   };
 
+  event::Task<void> AskSocket(base::Endpoint agent, const control::Flow& flow,
+                              std::string& answer);
   event::Task<void> PollOne(base::Endpoint agent, Users users,
                             const PeerMap& peers);
   Agent& AgentAt(const base::Endpoint& endpoint);
@@ -74,7 +80,8 @@ class AgentPoller {
   event::Task<absl::Status> Push(base::Endpoint agent, const PeerMap& peers);
   // The body of a signed answer of status 200.
   event::Task<absl::StatusOr<std::string>> Send(base::Endpoint agent,
-                                                http::Request request);
+                                                http::Request request,
+                                                tier::Caller& caller);
   void Report(const base::Endpoint& agent, const Users& users,
               const absl::StatusOr<AgentState>& state, bool current,
               base::MonoTime asked_at);

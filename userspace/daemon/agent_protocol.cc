@@ -130,6 +130,14 @@ absl::StatusOr<AgentState> DecodeAgentState(absl::string_view json) {
   return state;
 }
 
+absl::StatusOr<std::string> DecodeSocketState(absl::string_view json) {
+  const Json document = Json::parse(json.begin(), json.end(), nullptr,
+                                    /*allow_exceptions=*/false);
+  if (document.is_discarded())
+    return absl::InvalidArgumentError("the agent's answer is not JSON");
+  return Text(document, "socket");
+}
+
 std::string TableDigest(const core::Service& service) {
   absl::btree_map<std::string, int> weights;
   for (const auto& [name, backend] : service.backends)

@@ -45,6 +45,9 @@ struct AgentState {
 // type. Unknown fields are ignored: a newer agent may say more.
 absl::StatusOr<AgentState> DecodeAgentState(absl::string_view json);
 
+// GET /v1/socket: "established", "none". INVALID_ARGUMENT as above.
+absl::StatusOr<std::string> DecodeSocketState(absl::string_view json);
+
 // PUT /v1/peers
 struct PeerMap {
   std::string digest;

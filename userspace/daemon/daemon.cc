@@ -169,9 +169,9 @@ absl::Status Daemon::Open() {
                          .mac_key = mac_key,
                          .peers = config_.tier.peers});
   FL_RETURN_IF_ERROR(ListenToPeers());
-  host_ = std::make_unique<Host>(Host::Parts{*loop_, config_, hash_key_,
-                                             *program_, *tables_, *controller_,
-                                             *sweeper_, *routes_, *tier_});
+  host_ = std::make_unique<Host>(
+      Host::Parts{*loop_, config_, hash_key_, *program_, *tables_, *controller_,
+                  *sweeper_, *routes_, *tier_, *agents_});
   changes_ = std::make_unique<event::Scope>(*loop_);
   api_ = std::make_unique<control::Api>(
       control::ApiParts{.loop = *loop_,

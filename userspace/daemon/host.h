@@ -9,6 +9,7 @@
 #include "config/node_config.h"
 #include "control/host.h"
 #include "core/controller.h"
+#include "daemon/agent_poller.h"
 #include "daemon/flow_sweeper.h"
 #include "daemon/tier_watch.h"
 #include "datapath/flow_hash.h"
@@ -36,6 +37,7 @@ class Host : public control::ControlHost {
     const FlowSweeper& sweeper;
     const routes::RouteWatcher& routes;
     const TierWatch& tier;
+    AgentPoller& agents;
   };
 
   explicit Host(const Parts& parts)
@@ -55,6 +57,10 @@ class Host : public control::ControlHost {
   control::BackendLine LineOf(core::BackendId backend) const override;
   control::FlowFacts LookUp(const core::Service& service,
                             const control::Flow& flow) const override;
+  event::Task<control::SocketAnswers> AskSockets(
+      control::SocketQuestion question) override {
+    return parts_.agents.AskSockets(std::move(question));
+  }
   event::Task<absl::Status> Detach(bool force) override;
 
  private:

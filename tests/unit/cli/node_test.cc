@@ -183,9 +183,10 @@ TEST_CASE("flows explain prints members and what would happen now",
   api.On("GET /v1/flows/explain", R"({"generation": 7, "service": "web",
     "tag": "0x1f", "row": 17, "slot": null, "members": [
      {"backend": "web2", "rank": 1, "role": "candidate", "why": "rank 1 of the order",
-      "eligible": true, "load": 12, "weight": 100},
+      "eligible": true, "load": 12, "weight": 100, "socket": null},
      {"backend": "web1", "rank": 2, "role": "owner", "why": "has sockets",
-      "eligible": false, "load": 1200, "weight": 100}],
+      "eligible": false, "load": 1200, "weight": 100,
+      "socket": "established"}],
     "syn": {"backend": "web2", "verdict": "TX_SYN_NEW", "why": "least loaded",
             "hops": ["web2", "web1"]},
     "segment": {"backend": "web2", "verdict": "TX_MISS", "why": "",
@@ -198,9 +199,9 @@ tag      0x1f
 row      17
 slot     none: this connection is not in the flow table
 
-MEMBER  RANK  ROLE       ELIGIBLE   LOAD  WEIGHT  WHY
-web2       1  candidate  yes          12     100  rank 1 of the order
-web1       2  owner      no        1,200     100  has sockets
+MEMBER  RANK  ROLE       ELIGIBLE   LOAD  WEIGHT  SOCKET       WHY
+web2       1  candidate  yes          12     100  -            rank 1 of the order
+web1       2  owner      no        1,200     100  established  has sockets
 
 if web1 were draining:
 a SYN now goes to web2 (TX_SYN_NEW): least loaded; hops web2, web1

@@ -170,7 +170,7 @@ TEST_CASE("a flow is explained, also as if a backend were draining",
     CHECK(answer["members"][0].dump() ==
           R"({"backend":"web1","rank":1,"role":"candidate",)"
           R"("why":"rank 1 of the rendezvous order","eligible":true,)"
-          R"("load":12,"weight":100})");
+          R"("load":12,"weight":100,"socket":null})");
     CHECK(answer["syn"].dump() ==
           R"({"backend":"web1","verdict":"TX_SYN_NEW",)"
           R"("why":"new flow: web1 is the first eligible candidate",)"
@@ -184,6 +184,29 @@ TEST_CASE("a flow is explained, also as if a backend were draining",
     const std::string unknown = co_await fixture.Refused(
         404, "not_found", "GET", path + "&if_drain=web9");
     CHECK_THAT(unknown, Contains("web9"));
+  });
+}
+
+TEST_CASE("the agents of a flow's members are asked for its socket",
+          "[control][api]") {
+  ApiFixture fixture;
+  fixture.Run([&]() -> Task<void> {
+    co_await AddFlowService(fixture);
+    const auto& backends = fixture.desired().services.at("ws").backends;
+    const core::BackendId web2 = backends.at("web2").id;
+    const std::string path = absl::StrCat("/v1/flows/explain?", kFlow);
+    (void)co_await fixture.Good("GET", path);
+    CHECK(fixture.host().asked.backends.empty());
+
+    (void)co_await fixture.Good("PATCH", "/v1/services/ws",
+                                R"({"agent_port": 6082})");
+    fixture.host().sockets = {{web2, "established"}};
+    const Json answer = co_await fixture.Good("GET", path);
+    CHECK(fixture.host().asked.agent_port == 6082);
+    CHECK(fixture.host().asked.backends.size() == 2);
+    CHECK(fixture.host().asked.flow.client.ToString() == "203.0.113.7:40000");
+    CHECK(answer["members"][0]["socket"].is_null());
+    CHECK(answer["members"][1]["socket"] == "established");
   });
 }
 

@@ -170,16 +170,17 @@ TEST_CASE("members are told with rank and role", "[control][codec]") {
                      .state = FL_BACKEND_ELIGIBLE,
                      .load = 12,
                      .weight = 50}};
-  CHECK(DumpJson(EncodeMembers(facts)) == Golden(R"([
+  const SocketAnswers sockets = {{1, "established"}, {2, "none"}};
+  CHECK(DumpJson(EncodeMembers(facts, sockets)) == Golden(R"([
     {"backend": "b", "rank": 1, "role": "candidate",
      "why": "rank 1 of the rendezvous order", "eligible": true, "load": 12,
-     "weight": 50},
+     "weight": 50, "socket": "none"},
     {"backend": "a", "rank": 2, "role": "candidate",
      "why": "rank 2 of the rendezvous order", "eligible": false, "load": 5,
-     "weight": 100},
+     "weight": 100, "socket": "established"},
     {"backend": "#3", "rank": 3, "role": "owner",
      "why": "was a candidate and may still hold connections",
-     "eligible": false, "load": 0, "weight": 1}])"));
+     "eligible": false, "load": 0, "weight": 1, "socket": null}])"));
 }
 
 }  // namespace

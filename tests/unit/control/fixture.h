@@ -48,6 +48,10 @@ class FakeHost : public ControlHost {
     last_flow = flow;
     return facts;
   }
+  Task<SocketAnswers> AskSockets(SocketQuestion question) override {
+    asked = std::move(question);
+    co_return sockets;
+  }
   Task<absl::Status> Detach(bool force) override {
     detaches.push_back(force);
     co_return detached;
@@ -56,6 +60,8 @@ class FakeHost : public ControlHost {
   NodeStatus status;
   std::vector<std::string> alarms;
   std::string unsettled;
+  SocketQuestion asked;
+  SocketAnswers sockets;
   std::vector<uint64_t> verdicts;
   absl::btree_map<core::BackendId, BackendLine> lines;
   FlowFacts facts;
