@@ -96,11 +96,19 @@ event::Task<http::Response> TierWatch::Handle(http::Request request) {
   co_return response;
 }
 
+const std::string& TierWatch::DigestOf(const core::Service& service) const {
+  const uint64_t generation = controller_.desired().generation;
+  if (digests_generation_ != generation) digests_.clear();
+  digests_generation_ = generation;
+  std::string& digest = digests_[service.id];
+  if (digest.empty()) digest = TableDigest(service);
+  return digest;
+}
+
 bool TierWatch::Differs(const Peer& peer, const core::Service& service) const {
   if (peer.state != State::kAnswers) return false;
   const auto said = peer.tables.digests.find(service.vip.ToString());
-  return said == peer.tables.digests.end() ||
-         said->second != TableDigest(service);
+  return said == peer.tables.digests.end() || said->second != DigestOf(service);
 }
 
 std::string TierWatch::NameOf(const Peer& peer) const {

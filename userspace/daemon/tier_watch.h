@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/container/btree_map.h"
 #include "base/ip_address.h"
 #include "base/mono_time.h"
 #include "control/host.h"
@@ -74,6 +75,8 @@ class TierWatch {
   event::Task<void> Ask(Peer& peer);
   event::Task<absl::StatusOr<std::string>> Fetch(Peer& peer);
   void OnAnswer(Peer& peer, const absl::StatusOr<std::string>& body);
+  // Of the desired state as it is; made anew for each generation only.
+  const std::string& DigestOf(const core::Service& service) const;
   bool Differs(const Peer& peer, const core::Service& service) const;
   std::string NameOf(const Peer& peer) const;
   void RenewLeases();
@@ -84,6 +87,8 @@ class TierWatch {
   const Options options_;
   tier::Guard guard_;
   std::vector<std::unique_ptr<Peer>> peers_;
+  mutable uint64_t digests_generation_ = 0;
+  mutable absl::btree_map<core::ServiceId, std::string> digests_;
 };
 
 }  // namespace fairlead::daemon
