@@ -223,7 +223,11 @@ class ServiceTest(LabTestCase):
         self.wait(lambda: self.backend("v4in4", "joined")["eligible"], "up")
         self.fleet.open(vip, PORT, echo=60, interval=0.2)
         self.assertGreater(self.accepts(added.name), 0)
-        # Deleted, it takes no new connection and keeps the old ones.
+        done = self.lb.cli("backend", "delete", "v4in4", "joined", check=False)
+        self.assertEqual(done.returncode, 5, done.stderr)
+        self.assertIn("drain it first", done.stderr)
+        # Deleted while it drains, it keeps its old connections.
+        self.lb.cli("backend", "drain", "v4in4", "joined")
         self.lb.cli("backend", "delete", "v4in4", "joined")
         leaving = self.backend("v4in4", "joined")
         self.assertTrue(leaving["leaving"])

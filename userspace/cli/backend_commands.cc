@@ -108,7 +108,8 @@ void BackendCommands::DeclareChanges(CommandLine& line, CLI::App& noun) {
                    .aliases = {"rm"},
                    .description = "Take it out as soon as its connections "
                                   "have ended",
-                   .examples = {"fairlead backend delete web web1",
+                   .examples = {"fairlead backend drain web web1",
+                                "fairlead backend delete web web1",
                                 "fairlead backend list web   # leaving 37%",
                                 "fairlead backend ready web web1   # not so"}}},
       [this](Session& session) { return Delete(session); });

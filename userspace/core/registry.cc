@@ -80,6 +80,8 @@ class Planner {
   absl::Status CheckFree(const AddService& command) const;
   void DropTombstone(const base::Endpoint& vip);
   void Retire(const Backend& backend);
+  absl::Status RefuseTaking(const Service& service, const Backend& backend,
+                            uint64_t flows) const;
   absl::Status RefuseLeaving(const Service& service,
                              const Backend& backend) const;
   void Leave(const Service& service, Backend& backend);
@@ -320,6 +322,7 @@ absl::Status Planner::operator()(const DeleteBackend& command) {
   const BackendFacts facts = facts_(backend);
   const uint64_t flows = facts.flows_at_stake;
   if (!command.force && facts.has_agent && !facts.drained) {
+    FL_RETURN_IF_ERROR(RefuseTaking(*service, backend, flows));
     if (!backend.leaving) Leave(*service, *found);
     return absl::OkStatus();
   }
@@ -338,6 +341,19 @@ absl::Status Planner::operator()(const DeleteBackend& command) {
            absl::StrCat(BackendText(backend), ", ", CountOf(flows, "flow"))});
   Plan(RowsPlan(*service));
   return absl::OkStatus();
+}
+
+// A backend that takes new connections is not deleted in passing.
+absl::Status Planner::RefuseTaking(const Service& service,
+                                   const Backend& backend,
+                                   uint64_t flows) const {
+  if (backend.admin != Admin::kReady || flows == 0) return absl::OkStatus();
+  return absl::FailedPreconditionError(absl::StrCat(
+      "backend ", base::Quoted(backend.name), " of service ",
+      base::Quoted(service.name), " has ", CountOf(flows, "flow"),
+      ": drain it first, then it may be deleted at once and goes with the last "
+      "of them; with force ",
+      flows == 1 ? "it loses its backend" : "they lose their backend"));
 }
 
 absl::Status Planner::RefuseLeaving(const Service& service,

@@ -549,6 +549,7 @@ TEST_CASE("a deleted backend stays an owner until its last socket is gone",
     world.Scan({});
   };
   report(owned, 1);
+  world.Do(SetAdmin{"web", "b1", Admin::kDrain});
   world.Do(DeleteBackend{"web", "b1"});
   CHECK(world.View("b1").state_text.substr(0, 7) == "leaving");
   CHECK_FALSE(world.View("b1").eligible);

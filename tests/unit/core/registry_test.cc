@@ -373,6 +373,12 @@ TEST_CASE("a backend with an agent is deleted when its last connection ends",
                        .flows_at_stake = 12,
                        .available = true,
                        .has_agent = true};
+  CHECK(registry.Refusal(DeleteBackend{"web", "web1"},
+                         absl::StatusCode::kFailedPrecondition) ==
+        "backend \"web1\" of service \"web\" has 12 flows: drain it "
+        "first, then it may be deleted at once and goes with the last of them; "
+        "with force they lose their backend");
+  registry.Do(SetAdmin{"web", "web1", Admin::kDrain});
   const Change change = registry.Do(DeleteBackend{"web", "web1"});
   CHECK(registry.Web("web1").leaving);
   CHECK(registry.Web("web1").admin == Admin::kDrain);
@@ -405,7 +411,9 @@ TEST_CASE("a backend with an agent is deleted when its last connection ends",
   CHECK_FALSE(registry.Web("web1").leaving);
   CHECK_FALSE(registry.Web("web1").drain.has_value());
 
+  registry.facts[1] = {.has_agent = true};
   registry.Do(DeleteBackend{"web", "web1"});
+  CHECK(registry.Web("web1").leaving);
   registry.facts[1] = {.has_agent = true, .drained = true};
   registry.Do(DeleteBackend{"web", "web1"});
   CHECK(registry.state.quarantine.contains(1));
