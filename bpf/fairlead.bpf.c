@@ -5,30 +5,30 @@
  */
 #include "lib/send.h"
 #include "lib/service.h"
+#include "lib/trace.h"
 
-static __always_inline int fl_life_of_a_packet(struct xdp_md *ctx, __u32 *egress)
+static __always_inline int fl_life_of_a_packet(struct xdp_md *ctx, struct fl_packet *packet,
+					       struct fl_route *route)
 {
 	struct fl_service *service = 0;
-	struct fl_packet packet = {};
-	struct fl_route route = {};
 	struct fl_cursor cursor;
 	int verdict;
 
-	verdict = fl_read_packet(ctx, &cursor, &packet);
+	verdict = fl_read_packet(ctx, &cursor, packet);
 	if (verdict == FL_CONTINUE)
-		verdict = fl_find_service(&cursor, &packet, &service);
+		verdict = fl_find_service(&cursor, packet, &service);
 	if (!service)
 		return verdict;
+	route->service = service->id;
 	if (verdict == FL_CONTINUE)
-		verdict = fl_find_route(&packet, service, &route);
+		verdict = fl_find_route(packet, service, route);
 	if (verdict == FL_CONTINUE)
-		verdict = fl_check_fit(&packet, service, &route);
+		verdict = fl_check_fit(packet, service, route);
 	if (verdict == FL_LB_TX_TOO_BIG)
-		verdict = fl_answer_too_big(ctx, packet.is_ipv4, route.limit);
+		verdict = fl_answer_too_big(ctx, packet->is_ipv4, route->limit);
 	else if (verdict == FL_CONTINUE)
-		verdict = fl_send(ctx, &packet, service, &route);
-	*egress = route.egress;
-	fl_count_service(service->id, packet.ip_length, verdict);
+		verdict = fl_send(ctx, packet, service, route);
+	fl_count_service(service->id, packet->ip_length, verdict);
 	return verdict;
 }
 
@@ -48,11 +48,17 @@ static __always_inline int fl_action(int verdict, __u32 egress, __u32 ingress)
 SEC("xdp")
 int fl_lb(struct xdp_md *ctx)
 {
-	__u32 egress = 0;
-	int verdict = fl_life_of_a_packet(ctx, &egress);
+	struct fl_packet packet = {};
+	struct fl_route route = {};
+	int verdict;
 
+	if (fl_trace_wanted())
+		fl_trace_in(ctx);
+	verdict = fl_life_of_a_packet(ctx, &packet, &route);
 	fl_count_verdict((__u32)verdict);
-	return fl_action(verdict, egress, ctx->ingress_ifindex);
+	if (fl_trace_wanted())
+		fl_trace_out(ctx, &packet, route.egress, route.service, verdict);
+	return fl_action(verdict, route.egress, ctx->ingress_ifindex);
 }
 
 /* The kernel knows this name for sources that may be used under the GPL, as these may. */

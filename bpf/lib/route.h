@@ -14,9 +14,10 @@
 struct fl_route {
 	struct fl_hop_ids hops;
 	__u64 hash;
-	__u16 row;    /* number within the service */
-	__u16 target; /* who is meant to have the packet: hop 0, but for a claimed SYN */
-	__u8 flags;   /* FL_WIRE_* */
+	__u16 service; /* id; 0: for none */
+	__u16 row;     /* number within the service */
+	__u16 target;  /* who is meant to have the packet: hop 0, but for a claimed SYN */
+	__u8 flags;    /* FL_WIRE_* */
 	__u8 acceptors;
 	int verdict;  /* what the packet gets if it can be sent there */
 	__u32 limit;  /* the longest packet that fits on the way to hop 0 */

@@ -181,6 +181,14 @@ int LbProgram::program_fd() const {
   return bpf_program__fd(skeleton_->object->progs.fl_lb);
 }
 
+int LbProgram::trace_map() const {
+  return bpf_map__fd(skeleton_->object->maps.fl_trace);
+}
+
+int LbProgram::traced_map() const {
+  return bpf_map__fd(skeleton_->object->maps.fl_traced);
+}
+
 std::string VerdictName(fl_lb_verdict verdict) {
 #define FL_NAME(name, action, help) #name,
   static constexpr const char* kNames[] = {FL_LB_VERDICTS(FL_NAME)};

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <functional>
+#include <memory>
 #include <optional>
 #include <ostream>
 #include <string>
@@ -24,6 +25,10 @@ struct Environment {
 
   std::function<std::optional<std::string>(const std::string& name)> getenv;
   std::function<absl::StatusOr<std::string>(const std::string& path)> read_file;
+  // Empty, whatever was there before.
+  std::function<absl::StatusOr<std::unique_ptr<std::ostream>>(
+      const std::string& path)>
+      create_file;
 
   // As http::Call and http::Stream.
   std::function<absl::StatusOr<http::Response>(absl::string_view socket_path,

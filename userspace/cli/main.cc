@@ -5,7 +5,9 @@
 
 #include <cerrno>
 #include <cstdlib>
+#include <fstream>
 #include <iostream>
+#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
@@ -50,6 +52,15 @@ absl::StatusOr<std::string> ReadFile(const std::string& path) {
   return text;
 }
 
+absl::StatusOr<std::unique_ptr<std::ostream>> CreateFile(
+    const std::string& path) {
+  auto file =
+      std::make_unique<std::ofstream>(path, std::ios::binary | std::ios::trunc);
+  if (file->is_open()) return file;
+  const absl::Status status = fairlead::base::SyscallError("create " + path);
+  return fairlead::cli::Failed(status.message());
+}
+
 // The command line has no loop to ask for the time or to wait in.
 MonoTime Now() {
   timespec now = {};
@@ -73,6 +84,7 @@ int main(int argc, char** argv) {
       .err = std::cerr,
       .getenv = GetEnv,
       .read_file = ReadFile,
+      .create_file = CreateFile,
       .call = fairlead::http::Call,
       .stream = fairlead::http::Stream,
       .now = Now,

@@ -286,9 +286,7 @@ absl::Status NodeCommands::FollowEvents(Session& session,
     }
     return session.out().good();
   };
-  FL_RETURN_IF_ERROR(session.Follow("/v1/events", std::move(query), print));
-  if (!session.out().good()) return absl::OkStatus();
-  return Unreachable("the daemon has ended the stream; it may be restarting");
+  return session.Follow("/v1/events", std::move(query), print);
 }
 
 absl::Status NodeCommands::CheckConfig(Session& session) const {

@@ -8,6 +8,7 @@
 #include "cli/flow_commands.h"
 #include "cli/node_commands.h"
 #include "cli/service_commands.h"
+#include "cli/trace_commands.h"
 
 namespace fairlead::cli {
 namespace {
@@ -39,6 +40,7 @@ ExitCode Run(std::vector<std::string> arguments, Environment& environment) {
   const BackendCommands backends(line);
   const FlowCommands flows(line);
   const NodeCommands node(line);
+  const TraceCommands trace(line);
   const ExitCode code = line.Run(std::move(arguments));
   environment.out.flush();
   if (code != ExitCode::kDone || environment.out.good()) return code;

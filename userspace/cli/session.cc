@@ -87,22 +87,27 @@ absl::Status Session::Follow(
   request.path = path;
   request.query = std::move(query);
   std::string pending;
+  bool begun = false;
+  bool done = false;
   const auto on_chunk = [&](absl::string_view chunk) {
+    begun = true;
     pending.append(chunk.data(), chunk.size());
     size_t begin = 0;
     for (size_t end; (end = pending.find('\n', begin)) != std::string::npos;
          begin = end + 1) {
       const auto line = absl::string_view(pending).substr(begin, end - begin);
-      if (!line.empty() && !on_line(line)) return false;
+      done = !line.empty() && !on_line(line);
+      if (done) return false;
     }
     pending.erase(0, begin);
     return true;
   };
   const absl::StatusOr<http::Response> response =
       environment_.stream(options_.socket, request, on_chunk);
-  if (!response.ok()) return TransportError(response.status());
-  if (!IsSuccess(*response)) return ApiError(*response);
-  return absl::OkStatus();
+  if (!response.ok() && !begun) return TransportError(response.status());
+  if (response.ok() && !IsSuccess(*response)) return ApiError(*response);
+  if (done) return absl::OkStatus();
+  return Unreachable("the daemon has ended the stream; it may be restarting");
 }
 
 absl::StatusOr<std::string> PathOf(

@@ -39,7 +39,7 @@ class Session {
   absl::StatusOr<Json> Change(const std::string& method,
                               const std::string& path, const Json& body) const;
   // GET whose answer never ends: each line as it arrives, until `on_line`
-  // returns false.
+  // returns false; that it ends before is an error.
   absl::Status Follow(
       const std::string& path, http::StringMap query,
       absl::FunctionRef<bool(absl::string_view line)> on_line) const;

@@ -92,6 +92,25 @@ event::Task<absl::Status> Follow(const EventLog& log,
   }
 }
 
+// Writes what is traced until it is `count` packets or the client is gone; at
+// once, so that the client knows that it has begun, that nothing was missed.
+event::Task<absl::Status> FollowTrace(const core::Controller& controller,
+                                      std::unique_ptr<control::Trace> trace,
+                                      uint64_t count,
+                                      http::BodyWriter& writer) {
+  uint64_t missed = 0;
+  FL_CO_RETURN_IF_ERROR(co_await writer.Write(EncodeMissed(missed)));
+  while (count > 0) {
+    FL_CO_ASSIGN_OR_RETURN(const TraceBatch batch, co_await trace->Next());
+    const std::string lines =
+        EncodeTraceLines(controller.desired(), batch, missed);
+    count -= batch.packets.size();
+    missed = batch.missed;
+    FL_CO_RETURN_IF_ERROR(co_await writer.Write(lines));
+  }
+  co_return absl::OkStatus();
+}
+
 }  // namespace
 
 http::Response ErrorAnswer(const absl::Status& error) {
@@ -112,14 +131,15 @@ event::Task<http::Response> Api::Handle(http::Request request) {
   if (const auto* read = std::get_if<ReadHandler>(&route.handler)) {
     co_return ToResponse((*read)(Context(), call));
   }
-  if (const auto* own = std::get_if<OwnHandler>(&route.handler);
-      own != nullptr && *own == OwnHandler::kEvents) {
-    absl::StatusOr<http::Response> response = Events(call);
+  const auto* own = std::get_if<OwnHandler>(&route.handler);
+  if (own != nullptr &&
+      (*own == OwnHandler::kEvents || *own == OwnHandler::kTrace)) {
+    absl::StatusOr<http::Response> response =
+        *own == OwnHandler::kEvents ? Events(call) : Trace(call);
     if (!response.ok()) co_return ErrorAnswer(response.status());
     co_return *std::move(response);
   }
-  if (const auto* own = std::get_if<OwnHandler>(&route.handler);
-      own != nullptr && *own == OwnHandler::kExplain) {
+  if (own != nullptr && *own == OwnHandler::kExplain) {
     const absl::StatusOr<Json> answer = co_await Explain(call);
     co_return ToResponse(answer);
   }
@@ -293,6 +313,21 @@ absl::StatusOr<http::Response> Api::Events(const Call& call) const {
   for (const EventRecord& record : records)
     answer["events"].push_back(EncodeEvent(record));
   response.body = DumpJson(answer);
+  return response;
+}
+
+absl::StatusOr<http::Response> Api::Trace(const Call& call) const {
+  FL_ASSIGN_OR_RETURN(const TraceQuery query,
+                      ReadTraceQuery(Context(), call.request));
+  FL_ASSIGN_OR_RETURN(std::unique_ptr<control::Trace> trace,
+                      parts_.host.StartTrace(query));
+  http::Response response;
+  response.content_type = "application/x-ndjson";
+  response.stream = [&controller = parts_.controller, count = query.count,
+                     trace =
+                         std::move(trace)](http::BodyWriter& writer) mutable {
+    return FollowTrace(controller, std::move(trace), count, writer);
+  };
   return response;
 }
 

@@ -75,6 +75,7 @@ class Api {
                                 const Call& call);
   absl::Status CheckOptions(const ChangeOptions& options) const;
   absl::StatusOr<http::Response> Events(const Call& call) const;
+  absl::StatusOr<http::Response> Trace(const Call& call) const;
   event::Task<absl::StatusOr<Json>> Explain(const Call& call);
   ReadContext Context() const;
 

@@ -8,6 +8,7 @@
 #include <sys/types.h>
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -116,6 +117,45 @@ struct SocketQuestion {
 // "none", or "?" and why it is not known.
 using SocketAnswers = absl::btree_map<core::BackendId, std::string>;
 
+// Addresses whose first bits agree, and a port; 0: any.
+struct AddressMatch {
+  base::IpAddress address;
+  int bits = 0;  // of sixteen bytes, IPv4 mapped
+  uint16_t port = 0;
+};
+// Which packets are to be told of; all that match everything that is said.
+struct TraceQuery {
+  AddressMatch client, vip;
+  std::optional<core::ServiceId> service;
+  std::optional<uint16_t> verdict;  // enum fl_lb_verdict
+  uint64_t count = UINT64_MAX;
+};
+// A frame from its Ethernet header on; of a long one, the first bytes.
+struct TracedFrame {
+  std::string interface;
+  uint16_t length = 0;
+  std::string bytes;
+  std::string text;  // for people
+};
+struct TracedPacket {
+  absl::Time time;
+  uint16_t verdict = 0;
+  core::ServiceId service = 0;  // 0: for none
+  TracedFrame in;
+  std::optional<TracedFrame> out;  // of a packet that is sent
+};
+struct TraceBatch {
+  std::vector<TracedPacket> packets;
+  uint64_t missed = 0;  // so far: matched, but came too fast to be told
+};
+// Tracing goes on while it lives.
+class Trace {
+ public:
+  virtual ~Trace() = default;
+  // Waits for something new.
+  virtual event::Task<absl::StatusOr<TraceBatch>> Next() = 0;
+};
+
 class ControlHost {
  public:
   virtual ~ControlHost() = default;
@@ -135,6 +175,10 @@ class ControlHost {
                            const Flow& flow) const = 0;
 
   virtual event::Task<SocketAnswers> AskSockets(SocketQuestion question) = 0;
+
+  // FAILED_PRECONDITION: another trace is under way.
+  virtual absl::StatusOr<std::unique_ptr<Trace>> StartTrace(
+      const TraceQuery& query) = 0;
 
   // Takes the programs off the interfaces and removes the pins.
   // FAILED_PRECONDITION while packets for services arrive, unless `force`.

@@ -40,7 +40,7 @@ struct ReadContext {
 using ReadHandler = absl::StatusOr<Json> (*)(const ReadContext&, const Call&);
 using ChangeHandler = absl::StatusOr<ChangeRequest> (*)(const Call&);
 // What Api does itself, because it takes time.
-enum class OwnHandler { kEvents, kDetach, kExplain };
+enum class OwnHandler { kEvents, kDetach, kExplain, kTrace };
 
 struct Route {
   absl::string_view method;
@@ -77,6 +77,15 @@ absl::StatusOr<SocketQuestion> AskAboutFlow(const ReadContext& context,
                                             const Call& call);
 absl::StatusOr<Json> ExplainFlow(const ReadContext& context, const Call& call,
                                  const SocketAnswers& sockets);
+
+// NOT_FOUND: no such service or verdict.
+absl::StatusOr<TraceQuery> ReadTraceQuery(const ReadContext& context,
+                                          const http::Request& request);
+std::string EncodeMissed(uint64_t missed);
+// A line if more were missed than the `missed` that were told of before, and
+// one for each packet.
+std::string EncodeTraceLines(const core::DesiredState& state,
+                             const TraceBatch& batch, uint64_t missed);
 
 // What `events` asks for.
 struct EventQuery {

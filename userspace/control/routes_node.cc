@@ -68,6 +68,7 @@ constexpr Route kRoutes[] = {
     {"GET", "/v1/status", Role::kViewer, ShowStatus},
     {"GET", "/v1/verdicts", Role::kViewer, ListVerdicts},
     {"GET", "/v1/events", Role::kViewer, OwnHandler::kEvents},
+    {"GET", "/v1/trace", Role::kOperator, OwnHandler::kTrace},
     {"POST", "/v1/node/detach", Role::kAdmin, OwnHandler::kDetach},
 };
 

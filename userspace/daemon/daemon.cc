@@ -168,10 +168,14 @@ absl::Status Daemon::Open() {
                          .lb_id = config_.id,
                          .mac_key = mac_key,
                          .peers = config_.tier.peers});
+  FL_ASSIGN_OR_RETURN(packet_trace_,
+                      datapath::PacketTrace::Open(program_->maps()));
+  tracer_ = std::make_unique<Tracer>(Tracer::Parts{
+      *loop_, *packet_trace_, *controller_, *routes_, config_.gue_port});
   FL_RETURN_IF_ERROR(ListenToPeers());
   host_ = std::make_unique<Host>(
       Host::Parts{*loop_, config_, hash_key_, *program_, *tables_, *controller_,
-                  *sweeper_, *routes_, *tier_, *agents_});
+                  *sweeper_, *routes_, *tier_, *agents_, *tracer_});
   changes_ = std::make_unique<event::Scope>(*loop_);
   api_ = std::make_unique<control::Api>(
       control::ApiParts{.loop = *loop_,

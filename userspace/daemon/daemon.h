@@ -19,6 +19,8 @@
 #include "daemon/health_runner.h"
 #include "daemon/host.h"
 #include "daemon/tier_watch.h"
+#include "daemon/tracer.h"
+#include "datapath/packet_trace.h"
 #include "datapath/program.h"
 #include "datapath/shared_tables.h"
 #include "event/loop.h"
@@ -81,6 +83,8 @@ class Daemon {
   std::unique_ptr<HealthRunner> health_;
   std::unique_ptr<AgentPoller> agents_;
   std::unique_ptr<TierWatch> tier_;
+  std::unique_ptr<datapath::PacketTrace> packet_trace_;
+  std::unique_ptr<Tracer> tracer_;
   std::unique_ptr<http::Server> peer_server_;
   std::vector<base::UniqueFd> peer_listeners_;
   std::unique_ptr<Host> host_;

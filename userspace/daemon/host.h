@@ -12,6 +12,7 @@
 #include "daemon/agent_poller.h"
 #include "daemon/flow_sweeper.h"
 #include "daemon/tier_watch.h"
+#include "daemon/tracer.h"
 #include "datapath/flow_hash.h"
 #include "datapath/program.h"
 #include "datapath/shared_tables.h"
@@ -38,6 +39,7 @@ class Host : public control::ControlHost {
     const routes::RouteWatcher& routes;
     const TierWatch& tier;
     AgentPoller& agents;
+    Tracer& tracer;
   };
 
   explicit Host(const Parts& parts)
@@ -60,6 +62,10 @@ class Host : public control::ControlHost {
   event::Task<control::SocketAnswers> AskSockets(
       control::SocketQuestion question) override {
     return parts_.agents.AskSockets(std::move(question));
+  }
+  absl::StatusOr<std::unique_ptr<control::Trace>> StartTrace(
+      const control::TraceQuery& query) override {
+    return parts_.tracer.Start(query);
   }
   event::Task<absl::Status> Detach(bool force) override;
 

@@ -247,6 +247,12 @@ absl::StatusOr<LoadedProgram> LoadProgram(const fl_config& config,
                         Duplicate(bpf_map__fd(maps[i]), kMapNames[i]));
   }
   FL_ASSIGN_OR_RETURN(
+      loaded.trace,
+      Duplicate(bpf_map__fd(skeleton->maps.fl_trace), "fl_trace"));
+  FL_ASSIGN_OR_RETURN(
+      loaded.traced,
+      Duplicate(bpf_map__fd(skeleton->maps.fl_traced), "fl_traced"));
+  FL_ASSIGN_OR_RETURN(
       loaded.program,
       Duplicate(bpf_program__fd(skeleton->progs.fl_lb), "fl_lb"));
   return loaded;

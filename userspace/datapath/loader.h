@@ -27,6 +27,8 @@ struct LoadedMap {
 struct LoadedProgram {
   base::UniqueFd program;
   std::array<LoadedMap, kMapNames.size()> maps;  // in the order of kMapNames
+  // Of fairlead/abi/trace.h; never pinned.
+  base::UniqueFd trace, traced;
 };
 
 // Maps pinned in `pins` are used; they must have the shape that is wanted now.

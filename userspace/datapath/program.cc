@@ -184,6 +184,8 @@ absl::Status ProgramOpener::PinMaps() {
     result_->map_fds_.push_back(std::move(map.fd));
   }
   result_->program_ = std::move(loaded_.program);
+  result_->trace_ = std::move(loaded_.trace);
+  result_->traced_ = std::move(loaded_.traced);
   result_->adopted_ = has_layout;
   if (has_layout) return absl::OkStatus();
   FL_RETURN_IF_ERROR(folder_.CommitStaging());
@@ -301,7 +303,9 @@ MapFds Program::maps() const {
           .verdicts = fd("fl_verdicts"),
           .service_stats = fd("fl_svc_stats"),
           .backend_stats = fd("fl_bkd_stats"),
-          .leases = fd("fl_leases")};
+          .leases = fd("fl_leases"),
+          .trace = trace_.get(),
+          .traced = traced_.get()};
 }
 
 }  // namespace fairlead::datapath

@@ -8,6 +8,22 @@
 
 namespace fairlead::cli {
 
+namespace {
+
+// Has its text when it is closed.
+class FileInMemory : public std::ostringstream {
+ public:
+  explicit FileInMemory(std::string& text) : text_(text) {}
+  FileInMemory(const FileInMemory&) = delete;
+  FileInMemory& operator=(const FileInMemory&) = delete;
+  ~FileInMemory() override { text_ = str(); }
+
+ private:
+  std::string& text_;
+};
+
+}  // namespace
+
 FakeApi::FakeApi() : environment_{.out = out_, .err = err_} {
   environment_.getenv =
       [this](const std::string& name) -> std::optional<std::string> {
@@ -21,6 +37,10 @@ FakeApi::FakeApi() : environment_{.out = out_, .err = err_} {
     if (found == files_.end())
       return Failed(absl::StrCat("read ", path, ": No such file or directory"));
     return found->second;
+  };
+  environment_.create_file = [this](const std::string& path)
+      -> absl::StatusOr<std::unique_ptr<std::ostream>> {
+    return std::make_unique<FileInMemory>(files_[path]);
   };
   environment_.call =
       [this](absl::string_view socket, const http::Request& request,

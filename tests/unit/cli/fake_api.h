@@ -39,6 +39,8 @@ class FakeApi {
   void SetEnv(const std::string& name, const std::string& value);
   void SetFile(const std::string& path, const std::string& text);
 
+  const std::string& file(const std::string& path) { return files_[path]; }
+
   // Runs `fairlead COMMAND`, words split at spaces; gives the exit code.
   int Run(absl::string_view command);
   int RunWords(std::vector<std::string> words);

@@ -52,6 +52,12 @@ class FakeHost : public ControlHost {
     asked = std::move(question);
     co_return sockets;
   }
+  absl::StatusOr<std::unique_ptr<Trace>> StartTrace(
+      const TraceQuery& query) override {
+    traced = query;
+    if (trace == nullptr) return absl::FailedPreconditionError("busy");
+    return std::move(trace);
+  }
   Task<absl::Status> Detach(bool force) override {
     detaches.push_back(force);
     co_return detached;
@@ -60,6 +66,8 @@ class FakeHost : public ControlHost {
   NodeStatus status;
   std::vector<std::string> alarms;
   std::string unsettled;
+  TraceQuery traced;
+  std::unique_ptr<Trace> trace;
   SocketQuestion asked;
   SocketAnswers sockets;
   std::vector<uint64_t> verdicts;

@@ -1,0 +1,49 @@
+#include "datapath/frame_text.h"
+
+#include <arpa/inet.h>
+
+#include <catch2/catch.hpp>
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "tests/support/packet.h"
+
+namespace fairlead::datapath {
+namespace {
+
+using namespace test;  // NOLINT: packets read as such
+
+std::string Text(std::span<const uint8_t> frame) {
+  return FrameText(frame, {.gue_port = 6080, .backend_name = [](uint16_t id) {
+                             return absl::StrCat("web", id);
+                           }});
+}
+
+TEST_CASE("a frame is told in a line", "[datapath][trace]") {
+  const Packet syn = Eth{} / Ipv4{} / Tcp{.syn = true};
+  CHECK(Text(syn.Wire()) ==
+        absl::StrCat(kClient4.ToString(), ":", syn.Find<Tcp>()->sport, " > ",
+                     kVip4.ToString(), ":", kVipPort, " TCP SYN"));
+  const Packet ack = Eth{} / Ipv6{} / Tcp{.ack = true};
+  CHECK(Text(ack.Wire()) ==
+        absl::StrCat("[", kClient6.ToString(), "]:", ack.Find<Tcp>()->sport,
+                     " > [", kVip6.ToString(), "]:", kVipPort, " TCP ACK"));
+  CHECK(Text((Eth{.type = 0x0806} / Payload(28)).Wire()) == "ethertype 0x0806");
+}
+
+TEST_CASE("a frame may end anywhere", "[datapath][trace]") {
+  for (const Packet& packet :
+       {Eth{} / Ipv4{} / Tcp{.syn = true}, Eth{} / Ipv6{} / Tcp{.syn = true}}) {
+    const Bytes frame = packet.Wire();
+    const std::string whole = Text(frame);
+    for (size_t size = 0; size < frame.size(); ++size) {
+      // Exactly so many bytes, so that a sanitizer sees what is read past them.
+      const Bytes part(frame.begin(), frame.begin() + static_cast<long>(size));
+      CHECK(Text(part) != whole);
+    }
+  }
+  CHECK(Text({}) == "Ethernet cut short");
+}
+
+}  // namespace
+}  // namespace fairlead::datapath
