@@ -76,18 +76,15 @@ void WriteFrame(const Json& packet, const std::string& which,
 TraceCommands::TraceCommands(CommandLine& line) {
   CLI::App& trace = line.AddVerb(
       line.root(),
-      {.command =
-           {.name = "trace",
-            .description = "Single packets as they come and go, with verdicts",
-            .examples = {"fairlead trace --src 203.0.113.7 --count 20",
-                         "fairlead trace --service web --verdict TX_MISS",
-                         "fairlead trace --dst 198.51.100.10:443 -w "
-                         "web.pcapng",
-                         "",
-                         "tcpdump on this host cannot see what the packet path "
-                         "sends.",
-                         "At most 1,000 packets a second are told, of each at "
-                         "most 256 bytes."}}},
+      {.command = {.name = "trace",
+                   .description =
+                       "Single packets as they come and go, with verdicts",
+                   .examples =
+                       {"fairlead trace --src 203.0.113.7 --count 20",
+                        "fairlead trace --service web --verdict TX_MISS",
+                        "fairlead trace --service web -w web.pcapng", "",
+                        "tcpdump here cannot see what the packet path sends.",
+                        "At most 1,000 packets a second, 256 bytes of each."}}},
       [this](Session& session) { return Trace(session); });
   const std::string match = "ADDRESS[/LENGTH|:PORT]";
   trace.add_option("--src", source_, "From there")->type_name(match);
