@@ -1,7 +1,7 @@
 """An LB host that has never seen a flow: every segment is a miss, the hop list
 finds the owner, and the agents' reports make it a hit."""
 
-from lab import LabOptions
+from lab import LabOptions, services
 from lab.processes import wait_until
 from lab.testcase import LabTestCase, main
 
@@ -33,23 +33,14 @@ class FailoverTest(LabTestCase):
             backend.start_server(PORT)
         lab.start_fairlead()
         first, second = lab.lbs
-        for lb in (first, second):
-            for name, vip in (("ws", f"{lab.vip}:{PORT}"),
-                              ("ws6", f"[{lab.vip6}]:{PORT}")):
-                lb.cli("service", "add", name, vip, "--policy", "least-conn",
-                       "--check-interval", "500ms", "--check-timeout",
-                       "400ms")
-                # Numbered differently on each LB host.
-                order = lab.backends if lb is first else lab.backends[::-1]
-                for backend in order:
-                    address = (backend.address if name == "ws"
-                               else backend.address6)
-                    lb.cli("backend", "add", name, address, "--name",
-                           backend.name)
-            wait_until(lambda: all(
-                lb.cli("service", "show", name, json=True)["service"][
-                    "available"] == 4 for name in ("ws", "ws6")),
-                timeout=30, what="four up")
+        both = services.both_families("ws", lab.vips[0], PORT)
+        services.add_services(lab.lbs, both, "--policy", "least-conn",
+                              "--check-interval", "500ms", "--check-timeout",
+                              "400ms")
+        # Numbered differently on each LB host.
+        services.add_backends([first], both, lab.backends)
+        services.add_backends([second], both, lab.backends[::-1])
+        services.wait_available(lab.lbs, both, 4)
         lab.route_vips([first])
         fleet = lab.client.start_fleet()
         for vip in (lab.vip, lab.vip6):

@@ -6,7 +6,7 @@ from __future__ import annotations
 import sys
 
 import fake_lb
-from lab import LabOptions, wait_until
+from lab import LabOptions, services, wait_until
 from lab.testcase import LabTestCase, main
 
 PORT = 8080
@@ -89,14 +89,10 @@ class TierTest(LabTestCase):
         for backend in lab.backends:
             backend.start_server(PORT)
         lab.start_fairlead()
-        for lb in lab.lbs:
-            for name, vip in (("ws", f"{lab.vip}:{PORT}"),
-                              ("ws6", f"[{lab.vip6}]:{PORT}")):
-                lb.cli("service", "add", name, vip, "--check-interval", "500ms",
-                       "--check-timeout", "400ms")
-                for backend in lab.backends[:2]:
-                    lb.cli("backend", "add", name, backend.address if name ==
-                           "ws" else backend.address6, "--name", backend.name)
+        both = services.both_families("ws", lab.vips[0], PORT)
+        services.add_services(lab.lbs, both, "--check-interval", "500ms",
+                              "--check-timeout", "400ms")
+        services.add_backends(lab.lbs, both, lab.backends[:2])
         lab.route_vips([first])
         self.wait_settled(first, second)
         # As soon as the agents have found each other.

@@ -6,6 +6,7 @@ import json as json_module
 import pathlib
 import shutil
 import subprocess
+import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
     from .lab import Lab
 
 AGENT_PORT = 6082
+
+_UNREACHABLE, _PRECONDITION = 3, 5  # Exit codes of the CLI.
+# How a change is refused that was made already.
+_DONE_BEFORE = ("there is one of that name", "no backend \"")
 
 
 class Host:
@@ -179,6 +184,26 @@ peers = {json_module.dumps([lb.address for lb in self.lab.lbs
         command = [self.lab.binary("cli/fairlead"), "--socket", self.socket,
                    *arguments, *(("-o", "json") if json else ())]
         done = self.run(*command, check=check, timeout=timeout)
+        return json_module.loads(done.stdout) if json else done
+
+    def insist(self, *arguments: object, json: bool = False) -> Any:
+        """cli(), again while no daemon answers, or one that has just started
+        and does not know enough: it may be killed at any moment, also after
+        it has done what it was asked for."""
+        words = (*arguments, *(("-o", "json") if json else ()))
+        deadline = time.monotonic() + 30
+        done = self.cli(*words, check=False)
+        asked_again = False
+        while (done.returncode in (_UNREACHABLE, _PRECONDITION)
+               and time.monotonic() < deadline):
+            asked_again = asked_again or done.returncode == _UNREACHABLE
+            time.sleep(0.05)
+            done = self.cli(*words, check=False)
+        was_done = asked_again and any(text in done.stderr
+                                       for text in _DONE_BEFORE)
+        if done.returncode != 0 and not was_done:
+            raise LabError(f"{self.name}: fairlead {' '.join(map(str, words))}"
+                           f": exit {done.returncode}: {done.stderr.strip()}")
         return json_module.loads(done.stdout) if json else done
 
 
