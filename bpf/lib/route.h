@@ -39,15 +39,26 @@ static __always_inline void fl_route_to(struct fl_route *route, struct fl_row ro
 }
 
 /*
- * Is `a` so much less loaded than `b` that a later candidate beats an earlier one? Load is (live +
- * pending + elsewhere) / weight, compared crosswise; 1/16 in favour of the earlier, because a flow
- * on the first candidate pays no extra hop when the flow table is lost, and because equal counts
- * would herd.
+ * Is `a` so much less loaded than `b` that a later candidate beats an earlier one? Load is
+ * fl_load_of() / weight, compared crosswise; a margin in favour of the earlier, because a flow on
+ * the first candidate pays no extra hop when the flow table is lost, and because equal counts would
+ * herd.
  */
 static __always_inline int fl_much_less_loaded(__u64 a_load, __u64 a_weight, __u64 b_load,
 					       __u64 b_weight)
 {
-	return 16 * (a_load + 1) * b_weight < 15 * b_load * a_weight;
+	return FL_CHOICE_MARGIN * (a_load + 1) * b_weight <
+	       (FL_CHOICE_MARGIN - 1) * b_load * a_weight;
+}
+
+/* The connections of a backend: those of the agent's last report, and what was recorded and freed
+ * here since. Flows freed since may be more than there were. */
+static __always_inline __u64 fl_load_of(const struct fl_load *load)
+{
+	__s64 sum = (__s64)(fl_load64(&load->live) + fl_load64(&load->pending) +
+			    fl_load64((const __u64 *)&load->elsewhere));
+
+	return sum > 0 ? (__u64)sum : 0;
 }
 
 /* Behind the first hop, the candidates that take new flows too: the first may decline. */
@@ -81,8 +92,7 @@ __noinline __u32 fl_choose_eligible(__u64 candidates, __u32 choices)
 			break;
 		if (!backend || !load || (fl_load64(&backend->state) & takes) != takes)
 			continue;
-		sum = fl_load64(&load->live) + fl_load64(&load->pending) +
-		      fl_load64(&load->elsewhere);
+		sum = fl_load_of(load);
 		if (seen == 0 ||
 		    fl_much_less_loaded(sum, backend->weight, best_load, best_weight)) {
 			best = id;

@@ -95,16 +95,16 @@ struct LeastConnCase {
   uint16_t chosen;
 };
 
-// (load + 1) / weight decides, with 1/16 in favour of the earlier candidate.
+// (load + 1) / weight decides, with 1/64 in favour of the earlier candidate.
 TEST_CASE("policy least-conn takes the less loaded of the first eligible ones",
           "[packet][lb][select]") {
   const LeastConnCase cases[] = {
       {"equal", 2, {9, 9, 9, 9}, {100, 100, 100, 100}, 1},
       {"empty", 4, {0, 0, 0, 0}, {1, 1, 1, 1}, 1},
       {"the second is empty", 2, {9, 0, 9, 9}, {100, 100, 100, 100}, 2},
-      // 16 * (load + 1) < 15 * first
-      {"just below the threshold", 2, {160, 148, 0, 0}, {1, 1, 1, 1}, 2},
-      {"at the threshold", 2, {160, 149, 0, 0}, {1, 1, 1, 1}, 1},
+      // 64 * (load + 1) < 63 * first
+      {"just below the threshold", 2, {160, 156, 0, 0}, {1, 1, 1, 1}, 2},
+      {"at the threshold", 2, {160, 157, 0, 0}, {1, 1, 1, 1}, 1},
       {"one less is not enough", 2, {10, 9, 0, 0}, {1, 1, 1, 1}, 1},
       {"choice 1 looks at none but the first",
        1,
@@ -155,6 +155,25 @@ TEST_CASE("policy least-conn takes the less loaded of the first eligible ones",
     }
     CHECK(Chosen(world, 7) == c.chosen);
   }
+}
+
+TEST_CASE("the agent's word corrects what is recorded",
+          "[packet][lb][select]") {
+  LbWorld world;
+  world.service().policy = FL_POLICY_LEAST_CONN;
+  world.service().choices = 2;
+  world.StoreService();
+  world.SetLoad(1, 100);
+  world.SetLoad(2, 150);
+  CHECK(Chosen(world, 1) == 1);
+  // Most of what the second has recorded has ended unseen.
+  world.lb().load()[2].elsewhere = -140;
+  CHECK(Chosen(world, 2) == 2);
+  world.lb().load()[2].elsewhere = 140;
+  CHECK(Chosen(world, 3) == 1);
+  // More was freed since than the agent had counted: as good as empty.
+  world.lb().load()[2].elsewhere = -160;
+  CHECK(Chosen(world, 4) == 2);
 }
 
 TEST_CASE("choices count eligible candidates only", "[packet][lb][select]") {

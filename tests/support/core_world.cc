@@ -96,11 +96,13 @@ void CoreWorld::AnswerAll(core::ProbeOutcome outcome, int times) {
 void CoreWorld::Report(const std::string& backend,
                        core::AgentReport::Presence presence,
                        uint64_t live_sockets) {
-  core::AgentReport report = {.presence = presence,
-                              .live_sockets = live_sockets,
-                              .scan = ++scan_,
-                              .boot_id = "boot",
-                              .begun = now_};
+  core::AgentReport report = {
+      .presence = presence,
+      .live_sockets = live_sockets,
+      .recorded = tables_.Load(IdOf(backend)).recorded(),
+      .scan = ++scan_,
+      .boot_id = "boot",
+      .begun = now_};
   for (const auto& [name, service] : controller_->desired().services) {
     // Where the sockets are is not said.
     report.owned.reset();

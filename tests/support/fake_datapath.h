@@ -49,7 +49,7 @@ class FakeDatapath : public core::Datapath {
   void StoreCandidates(uint32_t row, uint64_t word) override;
   void StoreOwners(uint32_t row, uint64_t word) override;
   core::LoadReport Load(core::BackendId id) const override;
-  void SetElsewhere(core::BackendId id, uint64_t connections) override {
+  void SetElsewhere(core::BackendId id, int64_t connections) override {
     loads_[id].elsewhere = connections;
   }
 

@@ -58,10 +58,11 @@ class Router {
   RouteAnswer answer_;
 };
 
-// A later candidate beats an earlier one only by more than 1/16 of its load for
-// its weight; the flow to come counts.
+// A later candidate beats an earlier one only by more than a margin of its load
+// for its weight; the flow to come counts.
 bool MuchLessLoaded(const MemberFacts& a, const MemberFacts& b) {
-  return 16 * (a.load + 1) * b.weight < 15 * b.load * a.weight;
+  return FL_CHOICE_MARGIN * (a.load + 1) * b.weight <
+         (FL_CHOICE_MARGIN - 1) * b.load * a.weight;
 }
 
 std::string LoadOf(const MemberFacts& member) {
@@ -97,7 +98,7 @@ std::string Router::DescribeChoice(BackendId best,
   }
   return absl::StrCat(NameOf(best), " is the first of ", seen.size(),
                       " eligible candidates and none is less loaded by more ",
-                      "than 1/16 (", loads, ")");
+                      "than 1/", FL_CHOICE_MARGIN, " (", loads, ")");
 }
 
 Choice Router::ChooseFailOpen() const {

@@ -22,7 +22,7 @@ struct MemberFacts {
   core::BackendId id = 0;
   std::string name;
   uint64_t state = 0;  // FL_BACKEND_*
-  uint64_t load = 0;   // live and pending connections, elsewhere too
+  uint64_t load = 0;   // as the packet path counts it
   uint64_t weight = 1;
 };
 

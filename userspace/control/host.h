@@ -81,7 +81,7 @@ struct BackendLine {
   uint64_t state = 0;  // FL_BACKEND_*
   uint64_t live = 0;
   uint64_t pending = 0;
-  uint64_t elsewhere = 0;
+  uint64_t load = 0;  // by which the packet path chooses
   int weight = 0;
 };
 

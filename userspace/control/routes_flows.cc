@@ -102,7 +102,7 @@ MemberFacts FactsOf(const ReadContext& context, const Names& names,
   return {.id = id,
           .name = names.Of(id),
           .state = line.state,
-          .load = line.live + line.pending + line.elsewhere,
+          .load = line.load,
           .weight = static_cast<uint64_t>(line.weight)};
 }
 

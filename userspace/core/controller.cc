@@ -106,6 +106,8 @@ class Controller::Impl {
     TakeOwnedRows(runtime);
     RebaseLoad(runtime);
   }
+  uint64_t Recorded(const std::string& service,
+                    const std::string& backend) const;
   void OnNextHop(const base::IpAddress& address,
                  const std::optional<NextHop>& next_hop) {
     next_hops_[address] = next_hop;
@@ -137,7 +139,8 @@ class Controller::Impl {
   void NoteRowChanges(const DesiredState& before, const DesiredState& after,
                       base::MonoTime now);
   void TakeOwnedRows(const BackendRuntime* runtime);
-  // What the agent counts more than this host is carried elsewhere, or was.
+  // What the agent counts more than this host is carried elsewhere, what it
+  // counts less has ended unseen.
   void RebaseLoad(const BackendRuntime* runtime);
   std::optional<NextHop> NextHopOf(const base::IpAddress& address) const;
 
@@ -318,10 +321,18 @@ void Controller::Impl::RebaseLoad(const BackendRuntime* runtime) {
   if (runtime == nullptr) return;
   const AgentReport& report = runtime->agent.report();
   if (report.presence != AgentReport::Presence::kPresent) return;
-  const LoadReport load = datapath_.Load(runtime->id);
-  const uint64_t here = load.live + load.pending;
-  datapath_.SetElsewhere(
-      runtime->id, report.live_sockets - std::min(report.live_sockets, here));
+  datapath_.SetElsewhere(runtime->id,
+                         static_cast<int64_t>(report.live_sockets) -
+                             static_cast<int64_t>(report.recorded));
+}
+
+uint64_t Controller::Impl::Recorded(const std::string& service,
+                                    const std::string& backend) const {
+  const auto of = desired_.services.find(service);
+  if (of == desired_.services.end()) return 0;
+  const auto found = of->second.backends.find(backend);
+  if (found == of->second.backends.end()) return 0;
+  return datapath_.Load(found->second.id).recorded();
 }
 
 bool Controller::Impl::MayOwnFlows(BackendId id, uint32_t row) const {
@@ -552,6 +563,11 @@ void Controller::OnAgentReport(const std::string& service,
 void Controller::OnNextHop(const base::IpAddress& address,
                            const std::optional<NextHop>& next_hop) {
   impl_->OnNextHop(address, next_hop);
+}
+
+uint64_t Controller::Recorded(const std::string& service,
+                              const std::string& backend) const {
+  return impl_->Recorded(service, backend);
 }
 
 void Controller::OnFlowScan(const std::vector<BackendId>& seen,

@@ -93,6 +93,10 @@ class Controller {
   // service asks no agents.
   void OnAgentReport(const std::string& service, const std::string& backend,
                      const AgentReport& report, base::MonoTime now);
+  // Flows of the backend that this host has recorded now: for the report of an
+  // agent that is about to be asked. 0 if there is no such backend.
+  uint64_t Recorded(const std::string& service,
+                    const std::string& backend) const;
   // nullopt: the address has no next hop now.
   void OnNextHop(const base::IpAddress& address,
                  const std::optional<NextHop>& next_hop);

@@ -160,6 +160,8 @@ struct AgentReport {
   };
   Presence presence = Presence::kUnknown;
   uint64_t live_sockets = 0;
+  // Flows of the backend that this host had recorded when it asked.
+  uint64_t recorded = 0;
   uint64_t scan = 0;  // number of the scan that counted them
   std::string boot_id;
   base::MonoTime begun;  // a time before the scan began, on this host's clock
@@ -188,7 +190,15 @@ struct NextHop {
 struct LoadReport {
   uint64_t live = 0;
   uint64_t pending = 0;
-  uint64_t elsewhere = 0;  // not counted here: by the agent's last report
+  // What the agent counted more than was recorded here, at its last report.
+  int64_t elsewhere = 0;
+
+  uint64_t recorded() const { return live + pending; }
+  // Of the packet path's choice.
+  uint64_t sum() const {
+    const int64_t sum = static_cast<int64_t>(recorded()) + elsewhere;
+    return sum > 0 ? static_cast<uint64_t>(sum) : 0;
+  }
 };
 
 // --- what follows ---

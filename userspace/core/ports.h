@@ -68,8 +68,9 @@ class Datapath {
   virtual void StoreOwners(uint32_t row, uint64_t word) = 0;
 
   virtual LoadReport Load(BackendId id) const = 0;
-  // Connections of the backend that this host has not recorded.
-  virtual void SetElsewhere(BackendId id, uint64_t connections) = 0;
+  // Connections of the backend that this host has not recorded; negative: it
+  // has recorded more than there are.
+  virtual void SetElsewhere(BackendId id, int64_t connections) = 0;
 };
 
 }  // namespace fairlead::core

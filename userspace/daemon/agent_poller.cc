@@ -19,8 +19,8 @@ event::Task<void> AgentPoller::Run() {
     for (const auto& [name, service] : controller_.desired().services) {
       if (service.agent_port == 0) continue;
       for (const auto& [backend_name, backend] : service.backends)
-        agents[{backend.address, service.agent_port}].emplace_back(
-            name, backend_name);
+        agents[{backend.address, service.agent_port}].push_back(
+            {.service = name, .backend = backend_name});
     }
     event::Scope round(co_await event::CurrentScope());
     for (auto& [agent, users] : agents)
@@ -34,16 +34,23 @@ event::Task<void> AgentPoller::Run() {
 event::Task<void> AgentPoller::PollOne(base::Endpoint agent, Users users,
                                        const PeerMap& peers) {
   base::MonoTime asked_at = loop_.Now();
+  NoteRecorded(users);
   absl::StatusOr<AgentState> state = co_await Ask(agent);
   if (state.ok() && state->peer_map_digest != peers.digest) {
     absl::Status pushed = co_await Push(agent, peers);
     asked_at = loop_.Now();
+    NoteRecorded(users);
     if (pushed.ok()) state = co_await Ask(agent);
   }
   if (absl::IsCancelled(state.status())) co_return;
   Report(agent, users, state,
          state.ok() && state->peer_map_digest == peers.digest, asked_at);
   on_report_.NotifyAll();
+}
+
+void AgentPoller::NoteRecorded(Users& users) const {
+  for (User& user : users)
+    user.recorded = controller_.Recorded(user.service, user.backend);
 }
 
 AgentPoller::Agent& AgentPoller::AgentAt(const base::Endpoint& endpoint) {
@@ -163,19 +170,23 @@ void AgentPoller::Report(const base::Endpoint& agent, const Users& users,
   const base::MonoTime now = loop_.Now();
   bool& answered = AgentAt(agent).answered;
   answered = answered || state.ok();
-  for (const auto& [service, backend] : users) {
+  for (const auto& [service, backend, recorded] : users) {
     const auto found = controller_.desired().services.find(service);
     if (found == controller_.desired().services.end()) continue;
     AgentReport report;
     report.presence = answered ? AgentReport::Presence::kLost
                                : AgentReport::Presence::kAbsent;
     if (state.ok()) {
+      const uint64_t before = controller_.Recorded(service, backend);
       report = MakeReport(*state, found->second, current, asked_at);
       const auto learned = state->learned.find(found->second.vip.ToString());
       const auto of = found->second.backends.find(backend);
       if (current && learned != state->learned.end() &&
           of != found->second.backends.end())
         flows_.Learn(of->second.id, learned->second);
+      // What was learned just now is in the agent's count as well.
+      report.recorded =
+          recorded + controller_.Recorded(service, backend) - before;
     }
     controller_.OnAgentReport(service, backend, report, now);
   }

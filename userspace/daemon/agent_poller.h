@@ -61,7 +61,12 @@ class AgentPoller {
 
  private:
   // The (service, backend) pairs whose agent answers at one endpoint.
-  using Users = std::vector<std::pair<std::string, std::string>>;
+  struct User {
+    std::string service;
+    std::string backend;
+    uint64_t recorded = 0;  // flows, when the agent was asked
+  };
+  using Users = std::vector<User>;
 
   struct Agent {
     explicit Agent(tier::Caller signer) : caller(std::move(signer)) {}
@@ -77,6 +82,7 @@ class AgentPoller {
                             const PeerMap& peers);
   Agent& AgentAt(const base::Endpoint& endpoint);
   event::Task<absl::StatusOr<AgentState>> Ask(base::Endpoint agent);
+  void NoteRecorded(Users& users) const;
   event::Task<absl::Status> Push(base::Endpoint agent, const PeerMap& peers);
   // The body of a signed answer of status 200.
   event::Task<absl::StatusOr<std::string>> Send(base::Endpoint agent,

@@ -103,7 +103,7 @@ control::BackendLine Host::LineOf(core::BackendId backend) const {
   if (parts_.tables.HasNextHop(backend)) line.state |= FL_BACKEND_NEXT_HOP;
   line.live = load.live;
   line.pending = load.pending;
-  line.elsewhere = load.elsewhere;
+  line.load = load.sum();
   line.weight = parts_.tables.BackendWeight(backend);
   return line;
 }

@@ -338,12 +338,14 @@ core::LoadReport SharedTables::Load(core::BackendId id) const {
   const fl_load& load = load_.elements()[id];
   return {.live = CountOf(&load.live),
           .pending = CountOf(&load.pending),
-          .elsewhere = CountOf(&load.elsewhere)};
+          .elsewhere = static_cast<int64_t>(
+              fl_load64(reinterpret_cast<const __u64*>(&load.elsewhere)))};
 }
 
-void SharedTables::SetElsewhere(core::BackendId id, uint64_t connections) {
+void SharedTables::SetElsewhere(core::BackendId id, int64_t connections) {
   FL_CHECK(id < load_.elements().size());
-  fl_store64(&load_.elements()[id].elsewhere, connections);
+  fl_store64(reinterpret_cast<__u64*>(&load_.elements()[id].elsewhere),
+             static_cast<uint64_t>(connections));
 }
 
 void SharedTables::SetNextHop(const base::IpAddress& address,

@@ -47,7 +47,7 @@ class SharedTables : public core::Datapath {
   void StoreCandidates(uint32_t row, uint64_t word) override;
   void StoreOwners(uint32_t row, uint64_t word) override;
   core::LoadReport Load(core::BackendId id) const override;
-  void SetElsewhere(core::BackendId id, uint64_t connections) override;
+  void SetElsewhere(core::BackendId id, int64_t connections) override;
 
   // How packets reach `address`, in all lines with that outer address and in
   // those that get it later; without a value they are dropped by name.

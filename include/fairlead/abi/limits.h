@@ -26,4 +26,6 @@
 #define FL_ROW_MEMBERS	    (FL_ROW_CANDIDATES + FL_ROW_OWNERS)
 
 #define FL_MAX_WEIGHT	    256
-#define FL_MAX_CHOICES	    FL_ROW_CANDIDATES
+/* A later candidate takes a new flow only if it is less loaded by more than 1/this. */
+#define FL_CHOICE_MARGIN 64
+#define FL_MAX_CHOICES	 FL_ROW_CANDIDATES

@@ -100,9 +100,10 @@ FL_STATIC_ASSERT(sizeof(struct fl_backend) == 64, "one cache line");
 struct fl_load {
 	__u64 live;    /* slots established or closing */
 	__u64 pending; /* slots embryonic or young */
-	/* Live connections that this host has not recorded, by the agent's last report: those that
-	 * other LB hosts carry, and silent ones that came from there. Stored by the daemon. */
-	__u64 elsewhere;
+	/* What the agent counted at its last report more than this host had recorded then: what
+	 * other LB hosts carry. Negative where slots outlive their connections: one that has closed
+	 * stays for minutes, one that the backend reset for hours. Stored by the daemon. */
+	__s64 elsewhere;
 	__u64 reserved[5];
 };
 FL_STATIC_ASSERT(sizeof(struct fl_load) == 64, "one cache line");

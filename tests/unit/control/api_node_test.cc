@@ -118,8 +118,9 @@ Task<void> AddFlowService(ApiFixture& fixture) {
   const uint64_t up = FL_BACKEND_USED | FL_BACKEND_ELIGIBLE |
                       FL_BACKEND_FAIL_OPEN | FL_BACKEND_NEXT_HOP;
   fixture.host().lines = {
-      {web1, {.state = up, .live = 10, .pending = 2, .weight = 100}},
-      {web2, {.state = up, .live = 3, .pending = 0, .weight = 50}}};
+      {web1,
+       {.state = up, .live = 10, .pending = 2, .load = 12, .weight = 100}},
+      {web2, {.state = up, .live = 3, .pending = 0, .load = 3, .weight = 50}}};
   fixture.host().facts = {
       .tag = 0xabc,
       .row = 17,

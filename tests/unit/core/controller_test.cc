@@ -424,12 +424,36 @@ TEST_CASE("what the agent counts more than this host is load as well",
   world.tables().SetLoad(id, {.live = 30, .pending = 2});
   world.Report("web1", Presence::kPresent, 100);
   CHECK(world.tables().Load(id).elsewhere == 68);
-  // The report is older than the table.
-  world.Report("web1", Presence::kPresent, 31);
-  CHECK(world.tables().Load(id).elsewhere == 0);
-  world.Report("web1", Presence::kPresent, 50);
+  CHECK(world.tables().Load(id).sum() == 100);
   world.Report("web1", Presence::kLost);
-  CHECK(world.tables().Load(id).elsewhere == 18);
+  CHECK(world.tables().Load(id).elsewhere == 68);
+}
+
+TEST_CASE("what the agent does not count any more is no load",
+          "[core][controller]") {
+  CoreWorld world;
+  AddHealthyWeb(world, 1, WithAgents());
+  const BackendId id = world.IdOf("web1");
+  // Its process has ended; the slots stay until they are silent for long.
+  world.tables().SetLoad(id, {.live = 30, .pending = 2});
+  world.Report("web1", Presence::kPresent, 5);
+  CHECK(world.tables().Load(id).elsewhere == -27);
+  CHECK(world.tables().Load(id).sum() == 5);
+  // All of them, those that closed as well.
+  world.tables().SetLoad(id, {.elsewhere = -27});
+  CHECK(world.tables().Load(id).sum() == 0);
+}
+
+TEST_CASE("what was recorded since the agent counted is load",
+          "[core][controller]") {
+  CoreWorld world;
+  AddHealthyWeb(world, 1, WithAgents());
+  const BackendId id = world.IdOf("web1");
+  AgentReport report{.presence = Presence::kPresent, .live_sockets = 10};
+  report.recorded = 10;
+  world.tables().SetLoad(id, {.live = 10, .pending = 7});
+  world.controller().OnAgentReport("web", "web1", report, world.now());
+  CHECK(world.tables().Load(id).sum() == 17);
 }
 
 TEST_CASE("with guarantee sockets a backend waits for its agent",
