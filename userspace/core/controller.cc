@@ -119,7 +119,13 @@ class Controller::Impl {
   std::vector<std::string> Alarms() const;
   const DesiredState& desired() const { return desired_; }
   absl::btree_map<BackendId, base::IpAddress> Peers() const;
+  // Until now, flows of the service were offered by rows that are not the
+  // desired ones, or by another LB host's table.
+  void NoteOtherOffers(const Service& service, base::MonoTime now);
   std::string WhyUnsettled(const Service& service) const;
+  uint64_t RowsOverflowed(const Service& service) const {
+    return applier_.RowsOverflowed(service.vip);
+  }
   ServiceView View(const Service& service) const;
 
  private:
@@ -135,6 +141,9 @@ class Controller::Impl {
   // Does nothing without a runtime.
   void Store(const BackendRuntime* runtime);
   bool MayOwnFlows(BackendId id, uint32_t row) const;
+  void NoteFullRows(base::MonoTime now);
+  // Its agent has scanned twice since that ended, and its window.
+  bool HasCountedSince(const Service& service, BackendId id) const;
   // The rows of services in which the two differ change now.
   void NoteRowChanges(const DesiredState& before, const DesiredState& after,
                       base::MonoTime now);
@@ -163,6 +172,7 @@ class Controller::Impl {
   // When the members of a service changed last: until then, a backend that is
   // no candidate of a row now may have been offered flows of it.
   absl::btree_map<ServiceId, base::MonoTime> rows_changed_;
+  absl::btree_map<ServiceId, base::MonoTime> other_offers_;
   absl::btree_map<base::IpAddress, std::optional<NextHop>> next_hops_;
 };
 
@@ -284,6 +294,7 @@ absl::Status Controller::Impl::Apply(base::MonoTime now) {
 
 absl::Status Controller::Impl::Settle(absl::Status applied,
                                       base::MonoTime now) {
+  NoteFullRows(now);
   refused_ = std::move(applied);
   retry_at_ =
       refused_.ok() ? std::nullopt : std::optional(now + kRetryInterval);
@@ -306,6 +317,28 @@ void Controller::Impl::NoteRowChanges(const DesiredState& before,
       rows_changed_[service.id] = now;
     }
   }
+}
+
+void Controller::Impl::NoteOtherOffers(const Service& service,
+                                       base::MonoTime now) {
+  other_offers_[service.id] = now;
+}
+
+// A row without room for a new candidate goes on offering flows to the old
+// ones, even to those that were deleted, whom other LB hosts do not offer any.
+void Controller::Impl::NoteFullRows(base::MonoTime now) {
+  for (const auto& [name, service] : desired_.services)
+    if (applier_.RowsOverflowed(service.vip) > 0) NoteOtherOffers(service, now);
+}
+
+bool Controller::Impl::HasCountedSince(const Service& service,
+                                       BackendId id) const {
+  const auto other = other_offers_.find(service.id);
+  if (other == other_offers_.end()) return true;
+  const AgentReport& report = runtimes_.At(id).agent.report();
+  return report.owned_begun.has_value() &&
+         *report.owned_begun >
+             other->second + OfferWindow(report, other->second);
 }
 
 void Controller::Impl::TakeOwnedRows(const BackendRuntime* runtime) {
@@ -375,7 +408,8 @@ void Controller::Impl::LetGo(absl::Time wall, base::MonoTime now) {
   for (auto& [name, service] : next.services) {
     for (auto it = service.backends.begin(); it != service.backends.end();) {
       const Backend& backend = it->second;
-      if (!backend.leaving || !runtimes_.At(backend.id).drain.drained()) {
+      if (!backend.leaving || !runtimes_.At(backend.id).drain.drained() ||
+          !HasCountedSince(service, backend.id)) {
         ++it;
         continue;
       }
@@ -421,6 +455,7 @@ std::vector<Event> Controller::Impl::TakeEvents() {
 
 void Controller::Impl::OnFlowScan(const std::vector<BackendId>& seen,
                                   absl::Time begun, base::MonoTime now) {
+  NoteFullRows(now);
   // First, so that who is wanted again is not dropped for a moment.
   LetGo(begun, now);
   const absl::btree_set<BackendId> seen_ids(seen.begin(), seen.end());
@@ -465,6 +500,8 @@ std::string Controller::Impl::WhyUnsettled(const Service& service) const {
   if (!refused_.ok()) return "the packet path lags behind";
   if (const uint64_t rows = applier_.OwnersUnlisted(service.vip); rows > 0)
     return absl::StrCat(rows, " rows have no place for an owner");
+  if (const uint64_t rows = applier_.RowsOverflowed(service.vip); rows > 0)
+    return absl::StrCat(rows, " rows have no place for a candidate");
   for (const auto& [name, backend] : service.backends) {
     const BackendRuntime& runtime = runtimes_.At(backend.id);
     const AgentReport& report = runtime.agent.report();
@@ -475,6 +512,9 @@ std::string Controller::Impl::WhyUnsettled(const Service& service) const {
                           ToString(report.presence));
     if (!report.owned.has_value() || !report.owned_begun.has_value())
       return absl::StrCat("the agent of ", name, " has not counted twice yet");
+    if (!HasCountedSince(service, backend.id))
+      return absl::StrCat("the agent of ", name,
+                          " has not counted twice since all tables agree");
   }
   return "";
 }
@@ -580,6 +620,14 @@ std::vector<Event> Controller::TakeEvents() { return impl_->TakeEvents(); }
 std::vector<std::string> Controller::Alarms() const { return impl_->Alarms(); }
 
 const DesiredState& Controller::desired() const { return impl_->desired(); }
+
+void Controller::OnOtherTable(const Service& service, base::MonoTime now) {
+  impl_->NoteOtherOffers(service, now);
+}
+
+uint64_t Controller::RowsOverflowed(const Service& service) const {
+  return impl_->RowsOverflowed(service);
+}
 
 std::string Controller::WhyUnsettled(const Service& service) const {
   return impl_->WhyUnsettled(service);

@@ -107,12 +107,19 @@ class Controller {
   void OnFlowScan(const std::vector<BackendId>& seen, absl::Time begun,
                   base::MonoTime now);
 
+  // Until now, another LB host may have offered flows of the service by another
+  // table: only younger scans prove that a backend has none.
+  void OnOtherTable(const Service& service, base::MonoTime now);
+
   // Changes of effective states since the last call, in order. The events of
   // commands are in their Change.
   std::vector<Event> TakeEvents();
 
   // What an operator should look at, a line each, in a fixed order.
   std::vector<std::string> Alarms() const;
+
+  // Rows without room for a wanted candidate: they still offer flows to others.
+  uint64_t RowsOverflowed(const Service& service) const;
 
   // Why this host is not sure to list every owner of the service's flows; empty
   // when it is, as far as it can know alone.

@@ -1,5 +1,6 @@
 #include "daemon/tier_watch.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/status/status.h"
@@ -11,7 +12,7 @@
 
 namespace fairlead::daemon {
 
-TierWatch::TierWatch(event::Loop& loop, const core::Controller& controller,
+TierWatch::TierWatch(event::Loop& loop, core::Controller& controller,
                      datapath::SharedTables& tables, Options options)
     : loop_(loop),
       controller_(controller),
@@ -32,6 +33,7 @@ event::Task<void> TierWatch::Run() {
     event::Scope round(co_await event::CurrentScope());
     for (const std::unique_ptr<Peer>& peer : peers_) round.Spawn(Ask(*peer));
     co_await round.Join();
+    NoteOtherTables();
     RenewLeases();
     const absl::Status slept = co_await loop_.SleepUntil(begun + kTierInterval);
     if (!slept.ok()) co_return;
@@ -89,8 +91,13 @@ event::Task<http::Response> TierWatch::Handle(http::Request request) {
   } else if (request.path != "/v1/tables" || request.method != "GET") {
     response = http::ErrorResponse(404, "not_found", "have: GET /v1/tables");
   } else {
-    response.body = EncodeTables(
-        TablesOf(controller_.desired(), options_.node, options_.lb_id));
+    PeerTables tables =
+        TablesOf(controller_.desired(), options_.node, options_.lb_id);
+    // Rows that lack room offer flows to whom no other host offers them.
+    for (const auto& [name, service] : controller_.desired().services)
+      if (controller_.RowsOverflowed(service) > 0)
+        absl::StrAppend(&tables.digests[service.vip.ToString()], " full");
+    response.body = EncodeTables(tables);
   }
   guard_.Sign(request, response);
   co_return response;
@@ -133,6 +140,16 @@ std::string TierWatch::WhyUnsettled(const core::Service& service) const {
     }
   }
   return controller_.WhyUnsettled(service);
+}
+
+void TierWatch::NoteOtherTables() {
+  for (const auto& named : controller_.desired().services) {
+    const core::Service& service = named.second;
+    const bool differs =
+        std::any_of(peers_.begin(), peers_.end(),
+                    [&](const auto& peer) { return Differs(*peer, service); });
+    if (differs) controller_.OnOtherTable(service, loop_.Now());
+  }
 }
 
 void TierWatch::RenewLeases() {

@@ -43,7 +43,7 @@ class TierWatch {
     std::vector<base::Endpoint> peers;
   };
   // All borrowed.
-  TierWatch(event::Loop& loop, const core::Controller& controller,
+  TierWatch(event::Loop& loop, core::Controller& controller,
             datapath::SharedTables& tables, Options options);
 
   // Until cancelled.
@@ -79,10 +79,12 @@ class TierWatch {
   const std::string& DigestOf(const core::Service& service) const;
   bool Differs(const Peer& peer, const core::Service& service) const;
   std::string NameOf(const Peer& peer) const;
+  // Tells the controller which services other hosts have another table of.
+  void NoteOtherTables();
   void RenewLeases();
 
   event::Loop& loop_;
-  const core::Controller& controller_;
+  core::Controller& controller_;
   datapath::SharedTables& tables_;
   const Options options_;
   tier::Guard guard_;
