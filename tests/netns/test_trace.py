@@ -4,12 +4,11 @@ tcpdump finds in its file, and it neither breaks nor outlives anything."""
 import json
 import re
 
-from lab import LabOptions
+from lab import LabOptions, services
 from lab.processes import Child, wait_until
 from lab.testcase import LabTestCase, main
 
 PORT = 8080
-SERVICES = ("v4", "v6")
 
 
 class TraceTest(LabTestCase):
@@ -23,17 +22,10 @@ class TraceTest(LabTestCase):
             backend.start_server(PORT)
         cls.lab.start_fairlead()
         cls.lb = cls.lab.lbs[0]
-        cls.vips = dict(zip(SERVICES, (cls.lab.vip, cls.lab.vip6)))
-        for name, vip in cls.vips.items():
-            endpoint = f"[{vip}]:{PORT}" if ":" in vip else f"{vip}:{PORT}"
-            cls.lb.cli("service", "add", name, endpoint)
-            for backend in cls.lab.backends:
-                cls.lb.cli("backend", "add", name, backend.address, "--name",
-                           backend.name)
-        wait_until(lambda: all(
-            s["available"] == 2 for s in
-            cls.lb.cli("status", json=True)["services"]), timeout=30,
-            what="all up")
+        cls.services = services.both_families("web", cls.lab.vips[0], PORT)
+        services.add_services([cls.lb], cls.services)
+        services.add_backends([cls.lb], cls.services, cls.lab.backends)
+        services.wait_available([cls.lb], cls.services, 2)
         cls.fleet = cls.lab.client.start_fleet()
 
     def trace(self, *arguments: str) -> Child:
@@ -50,10 +42,13 @@ class TraceTest(LabTestCase):
         return "tracing;" in said or "VERDICT" in said
 
     def test_packets_are_told_in_and_out(self) -> None:
-        for name, vip in self.vips.items():
+        # Four bytes of GUE, 32 of hops, UDP and the outer IP header.
+        for service, tunnel in zip(self.services, (64, 84)):
+            name = service.name
             child = self.trace("--service", name, "--count", "40", "-o",
                                "json")
-            self.fleet.open(vip, PORT, echo=10, interval=0.2, group=name)
+            self.fleet.open(service.vip, PORT, echo=10, interval=0.2,
+                            group=name)
             self.assertEqual(child.wait(20), 0, child.log_tail())
             packets = [json.loads(line) for line in
                        child.log.read_text().splitlines()
@@ -65,9 +60,8 @@ class TraceTest(LabTestCase):
                 self.assertRegex(packet["in"]["text"],
                                  re.escape(f"{PORT} TCP "))
                 self.assertRegex(packet["out"]["text"], "GUE hops b[12],b[12]")
-                # Four bytes of GUE, 32 of hops, UDP and IPv4.
                 self.assertEqual(packet["out"]["length"],
-                                 packet["in"]["length"] + 64)
+                                 packet["in"]["length"] + tunnel)
 
     def test_the_file_is_what_tcpdump_reads(self) -> None:
         path = self.lb.directory / "trace.pcapng"
@@ -83,38 +77,38 @@ class TraceTest(LabTestCase):
         self.assertEqual((len(to_vip), len(tunnelled)), (20, 20), lines)
 
     def test_one_trace_at_a_time_and_it_ends_with_its_client(self) -> None:
-        first = self.trace("--service", "v4")
+        first = self.trace("--service", "web")
         done = self.lb.cli("trace", "--count", "1", check=False)
         self.assertEqual(done.returncode, 5, done.stderr)
         self.assertIn("another trace is under way", done.stderr)
         first.kill9()
-        wait_until(lambda: self.has_begun(self.trace("--service", "v4")),
+        wait_until(lambda: self.has_begun(self.trace("--service", "web")),
                    timeout=10, what="another one may begin")
 
     def test_kill_9_of_a_tracing_daemon_breaks_nothing(self) -> None:
         self.fleet.open(self.lab.vip, PORT, echo=20, interval=0.1,
                         group="kill")
-        child = self.trace("--service", "v4")
+        child = self.trace("--service", "web")
         self.lb.kill9_daemon()
         self.assertEqual(child.wait(10), 3, child.log_tail())
         self.assertEqual(self.fleet.verify(within=30, group="kill")["broken"],
                          0)
         self.lb.start_daemon()
-        again = self.trace("--service", "v4", "--count", "5", "-o", "json")
+        again = self.trace("--service", "web", "--count", "5", "-o", "json")
         self.assertEqual(again.wait(20), 0, again.log_tail())
         self.assertEqual(self.fleet.verify(within=30)["broken"], 0)
 
     def test_more_than_can_be_told_is_counted(self) -> None:
         self.fleet.open(self.lab.vip, PORT, echo=100, interval=0.02,
                         group="many")
-        child = self.trace("--service", "v4", "--count", "1500", "-o", "json")
+        child = self.trace("--service", "web", "--count", "1500", "-o", "json")
         self.assertEqual(child.wait(20), 0, child.log_tail())
         self.assertIn("came too fast to be told", child.log.read_text())
         self.fleet.close(group="many")
 
     def test_what_cannot_match_is_refused(self) -> None:
         for arguments, code, words in (
-                (("--service", "v5"), 4, 'no service "v5"'),
+                (("--service", "wob"), 4, 'no service "wob"'),
                 (("--verdict", "TX_HITS"), 4, "TX_HIT"),
                 (("--src", "client"), 1, "ADDRESS/LENGTH"),
                 (("--count", "none"), 2, "count"),

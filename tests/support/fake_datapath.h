@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "absl/container/btree_map.h"
+#include "absl/container/btree_set.h"
 #include "core/ports.h"
 
 namespace fairlead::testing {
@@ -45,6 +46,9 @@ class FakeDatapath : public core::Datapath {
   void RemoveBackend(core::BackendId id) override;
   uint64_t BackendState(core::BackendId id) const override;
   base::IpAddress BackendAddress(core::BackendId id) const override;
+  bool HasNextHop(core::BackendId id) const override {
+    return !unreachable_.contains(id);
+  }
   core::RowWords ReadRow(uint32_t row) const override;
   void StoreCandidates(uint32_t row, uint64_t word) override;
   void StoreOwners(uint32_t row, uint64_t word) override;
@@ -55,6 +59,13 @@ class FakeDatapath : public core::Datapath {
 
   void SetLoad(core::BackendId id, const core::LoadReport& load) {
     loads_[id] = load;
+  }
+  // All backends have a next hop until told otherwise.
+  void SetReachable(core::BackendId id, bool reachable) {
+    if (reachable)
+      unreachable_.erase(id);
+    else
+      unreachable_.insert(id);
   }
   // Called after each write that had an effect.
   void OnWrite(std::function<void(const Write&)> observer) {
@@ -87,6 +98,7 @@ class FakeDatapath : public core::Datapath {
   absl::btree_map<core::BackendId, core::BackendEntry> backends_;
   std::vector<core::RowWords> rows_;
   absl::btree_map<core::BackendId, core::LoadReport> loads_;
+  absl::btree_set<core::BackendId> unreachable_;
   std::function<void(const Write&)> observer_;
   int failing_puts_ = 0;
   std::optional<uint64_t> writes_left_;

@@ -218,7 +218,8 @@ absl::StatusOr<Change> Controller::Impl::Prepare(const Command& command,
                 runtime.drain.drained()
                     ? 0
                     : std::max(connections, load.live + load.pending),
-            .available = runtime.effective.eligible,
+            .available = runtime.effective.eligible &&
+                         datapath_.HasNextHop(backend.id),
             .has_agent = HasAgent(runtime.agent.presence()),
             .agent_answers =
                 runtime.agent.presence() == AgentReport::Presence::kPresent,
@@ -530,7 +531,8 @@ ServiceView Controller::Impl::View(const Service& service) const {
   for (const auto& [name, backend] : service.backends)
     backends.push_back(MakeBackendView(backend, runtimes_.At(backend.id),
                                        datapath_.Load(backend.id),
-                                       NextHopOf(backend.address)));
+                                       NextHopOf(backend.address),
+                                       datapath_.HasNextHop(backend.id)));
   return MakeServiceView(service, std::move(backends),
                          applier_.RowsOverflowed(service.vip));
 }

@@ -61,6 +61,8 @@ class Datapath {
   virtual uint64_t BackendState(BackendId id) const = 0;
   // Likewise; :: when the line is unused.
   virtual base::IpAddress BackendAddress(BackendId id) const = 0;
+  // Can packets reach it? Without that the packet path offers it no new flow.
+  virtual bool HasNextHop(BackendId id) const = 0;
 
   // `row` counts over all services: rows_base + row of the service.
   virtual RowWords ReadRow(uint32_t row) const = 0;

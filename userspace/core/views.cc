@@ -76,11 +76,14 @@ std::string FailOpenAlarm(const ServiceView& view) {
 BackendView MakeBackendView(const Backend& backend,
                             const BackendRuntime& runtime,
                             const LoadReport& load,
-                            const std::optional<NextHop>& next_hop) {
+                            const std::optional<NextHop>& next_hop,
+                            bool reachable) {
+  const bool wanted = runtime.effective.eligible;
   return {.backend = backend,
           .state = runtime.effective.state,
           .state_text = StateText(backend, runtime, load),
-          .reason = runtime.effective.reason,
+          .reason = wanted && !reachable ? "route.no-next-hop"
+                                         : runtime.effective.reason,
           .health = runtime.check.health(),
           .signal = runtime.check.signal(),
           .last_result = runtime.last_result,
@@ -88,7 +91,7 @@ BackendView MakeBackendView(const Backend& backend,
           .agent = runtime.agent.report(),
           .load = load,
           .next_hop = next_hop,
-          .eligible = runtime.effective.eligible};
+          .eligible = wanted && reachable};
 }
 
 ServiceView MakeServiceView(const Service& service,

@@ -12,10 +12,12 @@
 
 namespace fairlead::core {
 
+// `reachable`: the packet path has a next hop for it.
 BackendView MakeBackendView(const Backend& backend,
                             const BackendRuntime& runtime,
                             const LoadReport& load,
-                            const std::optional<NextHop>& next_hop);
+                            const std::optional<NextHop>& next_hop,
+                            bool reachable);
 
 // `backends` of `service`, by name.
 ServiceView MakeServiceView(const Service& service,

@@ -59,7 +59,7 @@ class SharedTables : public core::Datapath {
   void SetLease(core::ServiceId service, std::optional<base::MonoTime> end);
 
   int BackendWeight(core::BackendId id) const;
-  bool HasNextHop(core::BackendId id) const;
+  bool HasNextHop(core::BackendId id) const override;
 
   // VIPs in fl_services, tombstones included, in order. After adoption: those
   // that the daemon before this one left.

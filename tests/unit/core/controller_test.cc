@@ -488,6 +488,22 @@ TEST_CASE("an address known to have no next hop raises an alarm",
   CHECK(world.View("web1").next_hop->interface_name == "eth0");
 }
 
+TEST_CASE("a backend without a next hop is not available",
+          "[core][controller]") {
+  CoreWorld world;
+  AddHealthyWeb(world, 2);
+  world.tables().SetReachable(world.IdOf("web1"), false);
+  CHECK(world.View().available == 1);
+  CHECK_FALSE(world.View("web1").eligible);
+  CHECK(world.View("web1").reason == "route.no-next-hop");
+  // Nor may the other one be taken out.
+  CHECK(absl::IsFailedPrecondition(
+      world.Try(SetAdmin{"web", "web2", Admin::kDrain})));
+  world.tables().SetReachable(world.IdOf("web1"), true);
+  CHECK(world.View("web1").eligible);
+  CHECK(world.View("web1").reason == "-");
+}
+
 TEST_CASE(
     "a restart is no outage: what was eligible stays so until checks "
     "say otherwise",
