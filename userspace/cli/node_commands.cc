@@ -117,14 +117,10 @@ void AddEvent(const Json& event, Table& table) {
              Change(event), Text(event, "reason")});
 }
 
-// The table's lines without its header.
 void PrintEventLine(const Json& event, std::ostream& out) {
   Table table = EventTable();
   AddEvent(event, table);
-  std::ostringstream text;
-  table.Print(text);
-  const std::string lines = text.str();
-  out << lines.substr(lines.find('\n') + 1);
+  table.PrintRows(out);
 }
 
 }  // namespace

@@ -35,24 +35,36 @@ void Table::Add(std::vector<std::string> cells) {
 }
 
 void Table::Print(std::ostream& out) const {
-  std::vector<size_t> widths;
   std::vector<std::string> titles;
+  for (const Column& column : columns_) titles.push_back(column.title);
+  PrintLine(titles, Widths(), out);
+  PrintRows(out);
+}
+
+void Table::PrintRows(std::ostream& out) const {
+  const std::vector<size_t> widths = Widths();
+  for (const auto& row : rows_) PrintLine(row, widths, out);
+}
+
+std::vector<size_t> Table::Widths() const {
+  std::vector<size_t> widths;
   for (size_t i = 0; i < columns_.size(); ++i) {
     size_t width = std::max(columns_[i].min_width, Width(columns_[i].title));
     for (const auto& row : rows_) width = std::max(width, Width(row[i]));
     widths.push_back(width);
-    titles.push_back(columns_[i].title);
   }
-  const auto print = [&](const std::vector<std::string>& cells) {
-    std::string line;
-    for (size_t i = 0; i < cells.size(); ++i) {
-      if (i > 0) line.append(kGap.data(), kGap.size());
-      line += Pad(cells[i], widths[i], columns_[i].align);
-    }
-    out << absl::StripTrailingAsciiWhitespace(line) << '\n';
-  };
-  print(titles);
-  for (const auto& row : rows_) print(row);
+  return widths;
+}
+
+void Table::PrintLine(const std::vector<std::string>& cells,
+                      const std::vector<size_t>& widths,
+                      std::ostream& out) const {
+  std::string line;
+  for (size_t i = 0; i < cells.size(); ++i) {
+    if (i > 0) line.append(kGap.data(), kGap.size());
+    line += Pad(cells[i], widths[i], columns_[i].align);
+  }
+  out << absl::StripTrailingAsciiWhitespace(line) << '\n';
 }
 
 std::string Thousands(int64_t number) {

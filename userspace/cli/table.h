@@ -26,8 +26,14 @@ class Table {
   // Requires: as many cells as columns. An empty cell prints as "-".
   void Add(std::vector<std::string> cells);
   void Print(std::ostream& out) const;
+  // Without the header: more of a table whose header stands already.
+  void PrintRows(std::ostream& out) const;
 
  private:
+  std::vector<size_t> Widths() const;
+  void PrintLine(const std::vector<std::string>& cells,
+                 const std::vector<size_t>& widths, std::ostream& out) const;
+
   std::vector<Column> columns_;
   std::vector<std::vector<std::string>> rows_;
 };

@@ -1,7 +1,6 @@
 #include "cli/trace_commands.h"
 
 #include <memory>
-#include <sstream>
 #include <utility>
 
 #include "absl/strings/escaping.h"
@@ -35,7 +34,6 @@ std::string FrameLine(const Json& frame) {
                       " bytes, ", Text(frame, "interface"));
 }
 
-// The table's lines without its header.
 void PrintPacket(const Json& packet, std::ostream& out) {
   Table table = PacketTable();
   table.Add(
@@ -46,10 +44,8 @@ void PrintPacket(const Json& packet, std::ostream& out) {
     table.Add(
         {" ", " ", " ", absl::StrCat("-> ", FrameLine(Field(packet, "out")))});
   }
-  std::ostringstream text;
-  table.Print(text);
-  const std::string lines = text.str();
-  out << lines.substr(lines.find('\n') + 1) << std::flush;
+  table.PrintRows(out);
+  out << std::flush;
 }
 
 void WriteFrame(const Json& packet, const std::string& which,

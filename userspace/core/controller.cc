@@ -218,8 +218,8 @@ absl::StatusOr<Change> Controller::Impl::Prepare(const Command& command,
                 runtime.drain.drained()
                     ? 0
                     : std::max(connections, load.live + load.pending),
-            .available = runtime.effective.eligible &&
-                         datapath_.HasNextHop(backend.id),
+            .available =
+                runtime.effective.eligible && datapath_.HasNextHop(backend.id),
             .has_agent = HasAgent(runtime.agent.presence()),
             .agent_answers =
                 runtime.agent.presence() == AgentReport::Presence::kPresent,
@@ -529,10 +529,9 @@ std::optional<NextHop> Controller::Impl::NextHopOf(
 ServiceView Controller::Impl::View(const Service& service) const {
   std::vector<BackendView> backends;
   for (const auto& [name, backend] : service.backends)
-    backends.push_back(MakeBackendView(backend, runtimes_.At(backend.id),
-                                       datapath_.Load(backend.id),
-                                       NextHopOf(backend.address),
-                                       datapath_.HasNextHop(backend.id)));
+    backends.push_back(MakeBackendView(
+        backend, runtimes_.At(backend.id), datapath_.Load(backend.id),
+        NextHopOf(backend.address), datapath_.HasNextHop(backend.id)));
   return MakeServiceView(service, std::move(backends),
                          applier_.RowsOverflowed(service.vip));
 }
