@@ -12,7 +12,7 @@
  * Moves the packet's index to the next hop that can be reached from here. One that cannot be is
  * left out, or the connections of all that come after it would wait for it: it may have left the
  * service a moment ago, or its host may be gone. But it could not say whether it has the
- * connection.
+ * connection. This host can, under whichever of its ids.
  */
 static __always_inline int fl_seek_hop(struct fl_tunnel *tunnel)
 {
@@ -22,7 +22,8 @@ static __always_inline int fl_seek_hop(struct fl_tunnel *tunnel)
 		tunnel->hops.index++;
 		if (fl_reachable_peer(&tunnel->hops))
 			return 1;
-		tunnel->hops.flags &= ~FL_WIRE_SETTLED;
+		if (!fl_is_self(&tunnel->hops))
+			tunnel->hops.flags &= ~FL_WIRE_SETTLED;
 	}
 	return 0;
 }
@@ -30,6 +31,25 @@ static __always_inline int fl_seek_hop(struct fl_tunnel *tunnel)
 static __always_inline int fl_is_acceptor(const struct fl_hops *hops)
 {
 	return hops->acceptors >> (hops->index & (FL_WIRE_HOPS - 1)) & 1;
+}
+
+/*
+ * A backend that was deleted and added again has two ids, which may follow each other. Then its
+ * host is asked for both at once: it could not hand the SYN on to itself.
+ */
+static __always_inline int fl_is_acceptor_here(struct fl_tunnel *tunnel)
+{
+	struct fl_hops hops = tunnel->hops;
+
+	for (unsigned int i = 0; i < FL_WIRE_HOPS; i++) {
+		if (fl_is_acceptor(&hops)) {
+			tunnel->hops.index = hops.index;
+			return 1;
+		}
+		if (++hops.index >= hops.count || !fl_is_self(&hops))
+			break;
+	}
+	return 0;
 }
 
 /* Does this host want no new connections? */
@@ -60,7 +80,7 @@ static __always_inline int fl_seek_acceptor(struct fl_tunnel *tunnel)
  * and so does an acceptor that would rather have none, while another one is left. */
 static __always_inline int fl_decide_syn(struct xdp_md *ctx, struct fl_tunnel *tunnel)
 {
-	int is_acceptor = fl_is_acceptor(&tunnel->hops);
+	int is_acceptor = fl_is_acceptor_here(tunnel);
 	enum fl_claim claim;
 
 	if (is_acceptor && !fl_declines())

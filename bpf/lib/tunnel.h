@@ -85,12 +85,18 @@ static __always_inline const struct fl_peer *fl_reachable_peer(const struct fl_h
 	return peer && peer->flags & FL_PEER_NEXT_HOP ? peer : 0;
 }
 
+static __always_inline int fl_is_self(const struct fl_hops *hops)
+{
+	const struct fl_peer *peer = fl_peer_at(hops);
+
+	return peer && peer->flags & FL_PEER_SELF;
+}
+
 /* Step: reads GUE and the hop list. */
 static __always_inline int fl_read_hops(struct fl_cursor *cursor, struct fl_tunnel *tunnel)
 {
 	struct fl_gue *gue = (struct fl_gue *)cursor->at;
 	struct fl_hops *hops = (struct fl_hops *)(gue + 1);
-	struct fl_peer *peer;
 
 	if ((void *)(gue + 1) > cursor->end || gue->flags)
 		return FL_AGENT_DROP_TUNNEL_HEADER;
@@ -110,8 +116,7 @@ static __always_inline int fl_read_hops(struct fl_cursor *cursor, struct fl_tunn
 	/* Or a list could say what this host would, and have it answer with a reset. */
 	if (hops->weak != FL_WIRE_NO_WEAK && hops->weak >= hops->index)
 		return FL_AGENT_DROP_HOP_LIST;
-	peer = fl_peer_at(&tunnel->hops);
-	return peer && peer->flags & FL_PEER_SELF ? FL_CONTINUE : FL_AGENT_DROP_HOP_LIST;
+	return fl_is_self(&tunnel->hops) ? FL_CONTINUE : FL_AGENT_DROP_HOP_LIST;
 }
 
 /* The inner packet from its transport header on. */

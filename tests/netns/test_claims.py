@@ -179,6 +179,40 @@ class ClaimsTest(AgentTestCase):
                 self.assertEqual(self.b2.counter("TcpOutRsts") - before[1],
                                  resets, verdict)
 
+    def test_a_host_may_be_in_the_list_twice(self) -> None:
+        """A backend that was deleted and added again: 11 and 12 are ids that b1
+        and b2 had before."""
+        client, port, vip = self.lab.client.address, 4446, self.lab.vip
+        row = (tier.flow_hash(self.lab.key_file, (client, port),
+                              (vip, PORT)) >> 48) & (ROWS - 1)
+        both = (self.b1, self.b2)
+        for backend in both:
+            document = self.document(digest="2222")
+            document["peers"] += [
+                {"id": 10 + self.number(b), "address": b.address}
+                for b in both]
+            answer = self.http(self.lb, backend, "/v1/peers", body=document)
+            self.assertEqual(answer[0], 200, answer)
+        cases = [("PASS_SYN", self.b1, SYN, {"ids": [11, 1, 2],
+                                             "acceptors": 0b010}),
+                 ("PASS_SYN", self.b2, SYN, {"ids": [11, 2, 1],
+                                             "acceptors": 0b110}),
+                 ("PASS_SYN", self.b2, SYN, {"ids": [11, 1, 12, 2],
+                                             "acceptors": 0b1000}),
+                 ("PASS_SETTLED", self.b2, ACK, {"ids": [1, 11, 2, 12],
+                                                 "flags": SETTLED}),
+                 ("PASS_SETTLED", self.b1, ACK, {"ids": [11, 1],
+                                                 "flags": SETTLED})]
+        for verdict, backend, flags, hops in cases:
+            with self.subTest(verdict=verdict, hops=hops):
+                before = self.verdict(backend, verdict)
+                self.send(self.b1, fake_lb.hop_list(**hops, row=row),
+                          fake_lb.tcp_packet(client, port, vip, PORT,
+                                             flags=flags, acknowledged=7))
+                wait_until(lambda v=verdict, b=backend, n=before:
+                           self.verdict(b, v) == n + 1,
+                           timeout=5, what=verdict)
+
     def test_the_way_back_is_only_for_a_socket(self) -> None:
         self.open(self.lab.vip, owner=self.b1, count=1)
         back = {"flags": FINAL, "index": 2}
