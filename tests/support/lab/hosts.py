@@ -311,6 +311,13 @@ state_dir = "{self.state_dir}"
             self.stop_agent()
         return self.start_agent(binary)
 
+    def connections(self, vip: str) -> int:
+        """Those through the VIP, until the last acknowledgement. (Health checks
+        come to other addresses.)"""
+        source = f"[{vip}]" if ":" in vip else vip
+        return len(self.run("ss", "-Htn", "state", "connected", "exclude",
+                            "time-wait", "src", source).stdout.splitlines())
+
     def start_server(self, port: int = 8080,
                      health_port: int | None = None) -> WsServer:
         """Dual stack, on every address, the VIPs included. The health port
