@@ -31,6 +31,15 @@ TEST_CASE("a frame is told in a line", "[datapath][trace]") {
   CHECK(Text((Eth{.type = 0x0806} / Payload(28)).Wire()) == "ethertype 0x0806");
 }
 
+TEST_CASE("a tunnel is told with its hops", "[datapath][trace]") {
+  const Packet inner = Ipv4{} / Tcp{.syn = true};
+  const std::string ends =
+      absl::StrCat(kClient6.ToString(), " > ", kVip6.ToString(), " GUE");
+  CHECK(Text((Eth{} / Ipv6{} / Udp{} / Gue{} / Hops{.ids = {7, 300}} / inner)
+                 .Wire()) == ends + " hops web7,web300");
+  CHECK(Text((Eth{} / Ipv6{} / Udp{} / Gue{} / inner).Wire()) == ends);
+}
+
 TEST_CASE("a frame may end anywhere", "[datapath][trace]") {
   for (const Packet& packet :
        {Eth{} / Ipv4{} / Tcp{.syn = true}, Eth{} / Ipv6{} / Tcp{.syn = true}}) {
