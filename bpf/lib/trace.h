@@ -42,10 +42,11 @@ static __always_inline int fl_trace_wanted(void)
 static __always_inline __u16 fl_trace_copy(struct xdp_md *ctx, __u8 *to)
 {
 	__u32 length = (__u32)(ctx->data_end - ctx->data);
-	__u32 part = fl_select(fl_below(length, FL_TRACE_SNAP), length, FL_TRACE_SNAP);
+	__u32 last = fl_select(fl_below(length, FL_TRACE_SNAP), length, FL_TRACE_SNAP) - 1;
 
-	fl_opaque(part);
-	if (part && part <= FL_TRACE_SNAP && bpf_xdp_load_bytes(ctx, 0, to, part))
+	/* That `x != 0` bounds x from below is news to the verifier of 6.1. */
+	fl_opaque(last);
+	if (last < FL_TRACE_SNAP && bpf_xdp_load_bytes(ctx, 0, to, last + 1))
 		return 0;
 	return (__u16)length;
 }
