@@ -23,25 +23,18 @@ constexpr size_t kGrowth = 512;
 TestRunResult TestRun(int program_fd, std::span<const uint8_t> frame,
                       const TestRunOptions& options) {
   TestRunResult result;
-  Bytes in(options.metadata);
-  in.insert(in.end(), frame.begin(), frame.end());
-  result.frame.resize(in.size() + kGrowth);
+  result.frame.resize(frame.size() + kGrowth);
 
-  xdp_md context = {};
-  context.data = options.metadata;
-  context.data_end = static_cast<uint32_t>(in.size());
   bpf_test_run_opts run = {};
   run.sz = sizeof(run);
-  run.data_in = in.data();
-  run.data_size_in = static_cast<uint32_t>(in.size());
+  run.data_in = frame.data();
+  run.data_size_in = static_cast<uint32_t>(frame.size());
   run.data_out = result.frame.data();
   run.data_size_out = static_cast<uint32_t>(result.frame.size());
   run.repeat = static_cast<int>(options.repeat);
-  if (options.metadata != 0) {
-    run.ctx_in = &context;
-    run.ctx_size_in = sizeof(context);
-  }
-  const int error = bpf_prog_test_run_opts(program_fd, &run);
+  const int entry_fd =
+      options.through_fd >= 0 ? options.through_fd : program_fd;
+  const int error = bpf_prog_test_run_opts(entry_fd, &run);
   result.error = error < 0 ? -error : 0;
   result.action = run.retval;
   result.nanoseconds = run.duration;

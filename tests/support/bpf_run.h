@@ -13,8 +13,9 @@ namespace fairlead::test {
 
 struct TestRunOptions {
   uint32_t repeat = 1;
-  // Bytes of XDP metadata in front of the frame: they use up its headroom.
-  uint32_t metadata = 0;
+  // A program that runs first and goes on to the one under test by a tail call;
+  // -1: none.
+  int through_fd = -1;
 };
 
 struct TestRunResult {
