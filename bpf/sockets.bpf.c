@@ -30,21 +30,22 @@ struct {
 	__type(value, struct fl_vip);
 } fl_vips SEC(".maps");
 
-/* By fl_vip.index; zeroed by the agent before each scan. */
+/* By fl_vip.index; made ready by the agent before each scan. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(map_flags, BPF_F_MMAPABLE);
 	__uint(max_entries, FL_AGENT_MAX_VIPS);
 	__type(key, __u32);
-	__type(value, __u64);
+	__type(value, struct fl_vip_sockets);
 } fl_sockets SEC(".maps");
 
+/* fl_scan.number of the last scan that found a socket of the row. */
 struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__uint(max_entries, FL_AGENT_MAX_OWNED);
-	__type(key, struct fl_owned_key);
-	__type(value, struct fl_owned);
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1); /* the agent makes room for the rows of all services */
+	__type(key, __u32);
+	__type(value, __u64);
 } fl_owned SEC(".maps");
 
 struct {
@@ -94,24 +95,18 @@ static __always_inline __u32 fl_row_of_connection(const struct fl_connection *co
 }
 
 /* One socket of that row. Scans run one at a time, so nobody else writes. */
-static __always_inline void fl_own(__u32 vip, __u32 row)
+static __always_inline void fl_own(const struct fl_vip_sockets *sockets, __u32 row)
 {
-	struct fl_owned_key key = { .row = (__u16)row, .vip = (__u16)vip };
-	__u32 zero = 0;
+	__u32 zero = 0, index = sockets->first_row + row;
 	struct fl_scan *scan = bpf_map_lookup_elem(&fl_scan, &zero);
-	struct fl_owned *owned = bpf_map_lookup_elem(&fl_owned, &key);
-	struct fl_owned first = { .sockets = 1 };
+	__u64 *owned = bpf_map_lookup_elem(&fl_owned, &index);
 
 	if (!scan)
 		return;
-	first.scan = scan->number;
-	if (!owned) {
-		if (bpf_map_update_elem(&fl_owned, &key, &first, BPF_ANY))
-			scan->lost++;
-		return;
-	}
-	owned->sockets = owned->scan == scan->number ? owned->sockets + 1 : 1;
-	owned->scan = scan->number;
+	if (owned)
+		*owned = scan->number;
+	else
+		scan->lost++;
 }
 
 SEC("iter/tcp")
@@ -119,8 +114,8 @@ int fl_scan_sockets(struct bpf_iter__tcp *ctx)
 {
 	struct sock_common *socket = ctx->sk_common;
 	struct fl_connection connection = {};
+	struct fl_vip_sockets *sockets;
 	struct fl_vip *vip;
-	__u64 *count;
 	__u8 state;
 
 	if (!socket)
@@ -133,10 +128,11 @@ int fl_scan_sockets(struct bpf_iter__tcp *ctx)
 	vip = bpf_map_lookup_elem(&fl_vips, &connection.service);
 	if (!vip)
 		return 0;
-	count = bpf_map_lookup_elem(&fl_sockets, &vip->index);
-	if (count)
-		__sync_fetch_and_add(count, 1);
-	fl_own(vip->index, fl_row_of_connection(&connection, vip));
+	sockets = bpf_map_lookup_elem(&fl_sockets, &vip->index);
+	if (!sockets)
+		return 0;
+	sockets->live++;
+	fl_own(sockets, fl_row_of_connection(&connection, vip));
 	return 0;
 }
 

@@ -56,9 +56,9 @@ static __always_inline int fl_is_acceptor_here(struct fl_tunnel *tunnel)
 static __always_inline int fl_declines(void)
 {
 	__u32 zero = 0;
-	__u64 *state = bpf_map_lookup_elem(&fl_state, &zero);
+	struct fl_agent_state *state = bpf_map_lookup_elem(&fl_state, &zero);
 
-	return state && fl_load64(state) & (FL_AGENT_DRAINING | FL_AGENT_HOT);
+	return state && fl_load64(&state->flags) & (FL_AGENT_DRAINING | FL_AGENT_HOT);
 }
 
 /* The next acceptor that can be reached; 0, and nothing has moved, if there is none. */

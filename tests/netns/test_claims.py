@@ -8,6 +8,7 @@ lost its flow table.
 from __future__ import annotations
 
 import ipaddress
+import time
 
 import fake_lb
 from agent_lab import PORT, ROWS, AgentTestCase
@@ -292,6 +293,16 @@ class ClaimsTest(AgentTestCase):
                 self.assertGreaterEqual(self.verdict(self.b1, "PASS_COOKIE"),
                                         before + 5)
         self.assert_alive(10)
+        # The agent that takes over knows when that was. What asks it shall get
+        # no cookie itself.
+        self.b1.run("sysctl", "-w", "net.ipv4.tcp_syncookies=1")
+        self.live(self.b1)
+        age = self.state(self.b1)["syn_cookie_age_ms"]
+        time.sleep(1)
+        self.b1.agent.kill9()
+        self.b1.start_agent()
+        self.assertGreaterEqual(self.state(self.b1)["syn_cookie_age_ms"],
+                                age + 1000)
 
 
 if __name__ == "__main__":

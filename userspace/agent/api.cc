@@ -214,7 +214,7 @@ event::Task<http::Response> Api::State(const http::Request& request) {
       fleet_.maps().Verdicts();
   if (!verdicts.ok()) co_return ErrorFor(verdicts.status());
   const base::MonoTime now = loop_.Now();
-  state_.OnOverflows(scan->overflows, now);
+  state_.OnCounters(*scan, now);
   Json learned = Json::object();
   if (query->lb.has_value() && query->learned_since.has_value()) {
     learned = LearnedJson(fleet_.tables(),
@@ -225,7 +225,7 @@ event::Task<http::Response> Api::State(const http::Request& request) {
        {"scan", scan->number},
        {"scan_begun_age_ms", AgeJson(now, scan->begun)},
        {"previous_scan_begun_age_ms", AgeJson(now, scan->previous_begun)},
-       {"syn_cookie_age_ms", AgeJson(now, scan->last_syn_cookie)},
+       {"syn_cookie_age_ms", AgeJson(now, state_.last_syn_cookie())},
        {"tick", LearnedFlows::TickOf(now)},
        {"learned", std::move(learned)},
        {"draining", state_.draining()},
@@ -305,8 +305,6 @@ event::Task<http::Response> Api::PutPeers(const http::Request& request) {
   const std::string digest = document->digest;
   const std::string before = fleet_.DigestOf(lb_id);
   const absl::Status put = co_await fleet_.Put(*std::move(document));
-  // What was counted does not know the new services.
-  scanner_.Forget();
   routes_.WatchOnly(fleet_.PeerAddresses());
   if (!put.ok()) {
     base::LogWarning("peers of LB host ", lb_id, ": ", put.message());

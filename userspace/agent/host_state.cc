@@ -22,9 +22,9 @@ std::string PathOf(const std::string& folder) {
 }  // namespace
 
 absl::StatusOr<HostState> HostState::Open(int fd, std::string folder) {
-  FL_ASSIGN_OR_RETURN(auto flags,
-                      datapath::MappedArray<uint64_t>::Map(fd, 1, "fl_state"));
-  HostState state(std::move(flags), std::move(folder));
+  FL_ASSIGN_OR_RETURN(auto states, datapath::MappedArray<fl_agent_state>::Map(
+                                       fd, 1, "fl_state"));
+  HostState state(std::move(states), std::move(folder));
   std::ifstream file(PathOf(state.folder_), std::ios::binary);
   const std::string text{std::istreambuf_iterator<char>(file), {}};
   // Without the file, what the map holds is all that is known.
@@ -34,7 +34,7 @@ absl::StatusOr<HostState> HostState::Open(int fd, std::string folder) {
 }
 
 void HostState::Set(uint64_t flag, bool on) {
-  std::atomic_ref<uint64_t> word(state_.elements()[0]);
+  std::atomic_ref<__u64> word(state().flags);
   word.store(on ? word.load() | flag : word.load() & ~flag);
 }
 
@@ -48,9 +48,11 @@ event::Task<absl::Status> HostState::SetDraining(event::Loop& loop,
   co_return absl::OkStatus();
 }
 
-void HostState::OnOverflows(uint64_t overflows, base::MonoTime now) {
-  if (overflows_.has_value() && overflows != *overflows_) overflowed_at_ = now;
-  overflows_ = overflows;
+void HostState::OnCounters(const Scan& scan, base::MonoTime now) {
+  NoteSynCookies(scan.syn_cookies, now, state());
+  if (overflows_.has_value() && scan.overflows != *overflows_)
+    overflowed_at_ = now;
+  overflows_ = scan.overflows;
   Set(FL_AGENT_HOT,
       overflowed_at_.has_value() && now - *overflowed_at_ < kHotFor);
 }

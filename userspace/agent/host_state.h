@@ -1,7 +1,8 @@
 // HostState: whether this backend as a whole wants new connections. It does not
 // while somebody here has said `drain`, which outlives restarts of the agent
 // and of the host, nor for a moment while a listener's queue overflows. The
-// packet path obeys at once, the LB hosts with their next poll.
+// packet path obeys at once, the LB hosts with their next poll. And what an
+// agent has to remember of the host for the next one.
 #pragma once
 
 #include <cstdint>
@@ -10,6 +11,8 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "agent/scanner.h"
+#include "agent/syn_cookies.h"
 #include "base/mono_time.h"
 #include "datapath/mapped_array.h"
 #include "event/loop.h"
@@ -31,17 +34,21 @@ class HostState {
 
   // Durable before it is true. On error nothing has changed.
   event::Task<absl::Status> SetDraining(event::Loop& loop, bool draining);
-  // TcpExt ListenOverflows as read at `now`.
-  void OnOverflows(uint64_t overflows, base::MonoTime now);
+  // A scan's counters.
+  void OnCounters(const Scan& scan, base::MonoTime now);
+  std::optional<base::MonoTime> last_syn_cookie() const {
+    return LastSynCookie(state());
+  }
 
  private:
-  HostState(datapath::MappedArray<uint64_t> state, std::string folder)
-      : state_(std::move(state)), folder_(std::move(folder)) {}
+  HostState(datapath::MappedArray<fl_agent_state> states, std::string folder)
+      : states_(std::move(states)), folder_(std::move(folder)) {}
 
-  uint64_t flags() const { return state_.elements()[0]; }
+  fl_agent_state& state() const { return states_.elements()[0]; }
+  uint64_t flags() const { return state().flags; }
   void Set(uint64_t flag, bool on);
 
-  datapath::MappedArray<uint64_t> state_;  // one; read by the packet path
+  datapath::MappedArray<fl_agent_state> states_;  // one; packets read it
   std::string folder_;
   std::optional<uint64_t> overflows_;
   std::optional<base::MonoTime> overflowed_at_;

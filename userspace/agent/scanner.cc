@@ -5,12 +5,12 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cerrno>
 #include <span>
 #include <string>
 #include <utility>
 
-#include "absl/container/flat_hash_map.h"
 #include "absl/strings/str_cat.h"
 #include "base/errors.h"
 #include "base/status_macros.h"
@@ -26,7 +26,9 @@ namespace {
 
 constexpr size_t kLogLines = 3;
 // Rows that are read before others have their turn.
-constexpr uint32_t kRowsPerTurn = 4096;
+constexpr uint32_t kRowsPerTurn = 65536;
+// What fl_owned has room for until there is more to count: a page.
+constexpr uint32_t kLeastRows = 512;
 
 struct SkeletonDeleter {
   void operator()(::sockets* skeleton) const { sockets__destroy(skeleton); }
@@ -39,12 +41,17 @@ absl::Status LoadError(int error, const datapath::LibbpfLog& log) {
 }
 
 absl::StatusOr<Skeleton> LoadSkeleton(int vips_map,
-                                      const tier::HashKey& hash_key) {
+                                      const tier::HashKey& hash_key,
+                                      uint32_t rows) {
   const datapath::LibbpfLog log;
   Skeleton skeleton(sockets__open());
   if (skeleton == nullptr) return LoadError(errno, log);
   if (const int error = bpf_map__reuse_fd(skeleton->maps.fl_vips, vips_map)) {
     return base::BpfError(error, "reuse fl_vips for the socket scan");
+  }
+  if (const int error =
+          bpf_map__set_max_entries(skeleton->maps.fl_owned, rows)) {
+    return base::BpfError(error, "size fl_owned for the socket scan");
   }
   skeleton->rodata->fl_hash_key[0] = hash_key[0];
   skeleton->rodata->fl_hash_key[1] = hash_key[1];
@@ -60,38 +67,74 @@ absl::StatusOr<Skeleton> LoadSkeleton(int vips_map,
 
 struct Scanner::Kernel {
   Skeleton skeleton;
-  datapath::MappedArray<uint64_t> counts;  // by fl_vip.index
-  datapath::MappedArray<fl_scan> scan;     // one
+  datapath::MappedArray<fl_vip_sockets> sockets;  // by fl_vip.index
+  datapath::MappedArray<uint64_t> owned;          // by row of all services
+  datapath::MappedArray<fl_scan> scan;            // one
 };
 
 absl::StatusOr<std::unique_ptr<Scanner>> Scanner::Create(
     event::Loop& loop, int vips_map, const tier::HashKey& hash_key,
     const Tables& tables, event::Mutex& tables_mutex) {
-  FL_ASSIGN_OR_RETURN(Skeleton skeleton, LoadSkeleton(vips_map, hash_key));
-  FL_ASSIGN_OR_RETURN(datapath::MappedArray<uint64_t> counts,
-                      datapath::MappedArray<uint64_t>::Map(
-                          bpf_map__fd(skeleton->maps.fl_sockets),
-                          FL_AGENT_MAX_VIPS, "fl_sockets"));
-  FL_ASSIGN_OR_RETURN(datapath::MappedArray<fl_scan> scan,
-                      datapath::MappedArray<fl_scan>::Map(
-                          bpf_map__fd(skeleton->maps.fl_scan), 1, "fl_scan"));
-  auto kernel = std::make_unique<Kernel>(
-      Kernel{std::move(skeleton), std::move(counts), std::move(scan)});
-  return std::unique_ptr<Scanner>(
-      new Scanner(loop, tables, tables_mutex, std::move(kernel)));
+  std::unique_ptr<Scanner> scanner(
+      new Scanner(loop, vips_map, hash_key, tables, tables_mutex));
+  // A kernel that cannot do it is to be known at once.
+  FL_RETURN_IF_ERROR(scanner->Load(kLeastRows));
+  return scanner;
 }
 
-Scanner::Scanner(event::Loop& loop, const Tables& tables,
-                 event::Mutex& tables_mutex, std::unique_ptr<Kernel> kernel)
+Scanner::Scanner(event::Loop& loop, int vips_map, const tier::HashKey& hash_key,
+                 const Tables& tables, event::Mutex& tables_mutex)
     : loop_(loop),
+      vips_map_(vips_map),
+      hash_key_(hash_key),
       tables_(tables),
-      mutex_(tables_mutex),
-      kernel_(std::move(kernel)) {}
+      mutex_(tables_mutex) {}
 
 Scanner::~Scanner() = default;
 
+absl::Status Scanner::Load(uint32_t rows) {
+  FL_ASSIGN_OR_RETURN(Skeleton skeleton,
+                      LoadSkeleton(vips_map_, hash_key_, rows));
+  FL_ASSIGN_OR_RETURN(auto sockets, datapath::MappedArray<fl_vip_sockets>::Map(
+                                        bpf_map__fd(skeleton->maps.fl_sockets),
+                                        FL_AGENT_MAX_VIPS, "fl_sockets"));
+  FL_ASSIGN_OR_RETURN(
+      auto owned, datapath::MappedArray<uint64_t>::Map(
+                      bpf_map__fd(skeleton->maps.fl_owned), rows, "fl_owned"));
+  FL_ASSIGN_OR_RETURN(auto scan,
+                      datapath::MappedArray<fl_scan>::Map(
+                          bpf_map__fd(skeleton->maps.fl_scan), 1, "fl_scan"));
+  kernel_ =
+      std::make_unique<Kernel>(Kernel{std::move(skeleton), std::move(sockets),
+                                      std::move(owned), std::move(scan)});
+  return absl::OkStatus();
+}
+
+absl::Status Scanner::PlaceRows() {
+  std::vector<Place> places;
+  uint32_t rows = 0;
+  for (const auto& [vip, line] : tables_.vips) {
+    places.push_back({.vip = vip,
+                      .index = line.index,
+                      .rows = line.rows,
+                      .by_source = line.by_source,
+                      .first_row = rows});
+    rows += line.rows;
+  }
+  if (places == places_) return absl::OkStatus();
+  if (rows > kernel_->owned.elements().size())
+    FL_RETURN_IF_ERROR(Load(std::bit_ceil(rows)));
+  std::fill(kernel_->owned.elements().begin(), kernel_->owned.elements().end(),
+            0);
+  places_ = std::move(places);
+  complete_walk_ = 0;
+  last_.reset();
+  return absl::OkStatus();
+}
+
 event::Task<absl::StatusOr<Scan>> Scanner::Latest() {
   const event::MutexLock lock = co_await mutex_.Lock();
+  FL_CO_RETURN_IF_ERROR(PlaceRows());
   const base::MonoTime now = loop_.Now();
   if (last_.has_value() && now - last_->begun < kScanFreshness)
     co_return *last_;
@@ -103,77 +146,56 @@ event::Task<absl::StatusOr<Scan>> Scanner::Latest() {
                          static_cast<uint64_t>(now.nanoseconds() / 1'000'000));
   FL_CO_RETURN_IF_ERROR(co_await ReadCounters(scan));
   FL_CO_RETURN_IF_ERROR(co_await Walk(), "scan the TCP sockets");
-  for (const auto& [vip, line] : tables_.vips) {
-    scan.services.push_back({.vip = vip,
-                             .live = kernel_->counts.elements()[line.index],
-                             .by_source = line.by_source,
-                             .owned = core::RowSet(line.rows)});
-  }
-  FL_CO_RETURN_IF_ERROR(co_await CollectRows(scan), "collect the owned rows");
-  if (walks_ > first_walk_) scan.previous_begun = last_begun_;
-  scan.last_syn_cookie = syn_cookies_.last_sent();
+  co_await Collect(scan);
+  // What a walk in between found that did not end well is a part only.
+  if (complete_walk_ != 0 && walks_ == complete_walk_ + 1)
+    scan.previous_begun = last_begun_;
+  complete_walk_ = walks_;
   last_number_ = scan.number;
   last_begun_ = scan.begun;
   last_ = scan;
   co_return scan;
 }
 
-void Scanner::Forget() {
-  last_.reset();
-  first_walk_ = walks_ + 1;
-}
-
 event::Task<absl::Status> Scanner::ReadCounters(Scan& scan) {
   FL_CO_ASSIGN_OR_RETURN(
       const std::string netstat,
       co_await event::ReadFile(loop_, "/proc/self/net/netstat"));
-  FL_CO_ASSIGN_OR_RETURN(const uint64_t sent,
+  FL_CO_ASSIGN_OR_RETURN(scan.syn_cookies,
                          ParseTcpCounter(netstat, "SyncookiesSent"));
   FL_CO_ASSIGN_OR_RETURN(scan.overflows,
                          ParseTcpCounter(netstat, "ListenOverflows"));
-  syn_cookies_.OnCount(sent, loop_.Now());
   co_return absl::OkStatus();
 }
 
-event::Task<absl::Status> Scanner::CollectRows(Scan& scan) {
-  absl::flat_hash_map<uint32_t, core::RowSet*> sets;  // by fl_vip.index
-  for (ServiceSockets& service : scan.services)
-    sets[tables_.vips.at(service.vip).index] = &service.owned;
-  const int fd = bpf_map__fd(kernel_->skeleton->maps.fl_owned);
-  std::vector<fl_owned_key> keys(kRowsPerTurn), old;
-  std::vector<fl_owned> values(kRowsPerTurn);
-  uint32_t position = 0;
-  bool more = true, first = true;
-  while (more) {
-    uint32_t count = kRowsPerTurn;
-    const int error =
-        bpf_map_lookup_batch(fd, first ? nullptr : &position, &position,
-                             keys.data(), values.data(), &count, nullptr);
-    if (error != 0 && error != -ENOENT) co_return base::BpfError(error, "read");
-    more = error == 0;
-    first = false;
-    for (uint32_t i = 0; i < count; ++i) {
-      // Those of earlier scans are of no use any more.
-      const uint32_t age = walks_ - values[i].scan;
-      if (age > 1) {
-        old.push_back(keys[i]);
-        continue;
-      }
-      const auto set = sets.find(keys[i].vip);
-      if (set != sets.end() && keys[i].row < set->second->rows())
-        set->second->Add(keys[i].row);
+event::Task<void> Scanner::Collect(Scan& scan) {
+  uint32_t rows = 0;
+  for (const Place& place : places_) {
+    ServiceSockets& service = scan.services.emplace_back(
+        ServiceSockets{.vip = place.vip,
+                       .live = kernel_->sockets.elements()[place.index].live,
+                       .by_source = place.by_source,
+                       .owned = core::RowSet(place.rows)});
+    const std::span<const uint64_t> owned =
+        kernel_->owned.elements().subspan(place.first_row, place.rows);
+    for (uint32_t row = 0; row < place.rows; ++row) {
+      // Found by this walk or by the one before; 0 is never.
+      if (owned[row] != 0 && walks_ - owned[row] <= 1) service.owned.Add(row);
     }
-    if (more) co_await loop_.Yield();
+    rows += place.rows;
+    if (rows < kRowsPerTurn) continue;
+    rows = 0;
+    co_await loop_.Yield();
   }
-  for (const fl_owned_key& key : old) bpf_map_delete_elem(fd, &key);
-  co_return absl::OkStatus();
 }
 
 event::Task<absl::Status> Scanner::Walk() {
   // Nobody counts now: scans run one at a time.
   kernel_->scan.elements()[0] = {.number = ++walks_, .lost = 0};
-  std::fill(kernel_->counts.elements().begin(),
-            kernel_->counts.elements().end(), 0);
+  for (const Place& place : places_) {
+    kernel_->sockets.elements()[place.index] = {
+        .live = 0, .first_row = place.first_row, .reserved = 0};
+  }
   const base::UniqueFd walk(
       bpf_iter_create(bpf_link__fd(kernel_->skeleton->links.fl_scan_sockets)));
   if (!walk.valid()) co_return base::BpfError(errno, "bpf_iter_create");
@@ -189,8 +211,8 @@ event::Task<absl::Status> Scanner::Walk() {
   }
   const uint32_t lost = kernel_->scan.elements()[0].lost;
   if (lost == 0) co_return absl::OkStatus();
-  co_return absl::ResourceExhaustedError(
-      absl::StrCat("fl_owned took no more rows for ", lost, " sockets"));
+  co_return absl::ResourceExhaustedError(absl::StrCat(
+      lost, " sockets are of rows that fl_owned has no place for"));
 }
 
 }  // namespace fairlead::agent

@@ -45,8 +45,9 @@ struct Scan {
   base::MonoTime begun;
   // The scan before, of the same services; nothing: there was none.
   std::optional<base::MonoTime> previous_begun;
-  std::optional<base::MonoTime> last_syn_cookie;
-  uint64_t overflows = 0;  // of listeners' queues, since the host's start
+  // Since the host's start:
+  uint64_t syn_cookies = 0;              // that it has sent
+  uint64_t overflows = 0;                // of listeners' queues
   std::vector<ServiceSockets> services;  // sorted by VIP
 };
 
@@ -61,31 +62,44 @@ class Scanner {
   Scanner& operator=(const Scanner&) = delete;
   ~Scanner();
 
-  // A fresh scan; those who ask at the same time share one.
+  // A fresh scan; those who ask at the same time share one. What was counted
+  // before the services or their rows changed is forgotten.
   event::Task<absl::StatusOr<Scan>> Latest();
-
-  // The services have changed: the next request scans, and what was owned
-  // before says nothing.
-  void Forget();
 
  private:
   struct Kernel;
-  Scanner(event::Loop& loop, const Tables& tables, event::Mutex& tables_mutex,
-          std::unique_ptr<Kernel> kernel);
+  // A service, and where its rows are in fl_owned.
+  struct Place {
+    base::Endpoint vip;
+    uint32_t index = 0;  // into fl_sockets
+    uint32_t rows = 0;
+    bool by_source = false;
+    uint32_t first_row = 0;
+
+    friend bool operator==(const Place&, const Place&) = default;
+  };
+
+  Scanner(event::Loop& loop, int vips_map, const tier::HashKey& hash_key,
+          const Tables& tables, event::Mutex& tables_mutex);
+  // `rows`: of all services together, at least.
+  absl::Status Load(uint32_t rows);
   // All require that the mutex is held.
+  absl::Status PlaceRows();
   event::Task<absl::Status> Walk();
-  event::Task<absl::Status> CollectRows(Scan& scan);
+  event::Task<void> Collect(Scan& scan);
   event::Task<absl::Status> ReadCounters(Scan& scan);
 
   event::Loop& loop_;
+  const int vips_map_;
+  const tier::HashKey hash_key_;
   const Tables& tables_;
   event::Mutex& mutex_;
   std::unique_ptr<Kernel> kernel_;
+  std::vector<Place> places_;  // of all services, sorted by VIP
   uint64_t last_number_ = 0;
   uint32_t walks_ = 0;
-  // The first walk since the services changed.
-  uint32_t first_walk_ = 1;
-  SynCookies syn_cookies_;
+  // The last one that ended well with these places; 0: none.
+  uint32_t complete_walk_ = 0;
   base::MonoTime last_begun_;
   std::optional<Scan> last_;
 };

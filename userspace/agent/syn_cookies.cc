@@ -1,5 +1,6 @@
 #include "agent/syn_cookies.h"
 
+#include <atomic>
 #include <string>
 #include <vector>
 
@@ -37,10 +38,19 @@ absl::StatusOr<uint64_t> ParseTcpCounter(absl::string_view netstat,
       absl::StrCat("/proc/net/netstat has no counter TcpExt ", name));
 }
 
-void SynCookies::OnCount(uint64_t sent, base::MonoTime now) {
-  if (sent == sent_) return;
-  sent_ = sent;
-  last_sent_ = now;
+void NoteSynCookies(uint64_t sent, base::MonoTime now, fl_agent_state& state) {
+  if (sent == state.syn_cookies) return;
+  // The time first: an agent that is killed in between leaves a count that the
+  // next one finds grown.
+  std::atomic_ref(state.syn_cookie_at)
+      .store(static_cast<__u64>(now.nanoseconds()));
+  std::atomic_ref(state.syn_cookies).store(sent);
+}
+
+std::optional<base::MonoTime> LastSynCookie(const fl_agent_state& state) {
+  if (state.syn_cookie_at == 0) return std::nullopt;
+  return base::MonoTime() +
+         absl::Nanoseconds(static_cast<int64_t>(state.syn_cookie_at));
 }
 
 }  // namespace fairlead::agent

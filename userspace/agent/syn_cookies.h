@@ -1,5 +1,6 @@
 // When this host last sent a SYN cookie. Until such a cookie has run out, a
-// connection may come to life of which no socket tells yet.
+// connection may come to life of which no socket tells yet. What is known stays
+// in fl_state, so that an agent that takes over need not assume the worst.
 #pragma once
 
 #include <cstdint>
@@ -8,6 +9,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "base/mono_time.h"
+#include "fairlead/abi/maps.h"
 
 namespace fairlead::agent {
 
@@ -16,18 +18,11 @@ namespace fairlead::agent {
 absl::StatusOr<uint64_t> ParseTcpCounter(absl::string_view netstat,
                                          absl::string_view name);
 
-class SynCookies {
- public:
-  // The counter as read at `now`. At first, cookies that were sent before
-  // count as sent just now.
-  void OnCount(uint64_t sent, base::MonoTime now);
+// The kernel's count of them as read at `now`. What was sent while nobody
+// looked counts as sent just now.
+void NoteSynCookies(uint64_t sent, base::MonoTime now, fl_agent_state& state);
 
-  // nullopt: none in living memory.
-  std::optional<base::MonoTime> last_sent() const { return last_sent_; }
-
- private:
-  uint64_t sent_ = 0;
-  std::optional<base::MonoTime> last_sent_;
-};
+// nullopt: none since the host's start.
+std::optional<base::MonoTime> LastSynCookie(const fl_agent_state& state);
 
 }  // namespace fairlead::agent

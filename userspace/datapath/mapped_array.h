@@ -21,6 +21,8 @@ namespace fairlead::datapath {
 
 template <typename T>
 class MappedArray {
+  static_assert(sizeof(T) % 8 == 0, "the kernel rounds elements up to 8 bytes");
+
  public:
   // Maps `entries` elements of the map `fd`; `name` is the map's, for errors.
   // The fd may be closed afterwards.

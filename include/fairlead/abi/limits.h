@@ -8,7 +8,7 @@
 
 #include "fairlead/abi/types.h"
 
-#define FL_ABI_VERSION 3
+#define FL_ABI_VERSION 4
 
 /* One value in maps, rows and on the wire: no backend. */
 #define FL_NO_BACKEND	 0u

@@ -16,8 +16,9 @@
  *           fl_sources   hash    address -> u32 (enum fl_source)   the agent
  *           fl_averdicts per-CPU array of u64 by fl_agent_verdict  kernel
  *           fl_learned   array   fl_learned, mmapable              kernel
- *           fl_sockets   array   u64, live sockets by vip index    the socket scan
- *           fl_owned     hash    fl_owned_key -> fl_owned          the socket scan
+ *           fl_sockets   array   fl_vip_sockets by vip index       the agent, the socket scan
+ *           fl_owned     array   u64, the last scan that found     the socket scan
+ *                                sockets of a row, mmapable
  *           fl_scan      array   fl_scan, one entry, mmapable      the agent, the socket scan
  */
 #pragma once
@@ -110,12 +111,20 @@ FL_STATIC_ASSERT(sizeof(struct fl_load) == 64, "one cache line");
 
 /* --- agent --- */
 
-#define FL_VIP_DISPUTED 0x1 /* LB hosts differ about its rows: nobody's word is the newest */
-#define FL_VIP_PLAIN	0x2 /* an LB host sends its packets without a hop list */
+#define FL_VIP_DISPUTED	  0x1 /* LB hosts differ about its rows: nobody's word is the newest */
+#define FL_VIP_PLAIN	  0x2 /* an LB host sends its packets without a hop list */
 
-/* fl_state, one entry: what the agent says of this backend as a whole. */
 #define FL_AGENT_DRAINING 0x1ull /* somebody here wants no new connections */
 #define FL_AGENT_HOT	  0x2ull /* a listener's queue overflows */
+
+/* fl_state, one entry: what the agent says of this backend as a whole, and remembers of it. */
+struct fl_agent_state {
+	__u64 flags; /* FL_AGENT_* */
+	/* SYN cookies that the kernel had sent when that number was last seen to grow, and when
+	 * that was, in nanoseconds since boot; 0: never. Of no meaning to packets. */
+	__u64 syn_cookies;
+	__u64 syn_cookie_at;
+};
 
 /* A service as the LB hosts have it. */
 struct fl_vip {
@@ -165,21 +174,17 @@ FL_STATIC_ASSERT(sizeof(struct fl_learned) == 24, "no padding");
 
 #define FL_AGENT_LEARNED 32768u /* entries, a power of two */
 
-/* A row of a service, and which of its sockets live here. */
-struct fl_owned_key {
-	__u16 row;
-	__u16 vip; /* fl_vip.index */
+/* A service in the scan under way. */
+struct fl_vip_sockets {
+	__u64 live;
+	__u32 first_row; /* where its row 0 is in fl_owned; the others follow */
+	__u32 reserved;
 };
-struct fl_owned {
-	__u32 scan;    /* the last one that found any */
-	__u32 sockets; /* that it found */
-};
-#define FL_AGENT_MAX_OWNED (4u << 20)
 
 /* The scan under way. */
 struct fl_scan {
 	__u32 number;
-	__u32 lost; /* sockets whose row could not be recorded: the scan is not complete */
+	__u32 lost; /* sockets whose row is not in fl_owned: the scan is not complete */
 };
 
 enum fl_source {

@@ -29,16 +29,25 @@ TEST_CASE("the kernel's counter of SYN cookies is found", "[agent][cookies]") {
 }
 
 TEST_CASE("a counter that grows tells of a cookie", "[agent][cookies]") {
-  SynCookies cookies;
-  cookies.OnCount(0, At(1));
-  CHECK_FALSE(cookies.last_sent().has_value());
-  cookies.OnCount(5, At(2));
-  CHECK(cookies.last_sent() == At(2));
-  cookies.OnCount(5, At(3));
-  CHECK(cookies.last_sent() == At(2));
-  SynCookies restarted;
-  restarted.OnCount(5, At(9));
-  CHECK(restarted.last_sent() == At(9));
+  fl_agent_state state = {};
+  NoteSynCookies(0, At(1), state);
+  CHECK_FALSE(LastSynCookie(state).has_value());
+  NoteSynCookies(5, At(2), state);
+  CHECK(LastSynCookie(state) == At(2));
+  NoteSynCookies(5, At(3), state);
+  CHECK(LastSynCookie(state) == At(2));
+  // The counter of another network namespace.
+  NoteSynCookies(3, At(9), state);
+  CHECK(LastSynCookie(state) == At(9));
+}
+
+TEST_CASE("an agent that was killed while it noted a cookie takes it for new",
+          "[agent][cookies]") {
+  fl_agent_state state = {};
+  NoteSynCookies(5, At(2), state);
+  state.syn_cookies = 0;  // not stored yet
+  NoteSynCookies(5, At(4), state);
+  CHECK(LastSynCookie(state) == At(4));
 }
 
 }  // namespace
