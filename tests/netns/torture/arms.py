@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import collections
+import concurrent.futures
 import dataclasses
 import ipaddress
-from collections.abc import Iterable
+import threading
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from lab import (Lab, LabError, LabOptions, bpf_maps, netns, tier,
-                 wait_until)
+from lab import (Lab, LabError, LabOptions, bpf_maps, netns, services,
+                 tier)
 from lab.fleet import Fleet
-from lab.hosts import LbHost
+from lab.hosts import Backend, LbHost
 from lab.progress import during, progress, say
 
 PORT = 8080
@@ -33,9 +35,9 @@ _KINDS = {REAL: {"echo": 60, "silent": 40, "keepalive": 25, "half_closed": 25},
                     "half_closed": 8}}
 # The agents take what comes for the control arm: it has no hop lists.
 _GUARANTEE = {REAL: "sockets", CONTROL: "flow-table"}
-_CHECK = ("--policy", "least-conn", "--rows", ROWS, "--check", "http",
-          "--check-path", "/healthz", "--check-interval", "500ms",
-          "--check-timeout", "450ms")
+_SETTINGS = ("--policy", "least-conn", "--rows", ROWS)
+_CHECK = ("--check", "http", "--check-path", "/healthz", "--check-interval",
+          "500ms", "--check-timeout", "450ms")
 
 
 class CaseFailed(AssertionError):
@@ -48,15 +50,8 @@ def require(condition: object, what: str) -> None:
 
 
 @dataclasses.dataclass(frozen=True)
-class Service:
-    name: str
-    vip: str
+class Service(services.Service):
     arm: str
-
-    @property
-    def authority(self) -> str:
-        host = f"[{self.vip}]" if ":" in self.vip else self.vip
-        return f"{host}:{PORT}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,18 +69,25 @@ class Tuple4:
 
 
 class Arms:
-    """Requires: a raised lab with OPTIONS."""
+    """The services of both arms, on the first two pairs of VIPs; a case may
+    have its own, on the others. Requires: a raised lab with OPTIONS."""
 
-    def __init__(self, lab: Lab):
+    def __init__(self, lab: Lab, *, names: tuple[str, str] = ("ws", "plain"),
+                 vips: Sequence[tuple[str, str]] = Lab.vips[:2],
+                 backends: Sequence[Backend] | None = None,
+                 check: tuple[object, ...] = _CHECK):
         self.lab = lab
-        self.services = [Service(name + six, vip, arm)
-                         for name, pair, arm in (("ws", lab.vips[0], REAL),
-                                                 ("plain", lab.vips[1],
-                                                  CONTROL))
-                         for six, vip in zip(("", "6"), pair)]
-        self.backends = lab.backends[:IN_SERVICE]
+        self.services = [Service(one.name, one.vip, one.port, arm)
+                         for name, pair, arm in zip(names, vips,
+                                                    (REAL, CONTROL))
+                         for one in services.both_families(name, pair, PORT)]
+        self.backends = list(backends or lab.backends[:IN_SERVICE])
         self.names = [backend.name for backend in self.backends]
-        self.spare = lab.backends[IN_SERVICE:]
+        self.spare = ([] if backends
+                      else lab.backends[IN_SERVICE:OPTIONS.backends])
+        self.hands = threading.Lock()  # Who kills or starts a program.
+        self.off: set[LbHost] = set()
+        self._check = check
         self.fleet: Fleet
         self.opened = 0  # Of both arms, in all cases.
         self._host_gone: collections.Counter[str] = collections.Counter()
@@ -105,30 +107,41 @@ class Arms:
 
     def configure(self, lb: LbHost) -> None:
         for service in self.services:
-            lb.cli("service", "add", service.name, service.authority, *_CHECK,
-                   "--guarantee", _GUARANTEE[service.arm])
+            services.add_services([lb], [service], *_SETTINGS, *self._check,
+                                  "--guarantee", _GUARANTEE[service.arm])
+        self.add_backends(lb)
+
+    def add_backends(self, lb: LbHost) -> None:
         # Each LB host numbers them differently.
         turn = lb.number % len(self.backends)
         self.add(self.backends[turn:] + self.backends[:turn], [lb])
 
-    def add(self, backends: Iterable, lbs: Iterable[LbHost]) -> None:
-        for lb in lbs:
-            for service in self.services:
-                for backend in backends:
-                    lb.cli("backend", "add", service.name,
-                           backend.address6 if ":" in service.vip
-                           else backend.address, "--name", backend.name)
+    def more(self, count: int) -> list[Backend]:
+        """Backends that are in no service: the spare ones, and as many as it
+        takes."""
+        while len(self.lab.backends) < IN_SERVICE + count:
+            backend = self.lab.add_backend()
+            backend.start_server(PORT)
+            during(f"starting the agent of {backend.name}",
+                   backend.start_agent)
+        return self.lab.backends[IN_SERVICE:IN_SERVICE + count]
+
+    def add(self, backends: Sequence[Backend], lbs: Iterable[LbHost]) -> None:
+        services.add_backends(lbs, self.services, backends)
 
     def wait_available(self, lbs: Iterable[LbHost],
-                       count: int = IN_SERVICE) -> None:
-        """Until each service has so many backends for new connections."""
-        def available() -> bool:
-            return all(lb.cli("service", "show", service.name, json=True)
-                       ["service"]["available"] == count
-                       for lb in lbs for service in self.services)
+                       count: int | None = None) -> None:
+        """Until each service has so many backends for new connections; all
+        of those that it began with, if nothing else is said."""
+        if count is None:
+            count = len(self.backends)
+        during("waiting for health checks", lambda: services.wait_available(
+            lbs, self.services, count))
 
-        during("waiting for health checks", lambda: wait_until(
-            available, timeout=60, what=f"{count} available", interval=0.2))
+    def wait_eligible(self, lbs: Iterable[LbHost],
+                      backends: Sequence[Backend]) -> None:
+        during("waiting for health checks", lambda: services.wait_eligible(
+            lbs, self.services, backends))
 
     def backend(self, verb: str, names: Iterable[str],
                 lbs: Iterable[LbHost], *options: str) -> None:
@@ -137,11 +150,19 @@ class Arms:
             for lb in lbs:
                 for service in self.services:
                     for name in names:
-                        lb.cli("backend", verb, service.name, name, *options)
+                        lb.insist("backend", verb, service.name, name,
+                                  *options)
 
     def lose_power(self, lb: LbHost) -> None:
-        self._host_gone.update(bpf_maps.verdicts(lb.pin_path, "LB"))
-        lb.lose_power()
+        with self.hands:
+            self.off.add(lb)
+            self._host_gone.update(bpf_maps.verdicts(lb.pin_path, "LB"))
+            lb.lose_power()
+
+    def boot(self, lb: LbHost) -> None:
+        with self.hands, progress(f"{lb.name} boots"):
+            lb.start_daemon()
+            self.off.remove(lb)
 
     # --- connections ---
 
@@ -188,8 +209,8 @@ class Arms:
 
     def agent_verdicts(self) -> collections.Counter[str]:
         total: collections.Counter[str] = collections.Counter()
-        for backend in self.lab.backends:
-            total.update(bpf_maps.verdicts(backend.pin_path, "AGENT"))
+        for backend in [*self.backends, *self.spare]:
+            total.update(backend.verdicts())
         return total
 
     def tags(self, tuples: Iterable[Tuple4]) -> set[int]:
@@ -200,21 +221,23 @@ class Arms:
     def judge(self) -> None:
         """No connection of the real arm is broken, more than 5 % of the
         control arm are. Ends the fleet's connections."""
-        real = during("every connection of the real arm answers",
-                      lambda: self.fleet.verify(within=30, group=REAL))
-        control = during("and of the control arm",
-                         lambda: self.fleet.verify(within=10, group=CONTROL))
+        with concurrent.futures.ThreadPoolExecutor() as both, \
+                progress("every connection answers"):
+            asked = [both.submit(self.fleet.verify, within=within, group=arm)
+                     for arm, within in ((REAL, 30), (CONTROL, 10))]
+            real, control = (one.result() for one in asked)
         for arm, report in ((REAL, real), (CONTROL, control)):
-            share = 100 * report["broken"] / max(1, report["opened"])
+            share = 100 * report["broken"] / max(1, report["requested"])
             why = ", ".join(f"{count} {reason}" for reason, count
                             in sorted(report["reasons"].items()))
-            say(f"  {arm + ':':8} {report['opened']} connections, "
+            say(f"  {arm + ':':8} {report['requested']} connections, "
                 f"{report['broken']} broken ({share:.1f} %) {why}")
-        require(real["broken"] == 0 and real["verified"] == real["opened"],
+        require(real["broken"] == 0
+                and real["verified"] == real["requested"],
                 f"the real arm broke: {self._explain(real)}")
         # Those that merely wait may come back.
         lost = control["broken"] - control["reasons"].get("no-echo-30s", 0)
-        require(lost > 0.05 * control["opened"],
+        require(lost > 0.05 * control["requested"],
                 "the control arm is whole: the case has proven nothing")
 
     def _explain(self, report: dict[str, Any]) -> str:

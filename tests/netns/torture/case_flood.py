@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import itertools
 import random
+import time
 
 import fake_lb
-from lab import bpf_maps, netns
+from lab import bpf_maps
 from lab.progress import during, say
 
 from .arms import FLOWS, NOWHERE, PORT, REAL, Arms, require
@@ -15,8 +16,12 @@ from .wire import Wire
 
 
 def case_9(arms: Arms) -> None:
-    """Every health check fails, and twice as many SYN+ACK pairs come as the
-    flow table has slots"""
+    """Every health check fails for a minute, and twice as many SYN+ACK pairs
+    come as the flow table has slots"""
+    fail_all_checks(arms, 60)
+
+
+def fail_all_checks(arms: Arms, seconds: float) -> None:
     lab, before = arms.lab, arms.agent_verdicts()
     lb_before, last = arms.lb_verdicts(), lab.lbs[-1]
     lab.route_vips(lab.lbs[:-1])
@@ -24,6 +29,7 @@ def case_9(arms: Arms) -> None:
     tags = arms.tags(arms.alive(REAL))
     _set_health(arms, 500)
     arms.wait_available(lab.lbs, 0)
+    begun = time.monotonic()
     pairs = during("flooding", lambda: _flood(arms))
     taken = [len(bpf_maps.flow_tags(lb.pin_path)) for lb in lab.lbs]
     # Nobody is healthy, so all are asked.
@@ -35,15 +41,26 @@ def case_9(arms: Arms) -> None:
     lab.route_vips([last])
     go_on(f"all flows at {last.name}", 3)
     unknown = len(tags - bpf_maps.flow_tags(last.pin_path))
+    with Reshuffle(lab, lambda: lab.lbs) as more:
+        while time.monotonic() - begun < seconds - 5:
+            pairs += during("flooding", lambda: _flood(arms))
+            go_on("all checks fail", 5)
+        go_on("all checks fail",
+              max(0, seconds - (time.monotonic() - begun)))
+    arms.wait_available(lab.lbs, 0)
+    failing = time.monotonic() - begun
     _set_health(arms, 200)
     hops = (arms.agent_verdicts() - before)["TX_NEXT_HOP"]
     lb_after = arms.lb_verdicts() - lb_before
-    say(f"  did:     {pairs} SYN+ACK pairs at tables of {FLOWS} slots (taken: "
+    say(f"  did:     all checks failed for {failing:.0f} s, {pairs} SYN+ACK "
+        f"pairs at tables of {FLOWS} slots (taken: "
         f"{', '.join(map(str, taken))}), "
-        f"{lb_after['TX_SYN_UNRECORDED']} flows not recorded, {moves.count} "
-        f"reshuffles, in the end {unknown} flows at a host that has no room "
-        f"for them, {hops} extra hops")
-    require(min(taken) > FLOWS // 2 and unknown and hops,
+        f"{lb_after['TX_SYN_UNRECORDED']} flows not recorded, "
+        f"{moves.count + more.count} reshuffles, {unknown} flows at a host "
+        f"that had no room for them, {hops} extra hops")
+    require(failing >= seconds and pairs and moves.count
+            and lb_after["TX_SYN_UNRECORDED"]
+            and min(taken) > FLOWS // 2 and unknown and hops,
             "no flood, or nothing moved")
     arms.judge()
     for lb in lab.lbs:

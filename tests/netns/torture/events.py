@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import collections
+import itertools
+import pathlib
 import random
+import shutil
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from lab import Lab, LabError, bpf_maps
-from lab.hosts import LbHost
+from lab.hosts import Backend, LbHost
 from lab.progress import progress
+
+if TYPE_CHECKING:
+    from .arms import Arms
 
 _HOST_GONE = (LabError, FileNotFoundError)
 
@@ -100,6 +108,59 @@ class Wipe(Repeating):
                 self.slots += bpf_maps.wipe_flows(lb.pin_path)
             except _HOST_GONE:
                 pass
+
+
+class Upheaval(Repeating):
+    """A daemon and an agent at a time are killed or stopped, and the same or
+    another binary takes over."""
+
+    def __init__(self, arms: Arms, interval: float = 1.5):
+        lab = arms.lab
+        self._arms = arms
+        self._random = random.Random(lab.name)
+        self._folder = lab.directory / "other"
+        self._folder.mkdir(exist_ok=True)
+        self._victims = [
+            self._victim("fairleadd", lab.binary("daemon/fairleadd"),
+                         lab.lbs),
+            self._victim("fairlead-agent", lab.binary("agent/fairlead-agent"),
+                         arms.backends + arms.spare)]
+        # "fairleadd killed", "fairleadd upgraded" and so on; a kill may be an
+        # upgrade too.
+        self.done: collections.Counter[str] = collections.Counter()
+        super().__init__(self._once, interval)
+
+    def _victim(self, name: str, binary: pathlib.Path,
+                hosts: Sequence[LbHost] | Sequence[Backend]) -> tuple:
+        # Who is killed comes back as the same and as another, who is stopped
+        # as another.
+        turns = itertools.cycle(((True, False), (True, True), (False, True)))
+        other = pathlib.Path(shutil.copy2(binary, self._folder / name))
+        return name, (binary, other), hosts, turns
+
+    def _once(self) -> None:
+        for name, binaries, hosts, turns in self._victims:
+            with self._arms.hands:
+                host = self._random.choice(
+                    [one for one in hosts if one not in self._arms.off])
+                self._replace(name, host, binaries, *next(turns))
+
+    def _replace(self, name: str, host: LbHost | Backend,
+                 binaries: tuple[pathlib.Path, ...], kill9: bool,
+                 upgrade: bool) -> None:
+        is_lb = isinstance(host, LbHost)
+        old = host.daemon if is_lb else host.agent
+        old.require_running()
+        was = pathlib.Path(old.command[0])
+        if kill9:
+            old.kill9()
+        elif (code := old.stop()) != 0:
+            raise LabError(f"{old.name} stopped with {code}")
+        binary = next(one for one in binaries if (one != was) == upgrade)
+        new = (host.start_daemon if is_lb else host.start_agent)(binary)
+        self.done[f"{name} killed"] += kill9
+        runs = pathlib.Path(f"/proc/{new.pid}/exe").readlink()
+        self.done[f"{name} upgraded"] += runs != was
 
 
 def go_on(what: str, seconds: float) -> None:

@@ -10,7 +10,8 @@ from collections.abc import Callable
 from lab import Lab, LabError
 from lab.progress import during, say
 
-from . import case_flood, case_hosts, case_sockets, case_tier, case_tunnel
+from . import (case_backends, case_cookies, case_flood, case_hosts,
+               case_sockets, case_tier, case_tunnel, case_upheaval)
 from .arms import OPTIONS, Arms, CaseFailed
 
 LAB = "flttort"
@@ -20,8 +21,9 @@ Case = Callable[[Arms], None]
 def cases() -> list[tuple[str, Case]]:
     """("1", case_1), ... in their order."""
     found = [(name.removeprefix("case_"), case)
-             for module in (case_tier, case_sockets, case_hosts,
-                            case_flood, case_tunnel)
+             for module in (case_backends, case_cookies, case_flood,
+                            case_hosts, case_sockets, case_tier, case_tunnel,
+                            case_upheaval)
              for name, case in vars(module).items()
              if re.fullmatch(r"case_\d+\w*", name)]
     return sorted(found, key=lambda one: int(re.match(r"\d+", one[0])[0]))

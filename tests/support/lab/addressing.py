@@ -14,7 +14,7 @@ VIPS = tuple((f"198.51.100.{n}", f"2001:db8:100::{n}") for n in range(10, 14))
 VIP_PREFIXES = ("198.51.100.0/24", "2001:db8:100::/64")
 
 MAX_LBS = 3
-MAX_BACKENDS = 100
+MAX_BACKENDS = 110
 
 # The inner segment size that still fits into 1500 bytes once the GUE header
 # with its hop list is around it: 64 bytes over IPv4, 84 over IPv6.
@@ -59,10 +59,20 @@ def lb_link(number: int) -> Link:
 
 def backend_link(number: int) -> Link:
     """Backends are numbered from 1, as in the names b1, b2, ..."""
+    return _backend_link(number, f"b{number}")
+
+
+def machine_link(number: int) -> Link:
+    """Of a backend that is a machine: vm1, vm2, ..., with the addresses of
+    the last backends."""
+    return _backend_link(MAX_BACKENDS + 1 - number, f"vm{number}")
+
+
+def _backend_link(number: int, name: str) -> Link:
     if not 1 <= number <= MAX_BACKENDS:
         raise ValueError(
             f"backend number {number} is outside 1..{MAX_BACKENDS}")
     low = 32 + 2 * number
     subnet = f"2001:db8:20:{number}"
-    return Link(f"b{number}", f"203.0.113.{low + 1}", f"203.0.113.{low}", 31,
+    return Link(name, f"203.0.113.{low + 1}", f"203.0.113.{low}", 31,
                 f"{subnet}::2", f"{subnet}::1", **_macs(3, number))

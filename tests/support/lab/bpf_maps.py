@@ -24,10 +24,15 @@ class _Attr(ctypes.Structure):
     _fields_ = [("words", ctypes.c_uint64 * 16)]
 
 
-def _bpf(command: int, *words: int) -> int:
+def bpf(command: int, *words: int,
+        answer: ctypes.Array[ctypes.c_uint64] | None = None) -> int:
+    """The system call; `words` are the union, and `answer` is what the kernel
+    makes of its beginning."""
     attr = _Attr((ctypes.c_uint64 * 16)(*words))
     result = _libc.syscall(_SYS_BPF, command, ctypes.byref(attr),
                            ctypes.sizeof(attr))
+    if answer is not None:
+        answer[:] = attr.words[:len(answer)]
     if result < 0:
         number = ctypes.get_errno()
         raise LabError(f"bpf command {command}: {os.strerror(number)}")
@@ -42,7 +47,7 @@ class PinnedMap:
         if len(found) != 1:
             raise LabError(f"{pins}: {len(found)} maps are called {name}")
         path = ctypes.create_string_buffer(os.fsencode(found[0]))
-        self._fd = _bpf(_OBJ_GET, ctypes.addressof(path))
+        self._fd = bpf(_OBJ_GET, ctypes.addressof(path))
         info = pathlib.Path(f"/proc/self/fdinfo/{self._fd}").read_text()
         facts = dict(re.findall(r"(\w+):\s+(\d+)", info))
         self.value_size = int(facts["value_size"])
@@ -61,7 +66,7 @@ class PinnedMap:
         sums = []
         for index in range(self.max_entries):
             key = ctypes.c_uint32(index)
-            _bpf(_LOOKUP_ELEM, self._fd, ctypes.addressof(key),
+            bpf(_LOOKUP_ELEM, self._fd, ctypes.addressof(key),
                  ctypes.addressof(values), 0)
             sums.append(sum(values))
         return sums
@@ -81,11 +86,15 @@ def verdicts(pins: pathlib.Path, which: str) -> dict[str, int]:
         return dict(zip(names, table.per_cpu_sums()))
 
 
-def flow_tags(pins: pathlib.Path) -> set[int]:
-    """The tags of all recorded flows; see fairlead/abi/flow_slot.h."""
+def flows(pins: pathlib.Path) -> dict[int, int]:
+    """{tag: backend id} of all recorded flows; see fairlead/abi/flow_slot.h."""
     with PinnedMap(pins, "fl_flows") as table, table.memory() as memory:
         words = array.array("Q", memory[:])[::2]
-    return {word & TAG_MASK for word in words if word >> 16 & 7}
+    return {word & TAG_MASK: word & 0xffff for word in words if word >> 16 & 7}
+
+
+def flow_tags(pins: pathlib.Path) -> set[int]:
+    return set(flows(pins))
 
 
 TAG_MASK = (1 << 64) - (1 << 19)

@@ -36,8 +36,12 @@ def _of_host(host: Host, log_lines: int) -> list[str]:
             output = str(error)
         if output:
             lines += [f"$ {command}", output]
-    lines.append("counters: " + (", ".join(_counters(host)) or "-"))
-    lines.append("eth0: " + (", ".join(_device_counters(host)) or "-"))
+    for what, counters in (("counters", _counters),
+                           ("eth0", _device_counters)):
+        try:
+            lines.append(f"{what}: " + (", ".join(counters(host)) or "-"))
+        except LabError as error:  # A machine that has ended has none.
+            lines.append(f"{what}: {error}")
     for child in host.children:
         state = ("running" if child.running()
                  else f"ended with {child.exit_code()}")

@@ -7,10 +7,11 @@ import pathlib
 import shutil
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from . import control, netns, ownership
+from . import bpf_maps, control, netns, ownership
 from .addressing import Link
 from .errors import LabError
 from .fleet import MODULE_ENV, Fleet, module_command, wait_for_socket
@@ -36,7 +37,10 @@ class Host:
         self.directory = lab.directory / name
         self.directory.mkdir(mode=0o755)
         self.children: list[Child] = []
-        netns.create(self.netns)
+        self._raise()
+
+    def _raise(self) -> None:
+        netns.create(self.netns, self.lab.netns_parent)
         netns.prepare(self.netns)
 
     def run(self, *command: object, check: bool = True,
@@ -71,8 +75,12 @@ class LinkedHost(Host):
     """A host with its own link to the router."""
 
     def __init__(self, lab: Lab, link: Link):
-        super().__init__(lab, link.host)
         self.link = link
+        super().__init__(lab, link.host)
+
+    def _raise(self) -> None:
+        super()._raise()
+        lab, link = self.lab, self.link
         netns.connect(lab.router.netns, self.netns, link, mtu=lab.options.mtu,
                       static_neighbours=lab.options.static_neighbours)
         lab.attach_xdp(lab.router, link.host, "xdp_pass")
@@ -210,21 +218,22 @@ peers = {json_module.dumps([lb.address for lb in self.lab.lbs
 class WsServer:
     """One WebSocket server process on a backend."""
 
-    def __init__(self, child: Child, path: pathlib.Path, port: int,
-                 health_port: int):
+    def __init__(self, child: Child, call: Callable[..., dict[str, Any]],
+                 port: int, health_port: int):
+        """`call` asks the process something, see control.py."""
         self.child = child
         self.port = port
         self.health_port = health_port
-        self._path = path
+        self._call = call
 
     def stats(self) -> dict[str, Any]:
         """accepts (WebSocket connections), tcp_accepts (probes too), live,
         messages, http_requests, health, incarnation."""
-        return control.call(self._path, "stats")
+        return self._call("stats")
 
     def set_health(self, status: int) -> None:
         """What GET /healthz answers, on the health port and on the port."""
-        control.call(self._path, "health", status=status)
+        self._call("health", status=status)
 
     def stop(self) -> None:
         self.child.stop()
@@ -238,14 +247,19 @@ class Backend(LinkedHost):
 
     def __init__(self, lab: Lab, link: Link):
         super().__init__(lab, link)
-        netns.add_vips(self.netns)
-        netns.default_routes(self.netns, link, advmss=lab.options.advmss)
         self.config = self.directory / "agent.toml"
+        self.key_file = lab.key_file
         self.state_dir = self.directory / "state"
         self.state_dir.mkdir(mode=0o700)
         self.extra_config = ""  # Appended to agent.toml at the next start.
         self.agent: Child | None = None
         self.servers: dict[int, WsServer] = {}
+
+    def _raise(self) -> None:
+        super()._raise()
+        netns.add_vips(self.netns)
+        netns.default_routes(self.netns, self.link,
+                             advmss=self.lab.options.advmss)
 
     def write_config(self) -> None:
         lbs = json_module.dumps([address for lb in self.lab.lbs
@@ -256,7 +270,7 @@ address = "{self.address}"
 address6 = "{self.address6}"
 listen = ["{self.address}:{AGENT_PORT}", "[{self.address6}]:{AGENT_PORT}"]
 lbs = {lbs}
-key_file = "{self.lab.key_file}"
+key_file = "{self.key_file}"
 pin_path = "{self.pin_path}"
 state_dir = "{self.state_dir}"
 {self.extra_config}""")
@@ -322,11 +336,19 @@ state_dir = "{self.state_dir}"
                      health_port: int | None = None) -> WsServer:
         """Dual stack, on every address, the VIPs included. The health port
         is `port` + 1 by default."""
-        health_port = health_port or port + 1
         path = self.directory / f"ws{port}.sock"
-        child = self.module(
+        child = self._run_server(port, health_port or port + 1, path)
+        wait_for_socket(child, path, timeout=20)
+        self.servers[port] = WsServer(child, partial(control.call, path), port,
+                                      health_port or port + 1)
+        return self.servers[port]
+
+    def _run_server(self, port: int, health_port: int,
+                    path: pathlib.Path) -> Child:
+        return self.module(
             f"ws{port}", "ws_server", "--name", self.name, "--port", port,
             "--health-port", health_port, "--control", path)
-        wait_for_socket(child, path, timeout=20)
-        self.servers[port] = WsServer(child, path, port, health_port)
-        return self.servers[port]
+
+    def verdicts(self) -> dict[str, int]:
+        """Of the agent's program: {name: packets}."""
+        return bpf_maps.verdicts(self.pin_path, "AGENT")

@@ -30,10 +30,11 @@ import signal
 import threading
 from collections.abc import Iterator, Sequence
 
-from . import addressing, netns, ownership, programs
+from . import addressing, netns, ownership, programs, vm
 from .diagnostics import describe
 from .errors import LabError
 from .hosts import Backend, Client, Host, LbHost, LinkedHost
+from .machine_backend import MachineBackend
 from .processes import stop_all
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -57,6 +58,9 @@ class LabOptions:
     advmss: bool = True
     static_neighbours: bool = False
     flows: int = 65536  # [tables] of node.toml
+    # Buckets of a TCP table of its own for every host but the router; 0: all
+    # share that of the machine, which each agent's scan walks as a whole.
+    tcp_buckets: int = 0
     # Programs survive the owner: needed for Lab.leave_running().
     may_outlive_owner: bool = False
 
@@ -70,10 +74,12 @@ class Lab:
         self.options = options or LabOptions()
         self.directory = ownership.lab_dir(name)
         self.key_file = self.directory / "tier.key"
+        self.netns_parent: str | None = None
         self.router: Host
         self.client: Client
         self.lbs: list[LbHost] = []
         self.backends: list[Backend] = []
+        self.machines: list[MachineBackend] = []
         self.hosts: list[Host] = []
         self._lock = ownership.Lock(name)
         self._record = ownership.Record(name)
@@ -136,6 +142,29 @@ class Lab:
         self.hosts.append(backend)
         return backend
 
+    def add_machines(self, series: Sequence[str]) -> list[MachineBackend]:
+        """Backends with kernels of their own, see vm.py. They are not among
+        `backends`: they are slow."""
+        added = []
+        for name in series:
+            link = addressing.machine_link(len(self.machines) + 1)
+            self._record.add(link.host,
+                             ownership.netns_name(self.name, link.host))
+            machine = MachineBackend(self, link, vm.Kernel.named(name))
+            self.machines.append(machine)
+            self.hosts.append(machine)
+            added.append(machine)
+        for machine in added:  # They have booted side by side.
+            machine.wait_booted()
+        return added
+
+    def remove_machines(self) -> None:
+        for machine in self.machines:
+            machine.end()
+            self.hosts.remove(machine)
+            netns.ip_batch(self.router.netns, f"link del {machine.link.host}")
+        self.machines.clear()
+
     def host(self, name: str) -> Host:
         for host in self.hosts:
             if host.name == name:
@@ -196,6 +225,10 @@ class Lab:
         self.router = Host(self, "router")
         self.hosts.append(self.router)
         netns.make_router(self.router.netns)
+        if self.options.tcp_buckets:
+            netns.sysctl(self.router.netns, "ipv4.tcp_child_ehash_entries="
+                         f"{self.options.tcp_buckets}")
+            self.netns_parent = self.router.netns
         self.client = Client(self, addressing.client_link())
         self.hosts.append(self.client)
         for number in range(1, self.options.lbs + 1):

@@ -19,10 +19,12 @@ def exists(netns: str) -> bool:
     return (NETNS_DIR / netns).exists()
 
 
-def create(netns: str) -> None:
+def create(netns: str, parent: str | None = None) -> None:
+    """`parent`: the namespace whose tcp_child_ehash_entries counts."""
     if exists(netns):
         raise LabError(f"namespace {netns} already exists and is not ours")
-    run(["ip", "netns", "add", netns])
+    command = ["ip", "netns", "add", netns]
+    run(in_netns(parent, command) if parent else command)
 
 
 def remove(netns: str) -> None:
@@ -96,8 +98,8 @@ def connect(router: str, netns: str, link: Link, *, mtu: int,
              f"link add {link.host} mtu {mtu} address {link.gateway_mac} "
              f"type veth peer name eth0 mtu {mtu} address {link.mac} "
              f"netns {netns}")
-    _assign(router, link.host, link.gateway, link.gateway6, link)
-    _assign(netns, "eth0", link.address, link.address6, link)
+    assign(router, link.host, link.gateway, link.gateway6, link)
+    assign(netns, "eth0", link.address, link.address6, link)
     # A frame sent by XDP_TX loses the promise of a checksum to be filled in
     # later, and has no use for segments that are still to be cut.
     run(in_netns(router, ["ethtool", "-K", link.host, "tx", "off", "tso",
@@ -109,8 +111,15 @@ def connect(router: str, netns: str, link: Link, *, mtu: int,
                         link.gateway_mac)
 
 
-def _assign(netns: str, device: str, address: str, address6: str,
-            link: Link) -> None:
+def add_tap(netns: str, link: Link, *, mtu: int) -> None:
+    """The router's end of a machine's link."""
+    ip_batch(netns, f"tuntap add dev {link.host} mode tap",
+             f"link set {link.host} mtu {mtu} address {link.gateway_mac}")
+    assign(netns, link.host, link.gateway, link.gateway6, link)
+
+
+def assign(netns: str, device: str, address: str, address6: str,
+           link: Link) -> None:
     ip_batch(netns,
              f"address add {address}/{link.prefix_length} dev {device}",
              f"address add {address6}/64 dev {device} nodad",
@@ -152,9 +161,10 @@ def load_xdp(program: pathlib.Path, pin: pathlib.Path) -> None:
 
 
 def attach_xdp(netns: str, device: str, pin: pathlib.Path) -> None:
-    """Attaches a pinned program in native mode; goes with the device."""
-    run(in_netns(netns, ["ip", "link", "set", "dev", device, "xdpdrv",
-                         "pinned", pin]))
+    """Attaches a pinned program in native mode, in the place of the one that
+    was there; goes with the device."""
+    run(in_netns(netns, ["ip", "-force", "link", "set", "dev", device,
+                         "xdpdrv", "pinned", pin]))
 
 
 def mount_bpffs() -> None:

@@ -2,7 +2,8 @@
 
 Children are started by `setpriv --pdeathsig KILL nsenter --net=... CMD`. Both
 wrappers exec, so the child's pid is the program's own pid and a signal reaches
-it directly. The death signal ends the children when the owner is killed -9.
+it directly. The death signal ends the children when the owner is killed -9. It
+belongs to the thread that forked: one that lives as long as the owner.
 `ip netns exec` is not used: it hides /sys/fs/bpf.
 
 Pids wrap quickly (pid_max is 32768), so a signal is sent only to an unreaped
@@ -12,18 +13,23 @@ was checked after it was opened.
 
 from __future__ import annotations
 
+import concurrent.futures
 import os
 import pathlib
+import queue
 import select
 import signal
 import subprocess
 import threading
 import time
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from .errors import LabError
 
 NETNS_DIR = pathlib.Path("/run/netns")
+# How many times longer than on real hardware everything may take.
+_PATIENCE = float(os.environ.get("FL_LAB_PATIENCE", "1"))
 
 
 def in_netns(netns: str, command: Sequence[str]) -> list[str]:
@@ -53,6 +59,7 @@ def run(command: Sequence[str], *, check: bool = True, timeout: float = 60,
 def wait_until(condition: Callable[[], bool], *, timeout: float, what: str,
                interval: float = 0.02) -> None:
     """Polls `condition`; a LabError naming `what` when the time is over."""
+    timeout *= _PATIENCE
     deadline = time.monotonic() + timeout
     while not condition():
         if time.monotonic() > deadline:
@@ -60,28 +67,54 @@ def wait_until(condition: Callable[[], bool], *, timeout: float, what: str,
         time.sleep(interval)
 
 
-class Child:
-    """A long-running program in a namespace; its output goes to a log file."""
+class _Forker:
+    """A thread that forks for all others, and never ends."""
 
-    def __init__(self, name: str, netns: str, command: Sequence[str],
+    def __init__(self) -> None:
+        self._asked: queue.SimpleQueue = queue.SimpleQueue()
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+
+    def popen(self, vector: Sequence[str], **options: Any
+              ) -> subprocess.Popen:
+        with self._lock:
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, daemon=True)
+                self._thread.start()
+        made: concurrent.futures.Future = concurrent.futures.Future()
+        self._asked.put((made, vector, options))
+        return made.result()
+
+    def _run(self) -> None:
+        while True:
+            made, vector, options = self._asked.get()
+            try:
+                made.set_result(subprocess.Popen(vector, **options))
+            except Exception as error:  # The caller's to handle.
+                made.set_exception(error)
+
+
+_forker = _Forker()
+
+
+class Child:
+    """A long-running program; its output goes to a log file."""
+
+    def __init__(self, name: str, netns: str | None, command: Sequence[str],
                  log: pathlib.Path, *, outlive_owner: bool = False,
                  env: dict[str, str] | None = None):
-        """Requires: the main thread, unless `outlive_owner`. The death signal
-        belongs to the thread that forked, so a helper thread that ends would
-        take the child with it."""
+        """Without `netns` it stays in the caller's network."""
         self.name = name
         self.command = [str(word) for word in command]
         self.log = log
-        vector = in_netns(netns, self.command)
+        vector = in_netns(netns, self.command) if netns else self.command
         if not outlive_owner:
-            if threading.current_thread() is not threading.main_thread():
-                raise LabError(f"start {name}: only from the main thread")
             vector = ["setpriv", "--pdeathsig", "KILL", "--", *vector]
         log.parent.mkdir(parents=True, exist_ok=True)
         with open(log, "ab") as output:
             output.write(f"--- {' '.join(self.command)}\n".encode())
             output.flush()
-            self._process = subprocess.Popen(
+            self._process = _forker.popen(
                 vector, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
                 start_new_session=True, env={**os.environ, **(env or {})})
 

@@ -62,3 +62,18 @@ def wait_available(lbs: Iterable[LbHost], services: Sequence[Service],
             shown(b, service)["available"] == count for service in services),
             timeout=timeout, interval=0.1,
             what=f"{count} available on {lb.name}")
+
+
+def wait_eligible(lbs: Iterable[LbHost], services: Sequence[Service],
+                  backends: Iterable[Backend], timeout: float = 60) -> None:
+    """Until those backends take new connections of each service."""
+    names = {backend.name for backend in backends}
+
+    def eligible(lb: LbHost, service: Service) -> bool:
+        return names <= {one["name"] for one in shown(lb, service)["backends"]
+                         if one["eligible"]}
+
+    for lb in lbs:
+        wait_until(lambda b=lb: all(eligible(b, s) for s in services),
+                   timeout=timeout, interval=0.1,
+                   what=f"{', '.join(sorted(names))} up on {lb.name}")
