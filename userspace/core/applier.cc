@@ -20,6 +20,10 @@ bool Lists(const RowWords& words, BackendId id) {
   return false;
 }
 
+bool IsMember(const std::vector<WeightedMember>& members, BackendId id) {
+  return std::ranges::find(members, id, &WeightedMember::id) != members.end();
+}
+
 }  // namespace
 
 bool SameMembers(const std::vector<WeightedMember>& a,
@@ -262,12 +266,15 @@ std::vector<base::Endpoint> Applier::Contract(
   for (auto& entry : tables_) {
     RowTable& table = entry.second;
     if (!table.has_owners && table.overflowed == 0) continue;
+    // Who has left the service takes no new flows, though it may have had to
+    // stay among the candidates for want of a place.
     const auto may_own_or_is_offered = [&](BackendId id, uint32_t row) {
       if (gone.contains(id)) return false;
+      if (may_own(id, row)) return true;
       const auto offered =
           UnpackWord(datapath_.ReadRow(table.base + row).candidates);
-      return std::find(offered.begin(), offered.end(), id) != offered.end() ||
-             may_own(id, row);
+      return std::find(offered.begin(), offered.end(), id) != offered.end() &&
+             IsMember(table.members, id);
     };
     if (RefreshRows(table, may_own_or_is_offered))
       changed.push_back(entry.first);

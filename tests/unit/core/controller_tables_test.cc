@@ -581,6 +581,43 @@ TEST_CASE("a deleted backend stays an owner until its last socket is gone",
   CHECK(world.controller().TakeDirty());
 }
 
+TEST_CASE("who was deleted and owns nothing makes room in rows full of owners",
+          "[core][controller][ownership]") {
+  CoreWorld world;
+  AddAgentService(world);
+  RowSet all(512);
+  for (uint32_t row = 0; row < 512; ++row) all.Add(row);
+  const auto report = [&] {
+    for (int i = 1; i <= 6; ++i) {
+      world.controller().OnAgentReport(
+          "web", "b" + std::to_string(i),
+          RowsReport(world, i <= 3 ? all : RowSet(512), absl::Seconds(1)),
+          world.now());
+    }
+    world.Scan({});
+  };
+  report();
+  // Owners have all places of their own, so that candidates have to stay.
+  for (int i = 7; i <= 8; ++i)
+    world.Do(AddBackend{.service = "web",
+                        .name = "b" + std::to_string(i),
+                        .address = Address("192.0.2." + std::to_string(i))});
+  world.AnswerAll(kSuccess);
+  for (int i = 1; i <= 6; ++i) {
+    world.Do(SetAdmin{"web", "b" + std::to_string(i), Admin::kDrain, true});
+    world.Do(DeleteBackend{"web", "b" + std::to_string(i)});
+  }
+  REQUIRE(world.View().rows_overflowed > 0);
+  // Each round may make room for who was a candidate until then.
+  for (int round = 0; round < 3; ++round) {
+    world.Advance(absl::Seconds(10));
+    report();
+  }
+  CHECK(world.View().rows_overflowed == 0);
+  for (int i = 1; i <= 3; ++i)
+    CHECK(RowsWith(world.tables(), world.IdOf("b" + std::to_string(i))) == 512);
+}
+
 TEST_CASE("an agent that counts by other rows proves nothing",
           "[core][controller][ownership]") {
   CoreWorld world;
