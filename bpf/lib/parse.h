@@ -43,15 +43,16 @@ enum fl_ip_anomaly {
 	FL_IP_EXTENSION,
 };
 
-/* The ethernet type in network order, or 0 when the frame is too short. */
-static __always_inline __be16 fl_parse_ethernet(struct fl_cursor *cursor)
+/* The ethernet type in network order; false when the frame is too short. */
+static __always_inline int fl_parse_ethernet(struct fl_cursor *cursor, __be16 *type)
 {
 	struct ethhdr *eth = (struct ethhdr *)cursor->at;
 
 	if ((void *)(eth + 1) > cursor->end)
 		return 0;
 	cursor->at = eth + 1;
-	return eth->h_proto;
+	*type = eth->h_proto;
+	return 1;
 }
 
 /* Fills addresses, protocol and lengths from an IPv4 header; false when the frame ends inside it.
@@ -109,7 +110,10 @@ static __always_inline int fl_parse_ipv6(struct fl_cursor *cursor, struct fl_pac
 	packet->service.proto = ip->nexthdr;
 	fl_copy_address(packet->client, &ip->saddr);
 	fl_copy_address(packet->service.address, &ip->daddr);
-	if (ip->version != 6 || length > 0xffff || fl_after(cursor->at, length) > cursor->end)
+	/* No IPv6 packet has an IPv4 address: tables that hold both families by one key would take
+	 * it for the other one's. */
+	if (ip->version != 6 || length > 0xffff || fl_after(cursor->at, length) > cursor->end ||
+	    fl_is_mapped(packet->client) || fl_is_mapped(packet->service.address))
 		*odd = FL_IP_BAD_HEADER;
 	else if (ip->nexthdr == IPPROTO_FRAGMENT)
 		*odd = FL_IP_FRAGMENT;

@@ -34,18 +34,19 @@ static __always_inline int fl_read_packet(struct xdp_md *ctx, struct fl_cursor *
 					  struct fl_packet *packet)
 {
 	enum fl_ip_anomaly odd = FL_IP_FINE;
-	__be16 type;
+	__be16 type = 0;
 	int whole;
 
 	cursor->at = (void *)(long)ctx->data;
 	cursor->end = (void *)(long)ctx->data_end;
-	type = fl_parse_ethernet(cursor);
+	if (!fl_parse_ethernet(cursor, &type))
+		return FL_LB_PASS_TRUNCATED;
 	if (type == fl_swap16(ETH_P_IP))
 		whole = fl_parse_ipv4(cursor, packet, &odd);
 	else if (type == fl_swap16(ETH_P_IPV6))
 		whole = fl_parse_ipv6(cursor, packet, &odd);
 	else
-		return type ? FL_LB_PASS_NOT_IP : FL_LB_PASS_TRUNCATED;
+		return FL_LB_PASS_NOT_IP;
 	if (!whole)
 		return FL_LB_PASS_TRUNCATED;
 	if (odd != FL_IP_FINE)

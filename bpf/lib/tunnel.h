@@ -32,11 +32,12 @@ static __always_inline int fl_read_outer(struct xdp_md *ctx, struct fl_cursor *c
 	enum fl_ip_anomaly odd = FL_IP_FINE;
 	struct udphdr *udp;
 	int whole, mine;
-	__be16 type;
+	__be16 type = 0;
 
 	cursor->at = (void *)(long)ctx->data;
 	cursor->end = (void *)(long)ctx->data_end;
-	type = fl_parse_ethernet(cursor);
+	if (!fl_parse_ethernet(cursor, &type))
+		return FL_AGENT_PASS_NOT_TUNNEL;
 	if (type == fl_swap16(ETH_P_IP)) {
 		whole = fl_parse_ipv4(cursor, &tunnel->outer, &odd);
 		mine = tunnel->outer.service.address[3] == fl_agent_config.node_address[3];

@@ -14,7 +14,8 @@ namespace {
 enum class Kind { kOther, kSegment, kError };
 
 Kind Parse(fl_cursor* cursor, fl_packet* packet) {
-  const uint16_t type = fl_parse_ethernet(cursor);
+  __be16 type = 0;
+  if (fl_parse_ethernet(cursor, &type) == 0) return Kind::kOther;
   fl_ip_anomaly odd = FL_IP_FINE;
   int whole = 0;
   if (type == fl_swap16(ETH_P_IP)) whole = fl_parse_ipv4(cursor, packet, &odd);

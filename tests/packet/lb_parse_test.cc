@@ -44,6 +44,8 @@ TEST_CASE("the host's own traffic passes untouched", "[packet][lb][parse]") {
   CheckUntouched({
       {"ARP", Eth{.type = 0x0806} / Payload(46), FL_LB_PASS_NOT_IP},
       {"VLAN tag", Eth{.type = 0x8100} / Payload(46), FL_LB_PASS_NOT_IP},
+      {"an ether type that is none", Eth{.type = 0} / Payload(46),
+       FL_LB_PASS_NOT_IP},
       {"an 802.3 length", Eth{.type = 0x0026} / Payload(46), FL_LB_PASS_NOT_IP},
       {"UDP to a VIP", Eth{} / Ipv4{} / Udp{.dport = kVipPort} / Payload(9),
        FL_LB_PASS_NOT_TCP},
@@ -108,6 +110,10 @@ TEST_CASE("an IP header to a VIP that lies is dropped", "[packet][lb][parse]") {
       {"IPv6 length one past the frame", Eth{} / Ipv6{.length = 21} / syn,
        FL_LB_DROP_IP_HEADER},
       {"IPv6 length of 64 KiB", Eth{} / Ipv6{.length = 0xffff} / syn,
+       FL_LB_DROP_IP_HEADER},
+      {"IPv6 to the mapped form of an IPv4 service",
+       Eth{} / Ipv6{.dst = kVip4} / syn, FL_LB_DROP_IP_HEADER},
+      {"IPv6 from a mapped IPv4 address", Eth{} / Ipv6{.src = kClient4} / syn,
        FL_LB_DROP_IP_HEADER},
   });
 }
