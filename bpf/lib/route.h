@@ -24,18 +24,11 @@ struct fl_route {
 	__u32 egress; /* interface to leave by; 0: the one that it came in by */
 };
 
-static __always_inline void fl_append_members(struct fl_route *route, struct fl_row row)
-{
-	for (unsigned int i = 0; i < FL_ROW_MEMBERS; i++)
-		fl_hop_append(&route->hops, fl_row_member(row, i), 1);
-}
-
 static __always_inline void fl_route_to(struct fl_route *route, struct fl_row row, __u32 backend)
 {
 	route->target = (__u16)backend;
 	route->acceptors = 1;
-	fl_hop_append(&route->hops, (__u16)backend, 1);
-	fl_append_members(route, row);
+	route->hops = fl_hops_from((__u16)backend, fl_row_hops(row));
 }
 
 /*
@@ -66,7 +59,7 @@ static __always_inline void fl_add_acceptors(struct fl_route *route, struct fl_r
 {
 	FL_UNROLL
 	for (unsigned int i = 1; i < FL_ROW_CANDIDATES; i++) {
-		__u64 takes = fl_backend_state(route->hops.id[i]) / FL_BACKEND_ELIGIBLE & 1;
+		__u64 takes = fl_backend_state(fl_hop(&route->hops, i)) / FL_BACKEND_ELIGIBLE & 1;
 
 		if (fl_row_id(row.candidates, i) != FL_NO_BACKEND)
 			route->acceptors |= (__u8)(takes << i);
@@ -104,12 +97,12 @@ __noinline __u32 fl_choose_eligible(__u64 candidates, __u32 choices)
 	return best;
 }
 
-/* Dead, or out of reach from here: 0 or 1, by arithmetic as in fl_hop_append. */
-static __always_inline __u32 fl_is_silent(__u16 backend)
+/* Dead, or out of reach from here. */
+static __always_inline int fl_is_silent(__u16 backend)
 {
-	__u64 state = fl_backend_state(backend);
+	const __u64 silent = FL_BACKEND_DEAD | FL_BACKEND_NEXT_HOP;
 
-	return (__u32)(state / FL_BACKEND_DEAD | ~state / FL_BACKEND_NEXT_HOP) & 1;
+	return (fl_backend_state(backend) & silent) != FL_BACKEND_NEXT_HOP;
 }
 
 /* Nobody is eligible: the first candidate that may be used then, else the first that is not silent,
@@ -191,11 +184,25 @@ static __always_inline int fl_route_syn_again(struct fl_route *route, __u64 word
 		fl_route_to(route, row, chosen);
 		return FL_LB_TX_SYN_NEW;
 	}
-	fl_hop_append(&route->hops, (__u16)backend, 1);
 	fl_route_to(route, row, chosen);
+	route->hops = fl_hops_from((__u16)backend, route->hops);
 	route->acceptors = 1 << 1;
 	route->flags |= FL_WIRE_CLAIM0;
 	return FL_LB_TX_SYN_CLAIM;
+}
+
+/* Those that are not silent first, the others behind them, each in the row's order. */
+static __always_inline struct fl_hop_ids fl_silent_last(struct fl_hop_ids members)
+{
+	struct fl_hop_ids hops = members;
+
+	for (unsigned int i = FL_ROW_MEMBERS; i-- > 0;) {
+		__u16 id = fl_hop(&members, i);
+
+		if (id != FL_NO_BACKEND && !fl_is_silent(id))
+			hops = fl_hops_from(id, hops);
+	}
+	return hops;
 }
 
 /*
@@ -207,16 +214,12 @@ static __always_inline int fl_route_miss(struct fl_route *route, struct fl_row r
 {
 	__u32 first = fl_choose_eligible(row.candidates, 1);
 
-	fl_hop_append(&route->hops, (__u16)first, 1);
-	for (unsigned int i = 0; i < FL_ROW_MEMBERS; i++)
-		fl_hop_append(&route->hops, fl_row_member(row, i),
-			      1 ^ fl_is_silent(fl_row_member(row, i)));
-	for (unsigned int i = 0; i < FL_ROW_MEMBERS; i++)
-		fl_hop_append(&route->hops, fl_row_member(row, i),
-			      fl_is_silent(fl_row_member(row, i)));
-	if (!route->hops.count)
+	route->hops = fl_silent_last(fl_row_hops(row));
+	if (first != FL_NO_BACKEND)
+		route->hops = fl_hops_from((__u16)first, route->hops);
+	route->target = fl_hop(&route->hops, 0);
+	if (route->target == FL_NO_BACKEND)
 		return FL_LB_DROP_NO_BACKEND;
-	route->target = route->hops.id[0];
 	route->flags |= FL_WIRE_LEARN;
 	return FL_LB_TX_MISS;
 }
@@ -260,5 +263,5 @@ static __noinline int fl_find_route(const struct fl_packet *packet,
 				    const struct fl_service *service, struct fl_route *route)
 {
 	route->verdict = fl_route_segment(packet, service, route);
-	return route->hops.count ? FL_CONTINUE : route->verdict;
+	return fl_hop(&route->hops, 0) != FL_NO_BACKEND ? FL_CONTINUE : route->verdict;
 }

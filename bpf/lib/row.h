@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * Reading a row, and building a hop list from it. Pure: also compiled on the host.
+ * Reading a row, and the hop list that it makes. Pure: also compiled on the host.
  */
 #pragma once
 
@@ -33,32 +33,77 @@ static __always_inline struct fl_row fl_row_read(const struct fl_row *shared)
 	return row;
 }
 
-static __always_inline __u16 fl_row_member(struct fl_row row, unsigned int position)
-{
-	return position < FL_ROW_CANDIDATES ? fl_row_id(row.candidates, position)
-					    : fl_row_id(row.owners, position - FL_ROW_CANDIDATES);
-}
-
 /*
- * Backend ids in the order in which a packet is to visit them. Ids past `count` mean nothing; one
- * more place than the wire has takes what does not fit.
+ * Backend ids in the order in which a packet is to visit them: hop i in bits 16 * (i % 4) of word
+ * i / 4, without gaps, FL_NO_BACKEND behind the last. It is built by arithmetic on whole words: a
+ * loop over the hops costs more than all the rest of a hit.
  */
 struct fl_hop_ids {
-	__u16 id[2 * FL_WIRE_HOPS];
-	__u32 count;
+	__u64 word[2];
 };
+FL_STATIC_ASSERT(sizeof(struct fl_hop_ids) == 2 * FL_WIRE_HOPS, "as on the wire");
+FL_STATIC_ASSERT(FL_ROW_MEMBERS < FL_WIRE_HOPS, "one more than the row has can be put first");
 
-/*
- * Appends `id` if `wanted` is 1, unless it is none, or one of the first two, which are listed for a
- * reason of their own. A row that is just being changed may list a member twice; then it is visited
- * twice, which costs a hop and breaks nothing.
- */
-static __always_inline void fl_hop_append(struct fl_hop_ids *hops, __u16 id, __u32 wanted)
+/* 1 in each of the four lanes. */
+#define FL_LANES 0x0001000100010001ull
+
+/* 1 in each lane that is not zero. */
+static __always_inline __u64 fl_lanes_taken(__u64 word)
 {
-	__u32 count = hops->count;
-	__u32 is_new = (fl_differ(id, hops->id[0]) | fl_below(count, 1)) &
-		       (fl_differ(id, hops->id[1]) | fl_below(count, 2));
+	const __u64 lower = 0x7fff * FL_LANES;
 
-	hops->id[count & (2 * FL_WIRE_HOPS - 1)] = id;
-	hops->count = count + (wanted & is_new & fl_differ(id, FL_NO_BACKEND));
+	return (((word & lower) + lower) | word) >> 15 & FL_LANES;
+}
+
+static __always_inline __u32 fl_lanes_count(__u64 taken)
+{
+	return (__u32)(taken * FL_LANES >> 48);
+}
+
+static __always_inline __u16 fl_hop(const struct fl_hop_ids *hops, unsigned int position)
+{
+	return fl_row_id(hops->word[position / 4], position % 4);
+}
+
+static __always_inline __u32 fl_hop_count(const struct fl_hop_ids *hops)
+{
+	return fl_lanes_count(fl_lanes_taken(hops->word[0]) + fl_lanes_taken(hops->word[1]));
+}
+
+/* The candidates, then the owners. A row that is just being changed may list a member twice; then
+ * it is visited twice, which costs a hop and breaks nothing. */
+static __always_inline struct fl_hop_ids fl_row_hops(struct fl_row row)
+{
+	__u32 bits = 16 * fl_lanes_count(fl_lanes_taken(row.candidates));
+	struct fl_hop_ids hops = { { row.candidates, row.owners } };
+
+	if (bits < 64) {
+		hops.word[0] = row.candidates | row.owners << bits;
+		hops.word[1] = row.owners >> 1 >> (63 - bits);
+	}
+	return hops;
+}
+
+/* Puts `id` in front of the lanes of `word`; the lane that held it, `at`, or else the last one, is
+ * gone. */
+static __always_inline __u64 fl_lanes_push(__u64 word, __u64 at, __u64 id)
+{
+	__u64 before = (at & -at) - 1; /* all lanes, if none is `at` */
+
+	return (word & before) << 16 | id | (word & ~(before << 16 | 0xffff));
+}
+
+/* `id` first, then all others in their order. Requires: an id, and at most FL_ROW_MEMBERS + 1 of
+ * them with it. */
+static __always_inline struct fl_hop_ids fl_hops_from(__u16 id, struct fl_hop_ids others)
+{
+	__u64 lanes = id * FL_LANES;
+	__u64 at = fl_lanes_taken(others.word[0] ^ lanes) ^ FL_LANES;
+	struct fl_hop_ids hops = { { fl_lanes_push(others.word[0], at, id), others.word[1] } };
+
+	if (!at) {
+		at = fl_lanes_taken(others.word[1] ^ lanes) ^ FL_LANES;
+		hops.word[1] = fl_lanes_push(others.word[1], at, others.word[0] >> 48);
+	}
+	return hops;
 }

@@ -17,15 +17,23 @@ static __always_inline __u8 fl_settled(const struct fl_service *service)
 	return lease && bpf_ktime_get_coarse_ns() < fl_load64(lease) ? FL_WIRE_SETTLED : 0;
 }
 
+/* The ids of four hops, each with its bytes swapped. */
+static __always_inline __u64 fl_swap_lanes(__u64 word)
+{
+	const __u64 lower = 0xff * FL_LANES;
+
+	return (word & lower) << 8 | (word >> 8 & lower);
+}
+
 static __always_inline void fl_fill_hops(struct fl_hops *wire, const struct fl_route *route,
 					 const struct fl_service *service)
 {
-	__u32 count = route->hops.count < FL_WIRE_HOPS ? route->hops.count : FL_WIRE_HOPS;
+	__u64 *hop = (__u64 *)wire->hop;
 
 	wire->version = FL_WIRE_VERSION;
 	wire->flags = route->flags | fl_settled(service);
 	wire->index = 0;
-	wire->count = (__u8)count;
+	wire->count = (__u8)fl_hop_count(&route->hops);
 	wire->acceptors = route->acceptors;
 	wire->weak = FL_WIRE_NO_WEAK;
 	wire->key_id = 0;
@@ -33,9 +41,8 @@ static __always_inline void fl_fill_hops(struct fl_hops *wire, const struct fl_r
 	wire->lb_id = fl_swap16(fl_config.lb_id);
 	wire->row = fl_swap16(route->row);
 	wire->epoch = fl_swap32(service->epoch);
-#pragma unroll
-	for (__u32 i = 0; i < FL_WIRE_HOPS; i++)
-		wire->hop[i] = fl_swap16(route->hops.id[i] & -fl_below(i, count));
+	hop[0] = fl_swap_lanes(route->hops.word[0]);
+	hop[1] = fl_swap_lanes(route->hops.word[1]);
 }
 
 /* The hop list's length, which is constant for a service; 0 if it has none. */
@@ -75,7 +82,7 @@ FL_STATIC_ASSERT(FL_MIN_PATH_MTU - FL_ENCAP_MAX >= FL_QUOTE6, "what is too big f
 static __always_inline int fl_check_fit(const struct fl_packet *packet,
 					const struct fl_service *service, struct fl_route *route)
 {
-	struct fl_backend *backend = fl_backend_at(route->hops.id[0]);
+	struct fl_backend *backend = fl_backend_at(fl_hop(&route->hops, 0));
 	__u32 mtu;
 
 	if (!backend)
@@ -93,9 +100,9 @@ static __always_inline int fl_check_fit(const struct fl_packet *packet,
 static __noinline int fl_send(struct xdp_md *ctx, const struct fl_packet *packet,
 			      const struct fl_service *service, struct fl_route *route)
 {
-	struct fl_backend *backend = fl_backend_at(route->hops.id[0]);
+	struct fl_backend *backend = fl_backend_at(fl_hop(&route->hops, 0));
 	struct fl_outer outer;
-	struct fl_hops wire;
+	struct fl_hops wire __attribute__((aligned(8)));
 
 	if (!backend)
 		return FL_LB_DROP_INTERNAL;

@@ -20,40 +20,80 @@ uint64_t WordOf(const Ids& ids) {
   return word;
 }
 
+std::vector<uint16_t> ListOf(const fl_hop_ids& hops) {
+  std::vector<uint16_t> ids;
+  for (unsigned int i = 0; i < fl_hop_count(&hops); i++)
+    ids.push_back(fl_hop(&hops, i));
+  return ids;
+}
+
+std::vector<uint16_t> MembersOf(const fl_row& row) {
+  return ListOf(fl_row_hops(row));
+}
+
 bool Lists(const fl_row& row, uint16_t id) {
-  for (unsigned int i = 0; i < FL_ROW_MEMBERS; i++) {
-    if (fl_row_member(row, i) == id) return true;
+  for (const uint64_t word : {row.candidates, row.owners}) {
+    for (unsigned int i = 0; i < 4; i++) {
+      if (fl_row_id(word, i) == id) return true;
+    }
   }
   return false;
 }
 
 TEST_CASE("a row's members are its candidates, then its owners", "[bpf][row]") {
-  const fl_row row = {WordOf({1, 2, 3, 4}), WordOf({5, 6, 7, 0})};
-  for (unsigned int i = 0; i < FL_ROW_MEMBERS; i++)
-    CHECK(fl_row_member(row, i) == i + 1);
+  using List = std::vector<uint16_t>;
+  const uint64_t owners = WordOf({5, 6, 0xffff, 0});
+  CHECK(MembersOf({WordOf({1, 2, 3, 4}), owners}) ==
+        List{1, 2, 3, 4, 5, 6, 0xffff});
+  CHECK(MembersOf({WordOf({1, 0x8000, 3, 0}), owners}) ==
+        List{1, 0x8000, 3, 5, 6, 0xffff});
+  CHECK(MembersOf({WordOf({1, 2, 0, 0}), owners}) == List{1, 2, 5, 6, 0xffff});
+  CHECK(MembersOf({WordOf({1, 0, 0, 0}), owners}) == List{1, 5, 6, 0xffff});
+  CHECK(MembersOf({0, owners}) == List{5, 6, 0xffff});
+  CHECK(MembersOf({WordOf({0x100, 2, 3, 4}), 0}) == List{0x100, 2, 3, 4});
+  CHECK(MembersOf({0, 0}).empty());
+
+  const fl_row row = {WordOf({1, 2, 3, 4}), owners};
   const fl_row read = fl_row_read(&row);
   CHECK(read.candidates == row.candidates);
   CHECK(read.owners == row.owners);
 }
 
-std::vector<uint16_t> Listed(std::initializer_list<uint16_t> ids) {
-  fl_hop_ids hops = {};
-  for (const uint16_t id : ids) fl_hop_append(&hops, id, 1);
-  return {hops.id, hops.id + hops.count};
+// `id` and then `others` without it.
+std::vector<uint16_t> FirstOf(uint16_t id, std::vector<uint16_t> others) {
+  std::erase(others, id);
+  others.insert(others.begin(), id);
+  return others;
 }
 
-TEST_CASE("a hop list leaves out none, and the first two a second time",
-          "[bpf][row]") {
-  CHECK(Listed({}).empty());
-  CHECK(Listed({0, 0, 0}).empty());
-  CHECK(Listed({0, 7, 0, 8}) == std::vector<uint16_t>{7, 8});
-  CHECK(Listed({7, 7, 8, 7, 8, 9}) == std::vector<uint16_t>{7, 8, 9});
-  fl_hop_ids hops = {};
-  fl_hop_append(&hops, 5, 0);
-  CHECK(hops.count == 0);
-  fl_hop_append(&hops, 5, 1);
-  CHECK(hops.count == 1);
-  CHECK(hops.id[0] == 5);
+TEST_CASE("any backend can be put first in any row's hop list", "[bpf][row]") {
+  // Ids that differ in one bit, or are another one's in a neighbouring lane's
+  // carry, if there were one.
+  const std::vector<uint16_t> ids = {1,      0x8000, 0x8001, 0xffff, 0x7fff,
+                                     0x0100, 0xff00, 2,      3};
+  std::minstd_rand random(7);
+  for (int round = 0; round < 100'000; round++) {
+    std::vector<uint16_t> members = ids;
+    std::ranges::shuffle(members, random);
+    const size_t candidates = random() % 5, owners = random() % 4;
+    members.resize(candidates + owners);
+    Ids first = {}, second = {};
+    for (size_t i = 0; i < members.size(); i++)
+      (i < candidates ? first[i] : second[i - candidates]) = members[i];
+    const fl_hop_ids hops = fl_row_hops({WordOf(first), WordOf(second)});
+    REQUIRE(ListOf(hops) == members);
+
+    const uint16_t id = ids[random() % ids.size()];
+    const fl_hop_ids once = fl_hops_from(id, hops);
+    REQUIRE(ListOf(once) == FirstOf(id, members));
+    // A full list has no place for a ninth.
+    const std::vector<uint16_t> known = ListOf(once);
+    const uint16_t again = known.size() < FL_WIRE_HOPS
+                               ? ids[random() % ids.size()]
+                               : known[random() % known.size()];
+    REQUIRE(ListOf(fl_hops_from(again, once)) ==
+            FirstOf(again, FirstOf(id, members)));
+  }
 }
 
 // One row, one writer, one reader. Two members are in every state of the row
