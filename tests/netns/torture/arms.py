@@ -30,7 +30,8 @@ NOBODY = [ipaddress.ip_network(network) for network in (
 REAL, CONTROL = "real", "control"
 
 # Connections of each kind through each of the two VIPs of an arm.
-_KINDS = {REAL: {"echo": 60, "silent": 40, "keepalive": 25, "half_closed": 25},
+_KINDS = {REAL: {"echo": 100, "silent": 500, "keepalive": 250,
+                 "half_closed": 150},
           CONTROL: {"echo": 15, "silent": 10, "keepalive": 7,
                     "half_closed": 8}}
 # The agents take what comes for the control arm: it has no hop lists.

@@ -50,10 +50,22 @@ def _open(arms: Arms, first_port: int, group: str = "") -> None:
                      local_port=first_port + 100 * number)
 
 
+def _wait_ports_free(arms: Arms, first_port: int) -> None:
+    """A half-closed connection's socket stays on the client, without its
+    program, until the server's next number is answered with a reset."""
+    last = first_port + 100 * len(arms.services)
+    during("the client's ports are free", lambda: wait_until(
+        lambda: not arms.lab.client.run(
+            "ss", "-Htan", "exclude", "time-wait", "sport", "ge",
+            f":{first_port}", "sport", "lt", f":{last}").stdout,
+        timeout=20, what=f"no socket of the ports {first_port} to {last}"))
+
+
 def _reuse(arms: Arms, first_port: int) -> None:
     """The same ports again, at other backends than b1, which is then the
     first that most LB hosts ask: none of them knows the flows any more."""
     lab = arms.lab
+    _wait_ports_free(arms, first_port)
     arms.backend("ready", arms.names[1:], lab.lbs)
     arms.backend("drain", arms.names[:1], lab.lbs)
     arms.wait_available(lab.lbs, len(arms.names) - 1)
