@@ -17,18 +17,18 @@ static __always_inline int fl_life_of_a_packet(struct xdp_md *ctx, struct fl_pac
 	verdict = fl_read_packet(ctx, &cursor, packet);
 	if (verdict == FL_CONTINUE)
 		verdict = fl_find_service(&cursor, packet, &service);
-	if (!service)
-		return verdict;
-	route->service = service->id;
 	if (verdict == FL_CONTINUE)
 		verdict = fl_find_route(packet, service, route);
 	if (verdict == FL_CONTINUE)
 		verdict = fl_check_fit(packet, service, route);
-	if (verdict == FL_LB_TX_TOO_BIG)
-		verdict = fl_answer_too_big(ctx, packet->is_ipv4, route->limit);
-	else if (verdict == FL_CONTINUE)
+	if (verdict == FL_CONTINUE)
 		verdict = fl_send(ctx, packet, service, route);
-	fl_count_service(service->id, packet->ip_length, verdict);
+	else
+		verdict = fl_answer(ctx, packet, verdict, route->limit);
+	if (service) {
+		route->service = service->id;
+		fl_count_service(service->id, packet->ip_length, verdict);
+	}
 	return verdict;
 }
 

@@ -39,7 +39,7 @@ struct {
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, FL_AGENT_VERDICT_COUNT);
+	__uint(max_entries, FL_MAX_VERDICTS);
 	__type(key, __u32);
 	__type(value, __u64);
 } fl_averdicts SEC(".maps");

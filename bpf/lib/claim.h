@@ -52,7 +52,7 @@ static __always_inline int fl_cookie_is_valid(struct xdp_md *ctx, const struct f
 	if ((tunnel->inner.tcp_flags & (FL_TCP_ACK | FL_TCP_SYN | FL_TCP_RST)) != FL_TCP_ACK)
 		return 0;
 	inner += outer_length;
-	/* The helper takes an IPv4 header without options only. */
+	/* The helper takes an IP header without options or extensions only. */
 	if (tunnel->inner.is_ipv4) {
 		tcp = inner + sizeof(struct iphdr);
 		return ip_length == sizeof(struct iphdr) && (void *)(tcp + 1) <= end &&
@@ -60,7 +60,7 @@ static __always_inline int fl_cookie_is_valid(struct xdp_md *ctx, const struct f
 					       sizeof(*tcp)) == 0;
 	}
 	tcp = inner + sizeof(struct ipv6hdr);
-	return (void *)(tcp + 1) <= end &&
+	return ip_length == sizeof(struct ipv6hdr) && (void *)(tcp + 1) <= end &&
 	       bpf_tcp_check_syncookie(listener, inner, sizeof(struct ipv6hdr), tcp,
 				       sizeof(*tcp)) == 0;
 }
@@ -131,7 +131,7 @@ fl_claim_of_socket(struct xdp_md *ctx, const struct fl_tunnel *tunnel, struct bp
 	if (socket->state == FL_TCP_STATE_LISTEN)
 		return fl_cookie_is_valid(ctx, tunnel, socket) ? FL_CLAIM_COOKIE : FL_CLAIM_NONE;
 	/* The stack checks what the error quotes. */
-	if (tunnel->is_error)
+	if (tunnel->inner.is_error)
 		return FL_CLAIM_STRONG;
 	if (socket->state == FL_TCP_STATE_NEW_SYN_RECV) {
 		request = bpf_skc_to_tcp_request_sock(socket);

@@ -11,6 +11,10 @@
 #define __always_inline inline __attribute__((always_inline))
 #endif
 
+#ifndef __noinline
+#define __noinline __attribute__((noinline))
+#endif
+
 static __always_inline __u16 fl_swap16(__u16 value)
 {
 	return __builtin_bswap16(value);

@@ -115,7 +115,7 @@ static __always_inline int fl_decide_last(struct fl_tunnel *tunnel, __u8 self)
 		return FL_AGENT_TX_WEAK_HOP;
 	}
 #endif
-	if (tunnel->is_error)
+	if (tunnel->inner.is_error)
 		return FL_AGENT_DROP_NOBODY;
 #ifdef FL_MUTATE_A7
 	return FL_AGENT_PASS_SETTLED;
@@ -140,7 +140,8 @@ static __always_inline int fl_decide(struct xdp_md *ctx, struct fl_tunnel *tunne
 		return fl_decide_syn(ctx, tunnel);
 	claim = fl_claim_of(ctx, tunnel);
 	if (claim == FL_CLAIM_STRONG || claim == FL_CLAIM_COOKIE) {
-		if (!tunnel->is_error && (tunnel->hops.index || tunnel->hops.flags & FL_WIRE_LEARN))
+		if (!tunnel->inner.is_error &&
+		    (tunnel->hops.index || tunnel->hops.flags & FL_WIRE_LEARN))
 			fl_learn(tunnel);
 		return claim == FL_CLAIM_STRONG ? FL_AGENT_PASS_SOCKET : FL_AGENT_PASS_COOKIE;
 	}

@@ -53,6 +53,12 @@ static __always_inline __u16 fl_ipv4_checksum(const struct iphdr *ip)
 	return fl_fold(sum);
 }
 
+/* The checksum of what had `from` in one of its 16-bit words and has `to` now (RFC 1624). */
+static __always_inline __u16 fl_checksum_with(__u16 checksum, __u16 from, __u16 to)
+{
+	return fl_fold((__u32)(__u16)~checksum + (__u16)~from + to);
+}
+
 static __always_inline void fl_write_ipv4(struct iphdr *ip, const struct fl_outer *outer,
 					  __u16 length)
 {

@@ -96,6 +96,15 @@ static __always_inline unsigned int fl_slot_next_state(unsigned int state, __u8 
 	return state;
 }
 
+/* The client has said that it will send no more: a SYN may begin another connection. */
+static __always_inline int fl_slot_has_ended(__u64 word0, __u64 word1)
+{
+	unsigned int state = fl_slot_state(word0);
+
+	return state == FL_SLOT_CLOSING || state == FL_SLOT_EXPIRING_CLOSING ||
+	       (fl_slot_is_pending(state) && fl_slot_flags(word1) & FL_SLOT_FIN);
+}
+
 /*
  * A segment hit `slot`, whose word 0 was `word0`. Losing the CAS is fine: someone else's transition
  * counted, and the next segment makes this one. Word 1 is written at most once a tick, so that CPUs

@@ -65,7 +65,7 @@ struct {
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, FL_LB_VERDICT_COUNT);
+	__uint(max_entries, FL_MAX_VERDICTS);
 	__type(key, __u32);
 	__type(value, __u64);
 } fl_verdicts SEC(".maps");

@@ -32,15 +32,18 @@ struct fl_packet {
 	__u8 tos; /* DSCP and ECN */
 	__u8 dont_fragment;
 	__u8 tcp_flags;
-	__u8 ip_header_length;
+	__u8 is_error;		/* an ICMP error about this connection, not a segment of it */
+	__u16 ip_header_length; /* and of all extension headers */
 };
 
 /* What is odd about an IP header; judged only once the destination is known to be a service's. */
 enum fl_ip_anomaly {
 	FL_IP_FINE,
 	FL_IP_BAD_HEADER,
-	FL_IP_FRAGMENT,
-	FL_IP_EXTENSION,
+	FL_IP_FIRST_FRAGMENT,
+	FL_IP_FRAGMENT,	 /* a later one: its ports are not in it */
+	FL_IP_EXTENSION, /* extension headers behind which the ports cannot be trusted */
+	FL_IP_HOP_LIMIT, /* 0 */
 };
 
 /* The ethernet type in network order; false when the frame is too short. */
@@ -68,24 +71,29 @@ static __always_inline int fl_parse_ipv4(struct fl_cursor *cursor, struct fl_pac
 	header_length = ip->ihl * 4;
 	length = fl_masked(fl_swap16(ip->tot_len), 0xffff);
 	packet->is_ipv4 = 1;
-	packet->ip_header_length = (__u8)header_length;
+	packet->ip_header_length = (__u16)header_length;
 	packet->ip_length = (__u16)length;
 	packet->tos = ip->tos;
 	packet->dont_fragment = !!(ip->frag_off & fl_swap16(0x4000));
 	packet->service.proto = ip->protocol;
 	fl_map_ipv4(packet->client, ip->saddr);
 	fl_map_ipv4(packet->service.address, ip->daddr);
-	if (ip->version != 4 || header_length < sizeof(*ip) || length < header_length ||
-	    fl_after(cursor->at, header_length) > cursor->end ||
-	    fl_after(cursor->at, length) > cursor->end)
+	if (ip->version != 4 || header_length < sizeof(*ip) || length < header_length)
 		*odd = FL_IP_BAD_HEADER;
-	else if (ip->frag_off & fl_swap16(0x3fff))
+	else if (ip->frag_off & fl_swap16(0x1fff))
 		*odd = FL_IP_FRAGMENT;
+	else if (fl_after(cursor->at, header_length) > cursor->end ||
+		 fl_after(cursor->at, length) > cursor->end)
+		*odd = FL_IP_BAD_HEADER;
+	else if (ip->frag_off & fl_swap16(0x2000))
+		*odd = FL_IP_FIRST_FRAGMENT;
+	else if (!ip->ttl)
+		*odd = FL_IP_HOP_LIMIT;
 	cursor->at = fl_after(cursor->at, header_length);
 	return 1;
 }
 
-/* Next headers that stand between an IPv6 header and a transport header. */
+/* Headers that stand between an IPv6 header and a transport header (RFC 8200, RFC 7045). */
 static __always_inline int fl_is_extension(__u8 next_header)
 {
 	return next_header == IPPROTO_HOPOPTS || next_header == IPPROTO_ROUTING ||
@@ -93,6 +101,50 @@ static __always_inline int fl_is_extension(__u8 next_header)
 	       next_header == IPPROTO_AH;
 }
 
+/* RFC 8200 has five in front of TCP, in its order. */
+#define FL_MAX_EXTENSIONS 6
+
+/* What all of them begin with. */
+struct fl_extension {
+	__u8 next_header;
+	__u8 length;	/* in units of 8 bytes, without the first; reserved in a fragment header */
+	__u8 detail[6]; /* of a fragment: offset and flags; of a route: type and segments left */
+};
+FL_STATIC_ASSERT(sizeof(struct fl_extension) == 8, "on the wire");
+
+/*
+ * Moves the cursor past the extension headers. What nobody is asked to do anything about is
+ * skipped, a fragment header of a whole packet too (RFC 6946). A routing header that has not been
+ * followed to its end says that the destination is another one, and what an authentication header
+ * protects is for who knows its key.
+ */
+static __always_inline enum fl_ip_anomaly fl_skip_extensions(struct fl_cursor *cursor,
+							     struct fl_packet *packet)
+{
+	for (unsigned int i = 0; i < FL_MAX_EXTENSIONS; i++) {
+		struct fl_extension *header = (struct fl_extension *)cursor->at;
+		__u8 type = packet->service.proto;
+		__u32 bytes;
+
+		if (!fl_is_extension(type))
+			return FL_IP_FINE;
+		if ((void *)(header + 1) > cursor->end)
+			return FL_IP_BAD_HEADER;
+		if (type == IPPROTO_AH || (type == IPPROTO_ROUTING && header->detail[1]))
+			return FL_IP_EXTENSION;
+		if (type == IPPROTO_FRAGMENT && (header->detail[0] || header->detail[1] & 0xf8))
+			return FL_IP_FRAGMENT;
+		bytes = type == IPPROTO_FRAGMENT ? sizeof(*header) : 8u * header->length + 8;
+		packet->service.proto = header->next_header;
+		packet->ip_header_length = (__u16)(packet->ip_header_length + bytes);
+		cursor->at = fl_after(cursor->at, bytes);
+		if (type == IPPROTO_FRAGMENT && header->detail[1] & 0x01)
+			return FL_IP_FIRST_FRAGMENT;
+	}
+	return fl_is_extension(packet->service.proto) ? FL_IP_EXTENSION : FL_IP_FINE;
+}
+
+/* Fills the same from an IPv6 header. What is behind it may be an extension header. */
 static __always_inline int fl_parse_ipv6(struct fl_cursor *cursor, struct fl_packet *packet,
 					 enum fl_ip_anomaly *odd)
 {
@@ -115,12 +167,15 @@ static __always_inline int fl_parse_ipv6(struct fl_cursor *cursor, struct fl_pac
 	if (ip->version != 6 || length > 0xffff || fl_after(cursor->at, length) > cursor->end ||
 	    fl_is_mapped(packet->client) || fl_is_mapped(packet->service.address))
 		*odd = FL_IP_BAD_HEADER;
-	else if (ip->nexthdr == IPPROTO_FRAGMENT)
-		*odd = FL_IP_FRAGMENT;
-	else if (fl_is_extension(ip->nexthdr))
-		*odd = FL_IP_EXTENSION;
+	else if (!ip->hop_limit)
+		*odd = FL_IP_HOP_LIMIT;
 	cursor->at = ip + 1;
 	return 1;
+}
+
+static __always_inline int fl_has_extensions(const struct fl_packet *packet)
+{
+	return !packet->is_ipv4 && fl_is_extension(packet->service.proto);
 }
 
 /* Both ports; false when the frame ends before them. */
@@ -146,5 +201,5 @@ static __always_inline int fl_parse_tcp(struct fl_cursor *cursor, struct fl_pack
 	header_length = tcp->doff * 4;
 	packet->tcp_flags = ((__u8 *)tcp)[13];
 	return header_length >= sizeof(*tcp) &&
-	       (__u32)packet->ip_header_length + header_length <= packet->ip_length;
+	       packet->ip_header_length + header_length <= packet->ip_length;
 }

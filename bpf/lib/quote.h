@@ -42,13 +42,17 @@ static __always_inline int fl_parse_quote(struct fl_cursor *cursor, struct fl_pa
 	cursor->at = type + FL_ICMP_HEADER_BYTES;
 	whole = packet->is_ipv4 ? fl_parse_ipv4(cursor, &quoted, &odd)
 				: fl_parse_ipv6(cursor, &quoted, &odd);
+	if (whole && fl_has_extensions(&quoted))
+		odd = fl_skip_extensions(cursor, &quoted);
 	ports = (__be16 *)cursor->at;
+	/* A quote ends before its packet, and its hop limit may be used up. */
 	if (!whole || odd == FL_IP_FRAGMENT || odd == FL_IP_EXTENSION ||
 	    quoted.ip_header_length < sizeof(struct iphdr) || quoted.service.proto != IPPROTO_TCP ||
 	    (void *)(ports + 2) > cursor->end ||
 	    fl_differ_address(quoted.client, packet->service.address))
 		return 0;
 	fl_copy_address(packet->client, quoted.service.address);
+	packet->is_error = 1;
 	packet->service.proto = IPPROTO_TCP;
 	packet->service.port = ports[0];
 	packet->client_port = ports[1];

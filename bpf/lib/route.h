@@ -152,11 +152,23 @@ static __always_inline int fl_route_new(struct fl_route *route, struct fl_row ro
 	return recorded == chosen ? FL_LB_TX_SYN_NEW : FL_LB_TX_SYN_AGAIN;
 }
 
+/* The record, if it is still `word0`, is the chosen backend's, as a new flow's. */
+static __always_inline int fl_route_syn_moved(struct fl_route *route, __u64 word0,
+					      struct fl_row row, __u32 chosen)
+{
+	fl_flow_move(word0, chosen);
+	fl_route_to(route, row, chosen);
+	fl_add_acceptors(route, row);
+	return FL_LB_TX_SYN_NEW;
+}
+
 /*
- * A SYN for a recorded tuple. Where its backend takes new flows, it stays: a retransmission, or a
- * tuple used again. Otherwise a backend with an agent gets it first and keeps it only if it holds
- * the connection; the newly chosen one is next in the list. The record moves to the choice unless
- * the flow is established: a SYN can be forged.
+ * A SYN for a recorded tuple. Where its backend takes new flows, it stays: a retransmission. A flow
+ * that has ended is a new choice, for its tuple is used again; and so is one whose backend takes no
+ * new flows. Then a backend with an agent gets the SYN first and keeps it only if it holds the
+ * connection; the newly chosen one is next in the list. The record moves to the choice unless the
+ * flow goes on: a SYN can be forged. Without an agent there is nobody to ask, so that an ended flow
+ * stays where it was as long as it can.
  */
 static __always_inline int fl_route_syn_again(struct fl_route *route, __u64 word0,
 					      struct fl_row row, const struct fl_service *service,
@@ -164,26 +176,28 @@ static __always_inline int fl_route_syn_again(struct fl_route *route, __u64 word
 {
 	__u32 backend = fl_slot_backend(word0);
 	__u64 state = fl_backend_state(backend);
+	int has_agent = !!(state & FL_BACKEND_AGENT);
+	int ended = fl_flow_has_ended(word0);
+	int goes_on = !ended && fl_slot_state(word0) != FL_SLOT_EMBRYONIC &&
+		      fl_slot_state(word0) != FL_SLOT_EXPIRING_PENDING;
 	__u32 chosen = FL_NO_BACKEND;
-	unsigned int slot_state = fl_slot_state(word0);
-	int established = slot_state == FL_SLOT_YOUNG || slot_state == FL_SLOT_ESTABLISHED ||
-			  slot_state == FL_SLOT_EXPIRING_ESTABLISHED;
 
-	if (!(state & FL_BACKEND_ELIGIBLE))
+	if (!(state & FL_BACKEND_ELIGIBLE) || (ended && has_agent))
 		chosen = fl_choose_eligible(row.candidates, service->choices);
-	if (chosen == FL_NO_BACKEND || chosen == backend ||
-	    (established && !(state & FL_BACKEND_AGENT))) {
+	if (chosen == FL_NO_BACKEND)
+		chosen = backend;
+	if (chosen == backend && ended)
+		return fl_route_syn_moved(route, word0, row, backend);
+	if (chosen == backend || (goes_on && !has_agent)) {
 		fl_flow_segment(route->hash, tcp_flags);
 		fl_route_to(route, row, backend);
 		fl_add_acceptors(route, row);
 		return FL_LB_TX_SYN_AGAIN;
 	}
-	if (!established)
+	if (!has_agent)
+		return fl_route_syn_moved(route, word0, row, chosen);
+	if (!goes_on)
 		fl_flow_move(word0, chosen);
-	if (!(state & FL_BACKEND_AGENT)) {
-		fl_route_to(route, row, chosen);
-		return FL_LB_TX_SYN_NEW;
-	}
 	fl_route_to(route, row, chosen);
 	route->hops = fl_hops_from((__u16)backend, route->hops);
 	route->acceptors = 1 << 1;
@@ -220,8 +234,20 @@ static __always_inline int fl_route_miss(struct fl_route *route, struct fl_row r
 	route->target = fl_hop(&route->hops, 0);
 	if (route->target == FL_NO_BACKEND)
 		return FL_LB_DROP_NO_BACKEND;
-	route->flags |= FL_WIRE_LEARN;
 	return FL_LB_TX_MISS;
+}
+
+/* An ICMP error goes where a segment of its connection would, and leaves no trace: anybody can send
+ * one. */
+static __always_inline int fl_route_error(struct fl_route *route, struct fl_row row)
+{
+	__u64 word0 = fl_flow_peek(route->hash);
+
+	if (word0)
+		fl_route_to(route, row, fl_slot_backend(word0));
+	else if (fl_route_miss(route, row) == FL_LB_DROP_NO_BACKEND)
+		return FL_LB_DROP_NO_BACKEND;
+	return FL_LB_TX_ICMP_ERROR;
 }
 
 static __always_inline int fl_route_segment(const struct fl_packet *packet,
@@ -245,14 +271,18 @@ static __always_inline int fl_route_segment(const struct fl_packet *packet,
 	if (!shared)
 		return FL_LB_DROP_INTERNAL;
 	row = fl_row_read(shared);
+	if (packet->is_error)
+		return fl_route_error(route, row);
 	word0 = is_syn ? fl_flow_peek(route->hash)
 		       : fl_flow_segment(route->hash, packet->tcp_flags);
 	if (word0 && is_syn)
 		return fl_route_syn_again(route, word0, row, service, packet->tcp_flags);
 	if (is_syn)
 		return fl_route_new(route, row, service);
-	if (!word0)
+	if (!word0) {
+		route->flags |= FL_WIRE_LEARN;
 		return fl_route_miss(route, row);
+	}
 	fl_route_to(route, row, fl_slot_backend(word0));
 	return FL_LB_TX_HIT;
 }

@@ -68,8 +68,7 @@ static __always_inline void fl_fill_outer(struct fl_outer *outer, const struct f
 	outer->inner_length = packet->ip_length;
 	outer->hop_bytes = fl_hop_bytes(service);
 	outer->inner_proto = packet->is_ipv4 ? IPPROTO_IPIP : IPPROTO_IPV6;
-	/* DSCP; ECN of the tunnel is not used (RFC 6040, compatibility mode). */
-	outer->tos = packet->tos & 0xfc;
+	outer->tos = packet->tos; /* DSCP, and ECN as RFC 6040's normal mode has it */
 }
 
 /* Every host takes this much (RFC 791); a path that does not is none, and could not be answered
@@ -93,7 +92,8 @@ static __always_inline int fl_check_fit(const struct fl_packet *packet,
 	route->limit = mtu - sizeof(struct ipv6hdr) - FL_ENCAP_PLAIN - fl_hop_bytes(service);
 	if (packet->ip_length <= route->limit)
 		return FL_CONTINUE;
-	return packet->dont_fragment ? FL_LB_TX_TOO_BIG : FL_LB_DROP_TOO_BIG;
+	/* No error is answered by another. */
+	return packet->dont_fragment && !packet->is_error ? FL_LB_TX_TOO_BIG : FL_LB_DROP_TOO_BIG;
 }
 
 /* Step: encapsulates to the route's first hop. A function of its own, as fl_find_route is. */

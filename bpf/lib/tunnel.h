@@ -7,6 +7,7 @@
 
 #include "lib/agent_maps.h"
 #include "lib/encap.h"
+#include "lib/extensions.h"
 #include "lib/quote.h"
 
 /* An encapsulated packet, up to its inner TCP header. */
@@ -17,7 +18,6 @@ struct fl_tunnel {
 	__u32 ack_seq;
 	struct fl_hops hops; /* as received; the weak hop and FINAL as they go on */
 	__u8 has_hops;
-	__u8 is_error;	    /* the inner packet is an ICMP error */
 	__be16 source_port; /* outer: kept when the packet is handed on */
 	__u8 inner_proto;
 	struct fl_vip *vip; /* the service that the inner packet is for */
@@ -125,10 +125,8 @@ static __always_inline int fl_read_transport(struct fl_cursor *cursor, struct fl
 {
 	struct tcphdr *tcp = (struct tcphdr *)cursor->at;
 
-	if (tunnel->inner.service.proto == fl_icmp_proto(tunnel->inner.is_ipv4)) {
-		tunnel->is_error = 1;
+	if (tunnel->inner.service.proto == fl_icmp_proto(tunnel->inner.is_ipv4))
 		return fl_parse_quote(cursor, &tunnel->inner);
-	}
 	if (tunnel->inner.service.proto != IPPROTO_TCP || !fl_parse_ports(cursor, &tunnel->inner) ||
 	    !fl_parse_tcp(cursor, &tunnel->inner) || (void *)(tcp + 1) > cursor->end)
 		return 0;
@@ -137,20 +135,35 @@ static __always_inline int fl_read_transport(struct fl_cursor *cursor, struct fl
 	return 1;
 }
 
-/* Step: reads the inner packet: a TCP segment, or an ICMP error about a connection. */
-static __always_inline int fl_read_inner(struct xdp_md *ctx, struct fl_cursor *cursor,
-					 struct fl_tunnel *tunnel)
+/* The inner packet, `offset` bytes into the frame: a TCP segment, or an ICMP error about a
+ * connection. Global, as fl_add_extensions is. */
+__noinline int fl_read_packet_inside(struct xdp_md *ctx, struct fl_tunnel *tunnel, __u32 offset)
 {
-	long start = (long)cursor->at - (long)ctx->data;
 	enum fl_ip_anomaly odd = FL_IP_FINE;
+	struct fl_cursor cursor;
 	int whole = 0;
 
-	tunnel->outer_length = (__u32)start - sizeof(struct ethhdr);
+	if (!tunnel)
+		return 0;
+	cursor = fl_cursor_at(ctx, offset);
 	if (tunnel->inner_proto == IPPROTO_IPIP)
-		whole = fl_parse_ipv4(cursor, &tunnel->inner, &odd);
+		whole = fl_parse_ipv4(&cursor, &tunnel->inner, &odd);
 	else if (tunnel->inner_proto == IPPROTO_IPV6)
-		whole = fl_parse_ipv6(cursor, &tunnel->inner, &odd);
-	if (!whole || odd != FL_IP_FINE || !fl_read_transport(cursor, tunnel))
+		whole = fl_parse_ipv6(&cursor, &tunnel->inner, &odd);
+	if (whole && odd == FL_IP_FINE && fl_has_extensions(&tunnel->inner))
+		odd = fl_add_extensions(ctx, &tunnel->inner, offset);
+	cursor = fl_cursor_at(ctx, offset + tunnel->inner.ip_header_length);
+	return whole && odd == FL_IP_FINE && fl_read_transport(&cursor, tunnel);
+}
+
+/* Step: reads the inner packet. */
+static __always_inline int fl_read_inner(struct xdp_md *ctx, const struct fl_cursor *cursor,
+					 struct fl_tunnel *tunnel)
+{
+	__u32 offset = (__u32)((long)cursor->at - (long)ctx->data);
+
+	tunnel->outer_length = offset - (__u32)sizeof(struct ethhdr);
+	if (!fl_read_packet_inside(ctx, tunnel, offset))
 		return FL_AGENT_DROP_INNER;
 	tunnel->vip = bpf_map_lookup_elem(&fl_vips, &tunnel->inner.service);
 	return tunnel->vip ? FL_CONTINUE : FL_AGENT_DROP_NOT_SERVICE;

@@ -499,7 +499,7 @@ class SetUpTest(AgentTestCase):
 
     def test_maps_of_another_shape_are_refused(self) -> None:
         self.stop_b3()
-        folder = self.b3.pin_path / "v4"
+        folder = self.b3.pin_path / "v5"
         folder.mkdir(parents=True)
         self.addCleanup(self.stop_b3)
         for name in ("fl_vips", "fl_peers", "fl_sources", "fl_averdicts",

@@ -14,7 +14,7 @@
 namespace fairlead::test {
 
 inline constexpr char kPinPath[] = "/sys/fs/bpf/fairlead";
-inline constexpr char kLayout[] = "/sys/fs/bpf/fairlead/v4";
+inline constexpr char kLayout[] = "/sys/fs/bpf/fairlead/v5";
 
 inline core::TableSizes SmallTables() {
   return {.services = 8, .backends = 64, .rows = 1024, .flow_buckets = 256};

@@ -156,6 +156,29 @@ TEST_CASE("an address has its own entry while a service has the address",
   CHECK(loaded.HasAddress(kVip6));
 }
 
+TEST_CASE("an address of which only tombstones are left is one",
+          "[datapath][tables]") {
+  const Loaded loaded;
+  auto tables = loaded.Open();
+  core::ServiceEntry tombstone = kEntry;
+  tombstone.tombstone = true;
+  const auto is_tombstone = [&] {
+    return loaded.Service(kVip4, 0)->flags ==
+           (FL_SERVICE_ADDRESS | FL_SERVICE_TOMBSTONE);
+  };
+  REQUIRE(tables->PutService(kVipA, kEntry).ok());
+  REQUIRE(tables->PutService(kVipB, tombstone).ok());
+  CHECK(loaded.HasAddress(kVip4));
+  REQUIRE(tables->PutService(kVipA, tombstone).ok());
+  CHECK(is_tombstone());
+  tables = loaded.Open();
+  CHECK(is_tombstone());
+  REQUIRE(tables->PutService(kVipB, kEntry).ok());
+  CHECK(loaded.HasAddress(kVip4));
+  tables->RemoveService(kVipB);
+  CHECK(is_tombstone());
+}
+
 TEST_CASE("address entries that a killed daemon left wrong are put right",
           "[datapath][tables]") {
   const Loaded loaded;

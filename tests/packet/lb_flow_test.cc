@@ -81,8 +81,8 @@ TEST_CASE("a young flow needs a second tick to be established",
   world.CheckLoad();
 }
 
-TEST_CASE("a SYN moves no recorded flow on", "[packet][lb][flow]") {
-  for (unsigned int state = FL_SLOT_EMBRYONIC; state <= FL_SLOT_CLOSING;
+TEST_CASE("a SYN moves no flow that goes on", "[packet][lb][flow]") {
+  for (unsigned int state = FL_SLOT_EMBRYONIC; state <= FL_SLOT_ESTABLISHED;
        state++) {
     INFO("state " << state);
     LbWorld world;
@@ -357,15 +357,80 @@ TEST_CASE("without an agent nobody can claim", "[packet][lb][flow][claim]") {
     MakeFlow(world, 1, state);
     world.SetState(1, kDraining & ~FL_BACKEND_AGENT);
     const bool lives = state == FL_SLOT_YOUNG || state == FL_SLOT_ESTABLISHED;
-    const HopList hops = {.ids = lives ? std::vector<uint16_t>{1, 2, 3, 4}
-                                       : std::vector<uint16_t>{2, 1, 3, 4},
-                          .acceptors = lives ? uint8_t{0b1111} : uint8_t{1}};
+    const HopList hops = {
+        .ids = lives ? std::vector<uint16_t>{1, 2, 3, 4}
+                     : std::vector<uint16_t>{2, 1, 3, 4},
+        .acceptors = lives ? uint8_t{0b1111} : uint8_t{0b1101}};
     const LbResult result =
         world.Send(Syn(1), lives ? FL_LB_TX_SYN_AGAIN : FL_LB_TX_SYN_NEW);
     CHECK_THAT(result.packet, IsPacket(world.Encapsulated(Syn(1), hops)));
     CHECK(world.BackendOf(Syn(1)) == (lives ? 1 : 2));
     world.CheckLoad();
   }
+}
+
+// Closing, or young with a FIN: what a short connection leaves.
+void EndFlow(LbWorld& world, uint16_t sport, bool was_young) {
+  MakeFlow(world, sport, was_young ? FL_SLOT_YOUNG : FL_SLOT_ESTABLISHED);
+  world.Send(Fin(sport), FL_LB_TX_HIT);
+  const unsigned int state = was_young ? FL_SLOT_YOUNG : FL_SLOT_CLOSING;
+  REQUIRE(world.StateOf(Ack(sport)) == state);
+}
+
+TEST_CASE("a tuple that is used again is a new choice",
+          "[packet][lb][flow][claim]") {
+  for (const bool was_young : {false, true}) {
+    INFO("was young " << was_young);
+    LbWorld world;
+    world.service().choices = 2;
+    world.StoreService();
+    EndFlow(world, 1, was_young);
+    // Its backend again: no one to ask, and the flow begins anew.
+    world.Check(Syn(1),
+                {.verdict = FL_LB_TX_SYN_NEW,
+                 .packet = world.Encapsulated(
+                     Syn(1), {.ids = {1, 2, 3, 4}, .acceptors = 0b1111}),
+                 .backend = 1,
+                 .new_flows = 1,
+                 .backend_new_flows = 1});
+    CHECK(world.StateOf(Syn(1)) == FL_SLOT_EMBRYONIC);
+    CHECK(fl_slot_flags(world.SlotOf(Syn(1)).word1) == 0);
+    world.CheckLoad();
+
+    // Another one: the old one is asked first, for a SYN can be forged.
+    LbWorld other;
+    EndFlow(other, 1, was_young);
+    other.service().choices = 2;
+    other.StoreService();
+    other.SetLoad(1, 1000);
+    world.ClearFlows();
+    other.Check(Syn(1),
+                {.verdict = FL_LB_TX_SYN_CLAIM,
+                 .packet = other.Encapsulated(Syn(1), {.ids = {1, 2, 3, 4},
+                                                       .flags = FL_WIRE_CLAIM0,
+                                                       .acceptors = 0b0010}),
+                 .backend = 2,
+                 .new_flows = 1});
+    CHECK(other.BackendOf(Syn(1)) == 2);
+    CHECK(other.StateOf(Syn(1)) == FL_SLOT_EMBRYONIC);
+    other.Send(Syn(1), FL_LB_TX_SYN_AGAIN);
+  }
+}
+
+TEST_CASE("without an agent to ask, a tuple that is used again stays",
+          "[packet][lb][flow][claim]") {
+  LbWorld world;
+  EndFlow(world, 1, false);
+  world.service().choices = 2;
+  world.StoreService();
+  world.SetState(1, kReady & ~FL_BACKEND_AGENT);
+  const uint64_t load = world.lb().load()[1].live;
+  world.SetLoad(1, load + 1000);
+  world.Send(Syn(1), FL_LB_TX_SYN_NEW);
+  CHECK(world.BackendOf(Syn(1)) == 1);
+  CHECK(world.StateOf(Syn(1)) == FL_SLOT_EMBRYONIC);
+  CHECK(world.lb().load()[1].live == 1000);
+  CHECK(world.lb().load()[1].pending == 1);
 }
 
 TEST_CASE("a SYN again stays where it was when nobody takes new flows",

@@ -76,7 +76,7 @@ TEST_CASE("IPv6 travels in IPv6", "[packet][lb][forward]") {
             Eth{} / Ipv6{} / Tcp{.sport = 1, .ack = true});
 }
 
-TEST_CASE("DSCP is copied to the outer header, ECN is not",
+TEST_CASE("DSCP and ECN are copied to the outer header",
           "[packet][lb][forward]") {
   for (const bool outer_ipv6 : {false, true}) {
     LbWorld world;

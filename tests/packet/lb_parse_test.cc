@@ -51,7 +51,7 @@ TEST_CASE("the host's own traffic passes untouched", "[packet][lb][parse]") {
        FL_LB_PASS_NOT_TCP},
       {"UDP over IPv6", Eth{} / Ipv6{} / Udp{.dport = kVipPort} / Payload(9),
        FL_LB_PASS_NOT_TCP},
-      {"ICMP echo to a VIP", Eth{} / Ipv4{} / Icmp{} / Payload(8),
+      {"ICMP echo", Eth{} / Ipv4{.dst = kHost4} / Icmp{} / Payload(8),
        FL_LB_PASS_NOT_TCP},
       {"neighbour solicitation", Eth{} / Ipv6{} / Icmp{.type = 135},
        FL_LB_PASS_NOT_TCP},
@@ -118,32 +118,154 @@ TEST_CASE("an IP header to a VIP that lies is dropped", "[packet][lb][parse]") {
   });
 }
 
+Extension Fragment(uint16_t offset, bool more) {
+  const auto bits = static_cast<uint16_t>(offset << 3 | (more ? 1 : 0));
+  return {.type = 44,
+          .detail = {static_cast<uint8_t>(bits >> 8),
+                     static_cast<uint8_t>(bits), 0, 0, 0, 7}};
+}
+
 TEST_CASE("fragments to a VIP are dropped", "[packet][lb][parse]") {
   CheckUntouched({
-      {"first", Eth{} / Ipv4{.df = false, .more_fragments = true} / Tcp{},
+      {"first, too short for a quote",
+       Eth{} / Ipv4{.df = false, .more_fragments = true, .proto = 6} /
+           Payload(7),
        FL_LB_DROP_FRAGMENT},
+      {"first, with options",
+       Eth{} / Ipv4{.df = false, .more_fragments = true, .options = Bytes(4)} /
+           Tcp{},
+       FL_LB_DROP_FRAGMENT},
+      {"first, of UDP", Eth{} / Ipv4{.more_fragments = true} / Udp{},
+       FL_LB_DROP_FRAGMENT},
+      {"first, from everybody",
+       Eth{} / Ipv4{.src = Ip("255.255.255.255"), .more_fragments = true} /
+           Tcp{},
+       FL_LB_DROP_FRAGMENT},
+      {"first, shorter than it says",
+       Eth{} / Ipv4{.more_fragments = true, .length = 41} / Tcp{},
+       FL_LB_DROP_IP_HEADER},
       {"middle",
        Eth{} / Ipv4{.df = false, .more_fragments = true, .fragment_offset = 9} /
            Tcp{},
        FL_LB_DROP_FRAGMENT},
       {"last", Eth{} / Ipv4{.df = false, .fragment_offset = 9} / Tcp{},
        FL_LB_DROP_FRAGMENT},
+      {"last, shorter than it says",
+       Eth{} / Ipv4{.fragment_offset = 9, .length = 41} / Tcp{},
+       FL_LB_DROP_FRAGMENT},
       {"last, of UDP",
        Eth{} / Ipv4{.fragment_offset = 1, .proto = 17} / Payload(30),
        FL_LB_DROP_FRAGMENT},
-      {"IPv6", Eth{} / Ipv6{} / Extension{.type = 44} / Tcp{},
+      {"IPv6, middle", Eth{} / Ipv6{} / Fragment(9, true) / Tcp{},
        FL_LB_DROP_FRAGMENT},
+      {"IPv6, last", Eth{} / Ipv6{} / Fragment(9, false) / Tcp{},
+       FL_LB_DROP_FRAGMENT},
+      {"IPv6, first, behind another header",
+       Eth{} / Ipv6{} / Extension{} / Fragment(0, true) / Tcp{},
+       FL_LB_DROP_FRAGMENT},
+      {"IPv6, first, too short for a quote",
+       Eth{} / Ipv6{.length = 15} / Fragment(0, true) / Tcp{},
+       FL_LB_DROP_FRAGMENT},
+      {"IPv6, first, shorter than it says",
+       Eth{} / Ipv6{.length = 29} / Fragment(0, true) / Tcp{},
+       FL_LB_DROP_IP_HEADER},
   });
 }
 
-TEST_CASE("IPv6 extension headers to a VIP are dropped",
+// The path takes no fragment, and says so, but to later ones (RFC 1122).
+TEST_CASE("a first fragment to a VIP is answered", "[packet][lb][parse]") {
+  LbWorld world;
+  const Packet v4 = Eth{} / Ipv4{.df = false, .more_fragments = true} /
+                    Tcp{.seq = 77, .ack = true} / Payload(64);
+  const Packet v6 = Eth{} / Ipv6{} / Fragment(0, true) /
+                    Tcp{.seq = 77, .ack = true} / Payload(64);
+  const auto quote = [](const Packet& packet, size_t size) {
+    Bytes bytes = packet.Inner().Wire();
+    bytes.resize(size);
+    return Raw{bytes};
+  };
+  world.Check(v4, {.verdict = FL_LB_TX_FRAGMENT_REFUSED,
+                   .packet = Eth{.dst = kRouterMac, .src = kLbMac} /
+                             Ipv4{.src = kVip4, .dst = kClient4, .df = false} /
+                             Icmp{.type = 3, .code = 13} / quote(v4, 28),
+                   .service = 0});
+  world.Check(v6, {.verdict = FL_LB_TX_FRAGMENT_REFUSED,
+                   .packet = Eth{.dst = kRouterMac, .src = kLbMac} /
+                             Ipv6{.src = kVip6, .dst = kClient6} /
+                             Icmp{.type = 1, .code = 1} / quote(v6, 56),
+                   .service = 0});
+}
+
+TEST_CASE("a hop limit of 0 is the end of a packet", "[packet][lb][parse]") {
+  CheckUntouched({
+      {"IPv4", Eth{} / Ipv4{.ttl = 0} / Tcp{.syn = true}, FL_LB_DROP_HOP_LIMIT},
+      {"IPv6", Eth{} / Ipv6{.hop_limit = 0} / Tcp{.syn = true},
+       FL_LB_DROP_HOP_LIMIT},
+      {"IPv6 with an extension",
+       Eth{} / Ipv6{.hop_limit = 0} / Extension{} / Tcp{.syn = true},
+       FL_LB_DROP_HOP_LIMIT},
+      {"to another address",
+       Eth{} / Ipv4{.dst = kHost4, .ttl = 0} / Tcp{.syn = true},
+       FL_LB_PASS_NOT_SERVICE},
+  });
+  LbWorld world;
+  world.Send(Eth{} / Ipv4{.ttl = 1} / Tcp{.syn = true}, FL_LB_TX_SYN_NEW);
+  world.Send(Eth{} / Ipv6{.hop_limit = 1} / Tcp{.syn = true}, FL_LB_TX_SYN_NEW);
+}
+
+TEST_CASE("TCP behind IPv6 extension headers is TCP", "[packet][lb][parse]") {
+  const Extension options = {.type = 0, .detail = Bytes(14)};
+  const Extension followed_route = {.type = 43, .detail = {0, 0, 0, 0, 0, 0}};
+  const Extension to_destination = {.type = 60, .detail = Bytes(2046)};
+  const Extension whole = Fragment(0, false);
+  const Ipv6 ip = {};
+  const Tcp syn = {.syn = true};
+  const Packet packets[] = {
+      Eth{} / ip / options / syn,
+      Eth{} / ip / followed_route / syn,
+      Eth{} / ip / whole / syn,
+      Eth{} / ip / options / Extension{.type = 60} / followed_route / whole /
+          Extension{.type = 60} / Extension{.type = 60} / syn,
+  };
+  const HopList hops = {.ids = {1, 2, 3, 4}, .acceptors = 0b1111};
+  for (const Packet& packet : packets) {
+    LbWorld world;
+    CHECK_THAT(world.Send(packet, FL_LB_TX_SYN_NEW).packet,
+               IsPacket(world.Encapsulated(packet, hops)));
+    // The same flow with and without.
+    world.Send(Eth{} / ip / Tcp{.ack = true}, FL_LB_TX_HIT);
+  }
+  LbWorld world;
+  world.SetBackend(1, {.mtu = 9000});
+  world.Send(Eth{} / ip / to_destination / syn, FL_LB_TX_SYN_NEW);
+}
+
+TEST_CASE("IPv6 extension headers that hide TCP are dropped",
           "[packet][lb][parse]") {
-  std::vector<Case> cases;
-  for (const uint8_t type : {uint8_t{0}, uint8_t{43}, uint8_t{60}, uint8_t{51}})
-    cases.push_back({"type " + std::to_string(type),
-                     Eth{} / Ipv6{} / Extension{.type = type} / Tcp{},
-                     FL_LB_DROP_EXTENSION});
-  CheckUntouched(cases);
+  const Tcp syn = {.syn = true};
+  const Extension one;
+  CheckUntouched({
+      {"authentication", Eth{} / Ipv6{} / Extension{.type = 51} / syn,
+       FL_LB_DROP_EXTENSION},
+      {"a route that goes on",
+       Eth{} / Ipv6{} / Extension{.type = 43, .detail = {0, 1, 0, 0, 0, 0}} /
+           syn,
+       FL_LB_DROP_EXTENSION},
+      {"seven of them",
+       Eth{} / Ipv6{} / one / one / one / one / one / one / one / syn,
+       FL_LB_DROP_EXTENSION},
+      {"one that ends behind the frame",
+       Eth{} / Ipv6{.next_header = 0} / Raw{Bytes{6, 1, 0, 0, 0, 0, 0, 0}},
+       FL_LB_DROP_TCP_HEADER},
+      {"one that begins behind the frame",
+       Eth{} / Ipv6{.next_header = 0} / Raw{Bytes{60, 1, 0, 0, 0, 0, 0, 0}},
+       FL_LB_DROP_IP_HEADER},
+      {"cut short", Eth{} / Ipv6{.next_header = 60} / Payload(7),
+       FL_LB_DROP_IP_HEADER},
+      {"no TCP behind it",
+       Eth{} / Ipv6{} / one / Udp{.dport = kVipPort} / Payload(9),
+       FL_LB_PASS_NOT_TCP},
+  });
 }
 
 TEST_CASE("a TCP header that cannot be is dropped", "[packet][lb][parse]") {

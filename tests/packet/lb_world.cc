@@ -168,14 +168,14 @@ LbResult LbWorld::Send(const Packet& packet, fl_lb_verdict verdict) {
   return result;
 }
 
-Packet LbWorld::Encapsulated(const Packet& packet, const HopList& hops) const {
-  const uint64_t hash = ReferenceFlowHash(kHashKey, FlowOf(packet));
+Packet LbWorld::Encapsulated(const Packet& packet, const HopList& hops,
+                             const Packet& segment) const {
+  const uint64_t hash = ReferenceFlowHash(kHashKey, FlowOf(segment));
   const uint16_t first = hops.ids.front();
   const auto* ip4 = packet.Find<Ipv4>();
   const auto* ip6 = packet.Find<Ipv6>();
-  // DSCP without ECN (RFC 6040, compatibility mode).
-  const auto tos =
-      static_cast<uint8_t>((ip4 != nullptr ? ip4->tos : ip6->tos) & 0xfc);
+  // DSCP, and ECN by RFC 6040's normal mode.
+  const uint8_t tos = ip4 != nullptr ? ip4->tos : ip6->tos;
   std::array<uint8_t, 16> bytes = {};
   std::memcpy(bytes.data(), lb_.backends()[first].address, bytes.size());
   const base::IpAddress address(bytes);
@@ -193,7 +193,7 @@ Packet LbWorld::Encapsulated(const Packet& packet, const HopList& hops) const {
               .flags = hops.flags,
               .acceptors = hops.acceptors,
               .lb_id = kLbId,
-              .row = RowOf(packet),
+              .row = RowOf(segment),
               .epoch = service_.epoch};
   out /= packet.Inner();
   return out;

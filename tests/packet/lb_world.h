@@ -98,7 +98,12 @@ class LbWorld {
 
   // `packet` as it must leave for hops.ids[0], with the list unless the service
   // is plain.
-  Packet Encapsulated(const Packet& packet, const HopList& hops) const;
+  Packet Encapsulated(const Packet& packet, const HopList& hops) const {
+    return Encapsulated(packet, hops, packet);
+  }
+  // The same of a packet about the connection that `segment` is of.
+  Packet Encapsulated(const Packet& packet, const HopList& hops,
+                      const Packet& segment) const;
   uint16_t RowOf(const Packet& packet) const;
 
   // Of the flow that `packet` belongs to. StateOf is FL_SLOT_FREE if it is not

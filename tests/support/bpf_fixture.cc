@@ -137,7 +137,8 @@ void LbProgram::SetService(const base::Endpoint& vip,
                            const fl_service& service) {
   const int fd = bpf_map__fd(skeleton_->object->maps.fl_services);
   fl_service address = {};
-  address.flags = FL_SERVICE_ADDRESS;
+  address.flags = static_cast<__u8>(FL_SERVICE_ADDRESS |
+                                    (service.flags & FL_SERVICE_TOMBSTONE));
   const fl_service_key keys[] = {KeyOf(vip), AddressKeyOf(vip)};
   FL_CHECK(bpf_map_update_elem(fd, &keys[0], &service, BPF_ANY) == 0);
   FL_CHECK(bpf_map_update_elem(fd, &keys[1], &address, BPF_ANY) == 0);

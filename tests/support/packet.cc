@@ -141,9 +141,10 @@ class Writer {
     return out;
   }
 
-  Bytes Write(const Extension&) {
-    Bytes out = {NextProto()};
-    out.resize(8);
+  Bytes Write(const Extension& extension) {
+    Bytes out = {NextProto(),
+                 static_cast<uint8_t>((extension.detail.size() - 6) / 8)};
+    PutAll(out, extension.detail);
     return out;
   }
 

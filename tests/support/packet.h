@@ -75,9 +75,11 @@ struct Ipv6 {
   std::optional<uint16_t> length;
 };
 
-// An IPv6 extension header of 8 bytes, filled with zeros.
+// An IPv6 extension header: what follows its next header and its length, six
+// bytes or eight times as many more.
 struct Extension {
   uint8_t type = 0;
+  Bytes detail = Bytes(6);
 };
 
 struct Tcp {

@@ -141,21 +141,14 @@ absl::Status SharedTables::AdoptServices() {
     if (value.flags & FL_SERVICE_ADDRESS) {
       addresses.push_back(AddressOf(key.address));
     } else {
-      vips_[base::Endpoint{AddressOf(key.address), ntohs(key.port)}] = value.id;
+      vips_[base::Endpoint{AddressOf(key.address), ntohs(key.port)}] =
+          (value.flags & FL_SERVICE_TOMBSTONE) != 0;
     }
   }
   if (result != -ENOENT) return base::BpfError(result, "list fl_services");
   FL_RETURN_IF_ERROR(RemoveUnusedAddresses(addresses));
-  for (const auto& [vip, id] : vips_) {
-    if (std::find(addresses.begin(), addresses.end(), vip.address) !=
-        addresses.end()) {
-      continue;
-    }
-    fl_service entry = {};
-    entry.flags = FL_SERVICE_ADDRESS;
-    FL_RETURN_IF_ERROR(
-        Update(AddressKeyOf(vip.address), entry, vip.address.ToString()));
-  }
+  for (const auto& [vip, tombstone] : vips_)
+    FL_RETURN_IF_ERROR(PutAddress(vip.address));
   return absl::OkStatus();
 }
 
@@ -203,40 +196,51 @@ bool SharedTables::HasVipOn(const base::IpAddress& address) const {
   return first != vips_.end() && first->first.address == address;
 }
 
+// A tombstone, if every VIP on the address is one: nothing answers there.
+absl::Status SharedTables::PutAddress(const base::IpAddress& address) {
+  fl_service entry = {};
+  entry.flags = FL_SERVICE_ADDRESS | FL_SERVICE_TOMBSTONE;
+  for (auto vip = vips_.lower_bound(base::Endpoint{address, 0});
+       vip != vips_.end() && vip->first.address == address; ++vip) {
+    if (!vip->second) entry.flags = FL_SERVICE_ADDRESS;
+  }
+  return Update(AddressKeyOf(address), entry, address.ToString());
+}
+
 // The address entry comes first and goes last, so that no packet meets a
 // service whose odd packets (fragments, broken headers) would pass.
 absl::Status SharedTables::PutService(const base::Endpoint& vip,
                                       const core::ServiceEntry& entry) {
   FL_CHECK(entry.id < sizes_.services);
   FL_CHECK(uint64_t{entry.rows_base} + entry.rows <= sizes_.rows);
-  const fl_service_key address_key = AddressKeyOf(vip.address);
   const bool is_new_address = !HasVipOn(vip.address);
-  if (is_new_address) {
-    fl_service address = {};
-    address.flags = FL_SERVICE_ADDRESS;
-    FL_RETURN_IF_ERROR(Update(address_key, address, vip.address.ToString()));
-  }
+  if (is_new_address) FL_RETURN_IF_ERROR(PutAddress(vip.address));
   absl::Status status = Update(KeyOf(vip), ValueOf(entry), vip.ToString());
   if (!status.ok()) {
+    const fl_service_key address_key = AddressKeyOf(vip.address);
     if (is_new_address) bpf_map_delete_elem(maps_.services, &address_key);
     return status;
   }
-  vips_[vip] = entry.id;
-  return absl::OkStatus();
+  vips_[vip] = entry.tombstone;
+  return PutAddress(vip.address);
 }
 
 void SharedTables::RemoveService(const base::Endpoint& vip) {
   if (vips_.erase(vip) == 0) return;
   const fl_service_key key = KeyOf(vip);
   bpf_map_delete_elem(maps_.services, &key);
-  if (HasVipOn(vip.address)) return;
+  if (HasVipOn(vip.address)) {
+    // It only changes what is there, for which no memory is needed.
+    PutAddress(vip.address).IgnoreError();
+    return;
+  }
   const fl_service_key address_key = AddressKeyOf(vip.address);
   bpf_map_delete_elem(maps_.services, &address_key);
 }
 
 std::vector<base::Endpoint> SharedTables::Vips() const {
   std::vector<base::Endpoint> vips;
-  for (const auto& [vip, id] : vips_) vips.push_back(vip);
+  for (const auto& [vip, tombstone] : vips_) vips.push_back(vip);
   return vips;
 }
 

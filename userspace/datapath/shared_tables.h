@@ -83,6 +83,7 @@ class SharedTables : public core::Datapath {
 
   absl::Status Update(const fl_service_key& key, const fl_service& value,
                       absl::string_view what);
+  absl::Status PutAddress(const base::IpAddress& address);
   bool HasVipOn(const base::IpAddress& address) const;
 
   fl_backend& LineOf(core::BackendId id) const;
@@ -99,8 +100,9 @@ class SharedTables : public core::Datapath {
   const MappedArray<fl_bucket> flows_;
   const MappedArray<uint64_t> leases_;
 
-  // VIPs in fl_services: an address entry exists while its address is here.
-  absl::btree_map<base::Endpoint, core::ServiceId> vips_;
+  // VIPs in fl_services, and whether each is a tombstone: an address entry
+  // exists while its address is here.
+  absl::btree_map<base::Endpoint, bool> vips_;
   absl::btree_map<base::IpAddress, core::NextHop> next_hops_;
 };
 

@@ -8,7 +8,10 @@
 
 #include "fairlead/abi/types.h"
 
-#define FL_ABI_VERSION 4
+#define FL_ABI_VERSION 5
+
+/* Room for the verdicts of a program, so that a new one does not change the shape of a map. */
+#define FL_MAX_VERDICTS 64
 
 /* One value in maps, rows and on the wire: no backend. */
 #define FL_NO_BACKEND	 0u

@@ -48,7 +48,8 @@ enum fl_encap {
 };
 
 #define FL_SERVICE_TOMBSTONE 0x1 /* deleted: drop and count */
-#define FL_SERVICE_ADDRESS   0x2 /* the entry of the address itself */
+#define FL_SERVICE_ADDRESS                                                                         \
+	0x2 /* the entry of the address itself; a tombstone if all of its services are */
 
 struct fl_service {
 	__u16 id;

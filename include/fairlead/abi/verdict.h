@@ -43,7 +43,14 @@
 	X(DROP_NO_HEADROOM, DROP,                                                                  \
 	  "the driver leaves no room in front of the frame for the outer headers")                 \
 	X(DROP_INTERNAL, DROP,                                                                     \
-	  "a table entry that must exist is absent: a defect, please report it")
+	  "a table entry that must exist is absent: a defect, please report it")                   \
+	X(DROP_HOP_LIMIT, DROP, "packet to a service whose TTL or hop limit is 0")                 \
+	X(TX_ICMP_ERROR, TX,                                                                       \
+	  "ICMP error about a connection, to the flow's backend or the row's members")             \
+	X(TX_ECHO, TX, "ping of a service's address, answered")                                    \
+	X(TX_FRAGMENT_REFUSED, TX,                                                                 \
+	  "first fragment of a segment to a service, answered with ICMP prohibited")               \
+	X(DROP_ICMP_LIMIT, DROP, "would be answered by ICMP, and so much has been of late")
 
 /* fl_agent, on a backend. */
 #define FL_AGENT_VERDICTS(X)                                                                       \
@@ -77,7 +84,9 @@
 	  "end of the list, no hop is sure: back to the first one with a socket for the tuple")    \
 	X(DROP_SKEW, DROP,                                                                         \
 	  "no hop has the connection, but the LB host's table or key is not the one known here")   \
-	X(DROP_NO_LIST, DROP, "came without a hop list, for a service whose packets all have one")
+	X(DROP_NO_LIST, DROP, "came without a hop list, for a service whose packets all have one") \
+	X(DROP_CONGESTION, DROP,                                                                   \
+	  "marked as congestion on its way, and the inner packet cannot say so (RFC 6040)")
 
 #define FL_VERDICT_ENUM_LB(name, action, help)	  FL_LB_##name,
 #define FL_VERDICT_ENUM_AGENT(name, action, help) FL_AGENT_##name,

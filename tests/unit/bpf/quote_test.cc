@@ -93,6 +93,20 @@ TEST_CASE("options in front of the quoted ports are stepped over",
   CHECK(quote->flow.client.port == 50000);
 }
 
+TEST_CASE("extension headers in front of the quoted ports are stepped over",
+          "[bpf][quote]") {
+  const Packet sent = Ipv6{.src = kVip6, .dst = kClient6} /
+                      Extension{.type = 60, .detail = Bytes(22)} /
+                      Extension{.type = 44, .detail = {0, 1, 0, 0, 0, 1}} /
+                      Tcp{.sport = kPort, .dport = 50000};
+  const auto quote = Parse(Ipv6{.src = kRouter6} / Icmp{.type = 2} / sent);
+  REQUIRE(quote.has_value());
+  CHECK(quote->flow.client.port == 50000);
+  // It may end with the ports, not before.
+  CHECK(Parse(Ipv6{.src = kRouter6} / Icmp{.type = 2} / sent, 16).has_value());
+  CHECK_FALSE(Parse(Ipv6{.src = kRouter6} / Icmp{.type = 2} / sent, 17));
+}
+
 TEST_CASE("what is no error about a segment of the service is refused",
           "[bpf][quote]") {
   for (const uint8_t type : Bytes{0, 4, 5, 8, 13})
@@ -106,8 +120,12 @@ TEST_CASE("what is no error about a segment of the service is refused",
   CHECK_FALSE(
       Parse(error4 / (Ipv4{.src = kVip4, .fragment_offset = 4} / Tcp{})));
   CHECK_FALSE(Parse(error4 / (Ipv4{.src = kVip4, .ihl = 2} / Tcp{})));
-  CHECK_FALSE(Parse(Ipv6{.src = kRouter6} / Icmp{.type = 1} /
-                    (Ipv6{.src = kVip6} / Extension{.type = 0} / Tcp{})));
+  const Packet error6 = Ipv6{.src = kRouter6} / Icmp{.type = 1};
+  const Packet sent = Ipv6{.src = kVip6};
+  CHECK_FALSE(Parse(error6 / (sent / Extension{.type = 51} / Tcp{})));
+  CHECK_FALSE(Parse(
+      error6 /
+      (sent / Extension{.type = 44, .detail = {0, 8, 0, 0, 0, 1}} / Tcp{})));
 }
 
 }  // namespace

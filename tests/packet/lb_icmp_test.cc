@@ -1,0 +1,224 @@
+// ICMP to a service's address: pings are answered, errors go to whoever has the
+// connection that they quote, all else is the host's.
+#include <linux/bpf.h>
+
+#include <catch2/catch.hpp>
+
+#include "tests/packet/lb_world.h"
+#include "tests/support/bpf_run.h"
+
+namespace fairlead::test {
+namespace {
+
+// What a service's backend sends to its client, as an error quotes it.
+Packet Reply4(const Ipv4& ip = {.src = kVip4, .dst = kClient4}) {
+  return ip / Tcp{.sport = kVipPort, .dport = kClientPort, .ack = true} /
+         Payload(1400);
+}
+Packet Reply6() {
+  return Ipv6{.src = kVip6, .dst = kClient6} /
+         Tcp{.sport = kVipPort, .dport = kClientPort, .ack = true} /
+         Payload(1400);
+}
+
+Raw Quote(const Packet& reply, size_t size) {
+  Bytes bytes = reply.Wire();
+  bytes.resize(size);
+  return Raw{bytes};
+}
+
+const Ipv4 kFromRouter4 = {.src = Ip("203.0.113.99")};
+const Ipv6 kFromRouter6 = {.src = Ip("2001:db8:7::99")};
+
+Packet Error4(uint8_t type, uint8_t code, size_t quoted = 28) {
+  return Eth{} / kFromRouter4 / Icmp{.type = type, .code = code, .rest = 1300} /
+         Quote(Reply4(), quoted);
+}
+Packet Error6(uint8_t type, size_t quoted = 48) {
+  return Eth{} / kFromRouter6 / Icmp{.type = type, .rest = 1300} /
+         Quote(Reply6(), quoted);
+}
+
+Packet Ack4() { return Eth{} / Ipv4{} / Tcp{.ack = true}; }
+Packet Ack6() { return Eth{} / Ipv6{} / Tcp{.ack = true}; }
+
+TEST_CASE("an ICMP error goes where its connection is", "[packet][lb][icmp]") {
+  for (const bool known : {true, false}) {
+    INFO("recorded " << known);
+    LbWorld world;
+    if (known) {
+      // At another backend than a miss would try first.
+      world.SetState(1, kDraining);
+      world.Send(Eth{} / Ipv4{} / Tcp{.syn = true}, FL_LB_TX_SYN_NEW);
+      world.Send(Eth{} / Ipv6{} / Tcp{.syn = true}, FL_LB_TX_SYN_NEW);
+      world.SetState(1, kReady);
+    }
+    const HopList hit = {.ids = {2, 1, 3, 4}, .acceptors = 1};
+    const HopList miss = {.ids = {1, 2, 3, 4}};
+    const HopList& hops = known ? hit : miss;
+    const fl_slot before = known ? world.SlotOf(Ack4()) : fl_slot{};
+    for (const Packet& error :
+         {Error4(3, 4), Error4(3, 1), Error4(11, 0), Error4(12, 0),
+          Error4(3, 4, 500), Error4(3, 4, 1200)}) {
+      world.Check(error, {.verdict = FL_LB_TX_ICMP_ERROR,
+                          .packet = world.Encapsulated(error, hops, Ack4()),
+                          .backend = hops.ids.front()});
+    }
+    for (const Packet& error : {Error6(1), Error6(2), Error6(3), Error6(4),
+                                Error6(2, 500), Error6(2, 1200)}) {
+      world.Check(error, {.verdict = FL_LB_TX_ICMP_ERROR,
+                          .packet = world.Encapsulated(error, hops, Ack6()),
+                          .backend = hops.ids.front()});
+    }
+    // It leaves no trace: anybody can send one.
+    if (known) {
+      CHECK(world.SlotOf(Ack4()).word0 == before.word0);
+      CHECK(world.SlotOf(Ack4()).word1 == before.word1);
+    } else {
+      CHECK(world.StateOf(Ack4()) == FL_SLOT_FREE);
+    }
+    world.CheckLoad();
+  }
+}
+
+TEST_CASE("an error's headers may be long, and its quote's",
+          "[packet][lb][icmp]") {
+  LbWorld world;
+  const Ipv4 with_options = {
+      .src = kVip4, .dst = kClient4, .ttl = 0, .options = Bytes(12, 1)};
+  world.Send(Eth{} / Ipv4{.src = Ip("203.0.113.99"), .options = Bytes(8, 1)} /
+                 Icmp{.type = 11} / Quote(Reply4(with_options), 40),
+             FL_LB_TX_ICMP_ERROR);
+  const Packet behind_extension =
+      Ipv6{.src = kVip6, .dst = kClient6, .hop_limit = 0} /
+      Extension{.type = 60} / Tcp{.sport = kVipPort, .dport = kClientPort} /
+      Payload(100);
+  world.Send(Eth{} / kFromRouter6 / Extension{.type = 0} / Icmp{.type = 3} /
+                 Quote(behind_extension, 56),
+             FL_LB_TX_ICMP_ERROR);
+}
+
+TEST_CASE("what is no error about a connection is the host's",
+          "[packet][lb][icmp]") {
+  LbWorld world;
+  const Packet cases[] = {
+      // The quote ends before the ports are whole; is of UDP; was sent by
+      // somebody else; is a later fragment.
+      Error4(3, 4, 23),
+      Error6(2, 43),
+      Eth{} / kFromRouter4 / Icmp{.type = 3, .code = 4} /
+          Quote(Ipv4{.src = kVip4, .dst = kClient4} /
+                    Udp{.sport = kVipPort, .dport = kClientPort},
+                28),
+      Eth{} / kFromRouter4 / Icmp{.type = 3, .code = 4} /
+          Quote(Reply4({.src = kClient4, .dst = kVip4}), 28),
+      Eth{} / kFromRouter4 / Icmp{.type = 3, .code = 4} /
+          Quote(Reply4({.src = kVip4, .dst = kClient4, .fragment_offset = 1}),
+                28),
+      // Source quench, redirect, a neighbour's question, a timestamp.
+      Error4(4, 0),
+      Error4(5, 0),
+      Eth{} / Ipv6{.hop_limit = 255} / Icmp{.type = 135} / Payload(16),
+      Eth{} / Ipv4{} / Icmp{.type = 13} / Payload(12),
+      // Not to a service's address.
+      Eth{} / Ipv4{.dst = Ip("192.0.2.200")} / Icmp{} / Payload(8),
+  };
+  for (const Packet& packet : cases)
+    world.Check(packet, {.verdict = FL_LB_PASS_NOT_TCP, .service = 0});
+  // About a connection to a port that is no service's.
+  world.Check(Eth{} / kFromRouter4 / Icmp{.type = 3, .code = 4} /
+                  Quote(Ipv4{.src = kVip4, .dst = kClient4} /
+                            Tcp{.sport = 22, .dport = kClientPort},
+                        40),
+              {.verdict = FL_LB_PASS_NOT_SERVICE, .service = 0});
+}
+
+TEST_CASE("an error that is too long is not answered with another",
+          "[packet][lb][icmp]") {
+  LbWorld world;
+  world.SetBackend(1, {.mtu = 1300});
+  world.Check(Error4(3, 4, 1300), {.verdict = FL_LB_DROP_TOO_BIG});
+  world.Check(Error6(2, 1300), {.verdict = FL_LB_DROP_TOO_BIG});
+}
+
+TEST_CASE("a deleted service's errors stay silent", "[packet][lb][icmp]") {
+  LbWorld world;
+  world.service().flags = FL_SERVICE_TOMBSTONE;
+  world.StoreService();
+  world.Check(Error4(3, 4), {.verdict = FL_LB_DROP_TOMBSTONE});
+}
+
+// Each value of the identifier is another checksum, and some pass the end of
+// its ring on the way to the answer's.
+TEST_CASE("a ping is answered with the right checksum for every value",
+          "[packet][lb][icmp]") {
+  constexpr uint32_t kAtOneHost = 900;  // It does not answer more in a tick.
+  const Eth back = {.dst = kRouterMac, .src = kLbMac};
+  for (uint32_t first = 0; first < 0x10000; first += kAtOneHost) {
+    LbWorld v4, v6;
+    for (uint32_t id = first; id < first + kAtOneHost && id < 0x10000; id++) {
+      const uint32_t rest = id << 16 | 1;
+      const auto hops = static_cast<uint8_t>(1 + id % 255);
+      const LbResult pong4 =
+          v4.lb().Run(Eth{} / Ipv4{.ttl = hops, .id = 7} / Icmp{.rest = rest});
+      REQUIRE(pong4.verdict == FL_LB_TX_ECHO);
+      REQUIRE(pong4.packet ==
+              (back / Ipv4{.src = kVip4, .dst = kClient4, .id = 7} /
+               Icmp{.type = 0, .rest = rest})
+                  .Wire());
+      const LbResult pong6 =
+          v6.lb().Run(Eth{} / Ipv6{.hop_limit = hops} /
+                      Icmp{.type = 128, .rest = rest} / Payload(9));
+      REQUIRE(pong6.verdict == FL_LB_TX_ECHO);
+      REQUIRE(pong6.packet == (back / Ipv6{.src = kVip6, .dst = kClient6} /
+                               Icmp{.type = 129, .rest = rest} / Payload(9))
+                                  .Wire());
+    }
+  }
+}
+
+TEST_CASE("who is not one host is not answered", "[packet][lb][icmp]") {
+  LbWorld world;
+  for (const char* source :
+       {"0.0.0.0", "127.0.0.1", "224.0.0.1", "255.255.255.255"}) {
+    world.Check(Eth{} / Ipv4{.src = Ip(source)} / Icmp{},
+                {.verdict = FL_LB_PASS_NOT_TCP, .service = 0});
+  }
+  for (const char* source : {"::", "::1", "ff02::1"}) {
+    world.Check(Eth{} / Ipv6{.src = Ip(source)} / Icmp{.type = 128},
+                {.verdict = FL_LB_PASS_NOT_TCP, .service = 0});
+  }
+  // Nor is a question with another code, or with options.
+  world.Send(Eth{} / Ipv4{} / Icmp{.code = 1}, FL_LB_PASS_NOT_TCP);
+  world.Send(Eth{} / Ipv4{.options = Bytes(4)} / Icmp{}, FL_LB_PASS_NOT_TCP);
+  world.Send(Eth{} / Ipv6{} / Extension{} / Icmp{.type = 128},
+             FL_LB_PASS_NOT_TCP);
+}
+
+TEST_CASE("an address of which only tombstones are left answers no ping",
+          "[packet][lb][icmp]") {
+  LbWorld world;
+  world.service().flags = FL_SERVICE_TOMBSTONE;
+  world.StoreService();
+  world.Check(Eth{} / Ipv4{} / Icmp{},
+              {.verdict = FL_LB_DROP_TOMBSTONE, .service = 0});
+}
+
+// Two thousand within a tick, in which a CPU answers a thousand.
+TEST_CASE("pings and errors are answered each at their own rate",
+          "[packet][lb][icmp]") {
+  LbWorld world;
+  const Bytes ping = (Eth{} / Ipv4{} / Icmp{}).Wire();
+  uint64_t answered = 0;
+  InOneTick([&] {
+    const uint64_t before = world.lb().verdicts()[FL_LB_TX_ECHO];
+    for (int i = 0; i < 2000; i++) TestRun(world.lb().program_fd(), ping);
+    answered = world.lb().verdicts()[FL_LB_TX_ECHO] - before;
+  });
+  CHECK(answered <= 1000);
+  const Packet fragment = Eth{} / Ipv4{.more_fragments = true} / Tcp{};
+  world.Send(fragment, FL_LB_TX_FRAGMENT_REFUSED);
+}
+
+}  // namespace
+}  // namespace fairlead::test
