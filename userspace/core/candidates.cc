@@ -2,21 +2,16 @@
 
 #include <algorithm>
 #include <bit>
+#include <utility>
 
 #include "base/check.h"
-#include "core/log2_table.h"
 #include "core/mix.h"
 #include "core/orientation.h"
 
 namespace fairlead::core {
 namespace {
 
-constexpr uint64_t kCostOfWeightOne = uint64_t{1} << 24;
-constexpr uint16_t kNobody = UINT16_MAX;
-
 static_assert(kMaxTableMembers <= kNobody);
-// A score is at most 64 in Q6.32 times the cost of weight one.
-static_assert((uint64_t{64} << 32) <= (UINT64_MAX >> 1) / kCostOfWeightOne);
 
 uint64_t LoadBigEndian(const uint8_t* bytes) {
   uint64_t value = 0;
@@ -29,70 +24,6 @@ uint64_t AddressKey(const base::IpAddress& address, uint64_t seed) {
   const uint64_t high = LoadBigEndian(bytes);
   const uint64_t low = LoadBigEndian(bytes + 8);
   return Mix64(Mix64(Mix64(seed + kGolden) ^ high) ^ low);
-}
-
-uint64_t RowKey(uint32_t row) { return Mix64((row + uint64_t{1}) * kGolden); }
-
-// What the hot loop needs of a member.
-struct Contender {
-  uint64_t key;   // of the address, under the table's seed
-  uint64_t cost;  // kCostOfWeightOne / weight
-};
-
-// Indices of contenders by rank; kNobody at the end.
-using Ranking = std::array<uint16_t, 4>;
-
-// The lowest scores of one row so far. Contenders are offered in the order of
-// their addresses, so of equal scores the one that came first wins.
-class BestFour {
- public:
-  // An upper bound of ShortOfOne() for scores that would still enter.
-  uint64_t bound() const { return bound_; }
-  const Ranking& ranking() const { return ranking_; }
-
-  void Offer(uint64_t score, uint16_t index) {
-    if (score >= scores_.back()) return;
-    size_t at = scores_.size() - 1;
-    for (; at > 0 && score < scores_[at - 1]; --at) {
-      scores_[at] = scores_[at - 1];
-      ranking_[at] = ranking_[at - 1];
-    }
-    scores_[at] = score;
-    ranking_[at] = index;
-    if (scores_.back() != UINT64_MAX) bound_ = BoundOf(scores_.back());
-  }
-
- private:
-  // NegLog2(hash) >= 36/25 * (1 - hash / 2^64) - 2 units, so that a contender
-  // with ShortOfOne() above score * 25/36 plus two units of the highest cost
-  // has a higher score. The tangent is tight near one, where winners are.
-  static constexpr uint64_t BoundOf(uint64_t score) {
-    return score / 36 * 25 + 25 + 2 * kCostOfWeightOne;
-  }
-
-  std::array<uint64_t, 4> scores_ = {UINT64_MAX, UINT64_MAX, UINT64_MAX,
-                                     UINT64_MAX};
-  Ranking ranking_ = {kNobody, kNobody, kNobody, kNobody};
-  uint64_t bound_ = UINT64_MAX;
-};
-
-// How far the hash is from its maximum, in Q0.32, times the cost.
-uint64_t ShortOfOne(uint64_t hash, uint64_t cost) {
-  return (~hash >> 32) * cost;
-}
-
-// The hot loop: about two nanoseconds per contender, because almost all are
-// turned away before their logarithm is taken.
-Ranking RankRow(std::span<const Contender> contenders, uint32_t row) {
-  const uint64_t row_key = RowKey(row);
-  BestFour best;
-  for (size_t i = 0; i < contenders.size(); ++i) {
-    const Contender& contender = contenders[i];
-    const uint64_t hash = Mix64(row_key ^ contender.key);
-    if (ShortOfOne(hash, contender.cost) > best.bound()) continue;
-    best.Offer(NegLog2(hash) * contender.cost, static_cast<uint16_t>(i));
-  }
-  return best.ranking();
 }
 
 void CheckMembers(std::span<const WeightedMember> sorted) {
@@ -108,19 +39,18 @@ void CheckMembers(std::span<const WeightedMember> sorted) {
   }
 }
 
-void OrientTable(std::span<const WeightedMember> members,
-                 std::span<Ranking> table) {
+// The first two ranks of each row, in the order that makes the first column
+// even. Requires: two members or more.
+std::vector<RowPair> OrientFirstTwo(std::span<const WeightedMember> members,
+                                    std::span<const Ranking> rankings) {
   std::vector<uint16_t> weights;
   weights.reserve(members.size());
   for (const WeightedMember& member : members) weights.push_back(member.weight);
   std::vector<RowPair> pairs;
-  pairs.reserve(table.size());
-  for (const Ranking& row : table) pairs.push_back({row[0], row[1]});
-  Orient(pairs, FairShares(weights, static_cast<uint32_t>(table.size())));
-  for (size_t row = 0; row < table.size(); ++row) {
-    table[row][0] = pairs[row].first;
-    table[row][1] = pairs[row].second;
-  }
+  pairs.reserve(rankings.size());
+  for (const Ranking& row : rankings) pairs.push_back({row[0], row[1]});
+  Orient(pairs, FairShares(weights, static_cast<uint32_t>(rankings.size())));
+  return pairs;
 }
 
 }  // namespace
@@ -129,36 +59,125 @@ uint64_t TableSeed(const base::Endpoint& vip) {
   return AddressKey(vip.address, vip.port);
 }
 
-std::vector<CandidateWord> BuildCandidates(
-    std::span<const WeightedMember> members, uint32_t rows, uint64_t seed) {
+// From the members that the table has to those that it is to have.
+struct CandidateTable::Change {
+  struct Move {
+    uint16_t to = kNobody;  // the new index
+    // Has left, or is not worth what it was: a row that lists it is to be
+    // ranked anew.
+    bool stale = true;
+  };
+
+  std::vector<Move> moves;  // by old index
+  // New indices of those who may be in rows now that did not list them: who
+  // joined, or has another weight.
+  std::vector<uint16_t> newcomers;
+  size_t stale = 0;
+};
+
+CandidateTable::CandidateTable(uint32_t rows, uint64_t seed)
+    : seed_(seed),
+      rankings_(rows, kEmptyRanking),
+      last_scores_(rows, kNoScore),
+      words_(rows) {
   FL_CHECK(std::has_single_bit(rows));
   FL_CHECK(rows >= kMinTableRows && rows <= kMaxTableRows);
+}
+
+void CandidateTable::SetMembers(std::span<const WeightedMember> members) {
   std::vector<WeightedMember> sorted(members.begin(), members.end());
   std::sort(sorted.begin(), sorted.end(),
             [](const WeightedMember& a, const WeightedMember& b) {
               return a.address < b.address;
             });
   CheckMembers(sorted);
+  const Change change = ChangeTo(sorted);
+  members_ = std::move(sorted);
+  contenders_.clear();
+  contenders_.reserve(members_.size());
+  for (const WeightedMember& member : members_)
+    contenders_.push_back(
+        {AddressKey(member.address, seed_), CostOfWeight(member.weight)});
+  // One stale member costs as much as the four ranks of it in each row, and all
+  // rows are held against a newcomer.
+  const size_t work = 4 * change.stale + change.newcomers.size();
+  if (work >= members_.size())
+    RankAll();
+  else
+    RankChanged(change);
+  WriteWords();
+}
 
-  std::vector<Contender> contenders;
-  contenders.reserve(sorted.size());
-  for (const WeightedMember& member : sorted)
-    contenders.push_back(
-        {AddressKey(member.address, seed), kCostOfWeightOne / member.weight});
-  std::vector<Ranking> rankings;
-  rankings.reserve(rows);
-  for (uint32_t row = 0; row < rows; ++row)
-    rankings.push_back(RankRow(contenders, row));
-  if (sorted.size() >= 2) OrientTable(sorted, rankings);
-
-  std::vector<CandidateWord> table(rows);
-  for (uint32_t row = 0; row < rows; ++row) {
-    for (size_t rank = 0; rank < 4; ++rank) {
-      const uint16_t index = rankings[row][rank];
-      table[row][rank] = index == kNobody ? uint16_t{0} : sorted[index].id;
-    }
+CandidateTable::Change CandidateTable::ChangeTo(
+    std::span<const WeightedMember> sorted) const {
+  Change change;
+  change.moves.resize(members_.size());
+  size_t old = 0;
+  for (size_t i = 0; i < sorted.size(); ++i) {
+    const auto index = static_cast<uint16_t>(i);
+    while (old < members_.size() && members_[old].address < sorted[i].address)
+      ++old;
+    const bool stays =
+        old < members_.size() && members_[old].address == sorted[i].address;
+    if (stays && members_[old].weight == sorted[i].weight)
+      change.moves[old] = {.to = index, .stale = false};
+    else
+      change.newcomers.push_back(index);
   }
-  return table;
+  for (const Change::Move& move : change.moves)
+    change.stale += move.stale ? 1 : 0;
+  return change;
+}
+
+void CandidateTable::RankAll() {
+  for (uint32_t row = 0; row < rankings_.size(); ++row)
+    SetRanked(row, RankRow(contenders_, row));
+}
+
+void CandidateTable::RankChanged(const Change& change) {
+  for (uint32_t row = 0; row < rankings_.size(); ++row) {
+    RankedRow ranked = RankedAt(row);
+    bool stale = false;
+    for (uint16_t& index : ranked.ranking) {
+      if (index == kNobody) break;
+      const Change::Move& move = change.moves[index];
+      stale = stale || move.stale;
+      index = move.to;
+    }
+    if (stale) {
+      SetRanked(row, RankRow(contenders_, row));
+      continue;
+    }
+    for (const uint16_t newcomer : change.newcomers)
+      ranked = RankNewcomer(ranked, contenders_, newcomer, row);
+    SetRanked(row, ranked);
+  }
+}
+
+void CandidateTable::SetRanked(uint32_t row, const RankedRow& ranked) {
+  rankings_[row] = ranked.ranking;
+  last_scores_[row] = ranked.last_score;
+}
+
+void CandidateTable::WriteWords() {
+  const auto id_of = [&](uint16_t index) {
+    return index == kNobody ? uint16_t{0} : members_[index].id;
+  };
+  for (size_t row = 0; row < rankings_.size(); ++row)
+    std::ranges::transform(rankings_[row], words_[row].begin(), id_of);
+  if (members_.size() < 2) return;
+  const std::vector<RowPair> pairs = OrientFirstTwo(members_, rankings_);
+  for (size_t row = 0; row < rankings_.size(); ++row) {
+    words_[row][0] = id_of(pairs[row].first);
+    words_[row][1] = id_of(pairs[row].second);
+  }
+}
+
+std::vector<CandidateWord> BuildCandidates(
+    std::span<const WeightedMember> members, uint32_t rows, uint64_t seed) {
+  CandidateTable table(rows, seed);
+  table.SetMembers(members);
+  return table.words();
 }
 
 uint64_t CandidateDigest(std::span<const CandidateWord> table,

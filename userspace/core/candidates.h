@@ -11,8 +11,9 @@
 // Row r has the same members in a table of any size, so a table that is grown
 // keeps its first half.
 //
-// Pure: no clock, no I/O. A thousand backends and 65,536 rows take a few
-// hundred milliseconds; tests/bench/candidates_bench prints them.
+// Pure: no clock, no I/O. A thousand backends and 65,536 rows take some hundred
+// milliseconds to rank, a change of one of them a few;
+// tests/bench/candidates_bench prints them.
 #pragma once
 
 #include <array>
@@ -22,6 +23,7 @@
 #include <vector>
 
 #include "base/ip_address.h"
+#include "core/ranking.h"
 #include "fairlead/abi/limits.h"
 
 namespace fairlead::core {
@@ -44,9 +46,50 @@ using CandidateWord = std::array<uint16_t, FL_ROW_CANDIDATES>;
 // its own, and the same one on every host.
 uint64_t TableSeed(const base::Endpoint& vip);
 
-// Requires: addresses and ids differ, ids are not 0, weights are in range, at
-// most kMaxTableMembers members; `rows` is a power of two in
-// [kMinTableRows, kMaxTableRows]. Without members all words are empty.
+// The table of one service, kept so that a change of few members costs little.
+// Only rows that list one who left or changed weight are ranked anew among all,
+// an expected 4/N of them; in the others, newcomers are held against the last
+// rank. What comes out is a function of the members alone: how the table came
+// to them leaves no trace.
+//
+// Keeps 24 bytes a row: the words, who is ranked, and the last rank's score.
+class CandidateTable {
+ public:
+  // Without members: all words are empty. Requires: `rows` is a power of two in
+  // [kMinTableRows, kMaxTableRows].
+  CandidateTable(uint32_t rows, uint64_t seed);
+
+  // Requires: addresses and ids differ, ids are not 0, weights are in range, at
+  // most kMaxTableMembers members.
+  void SetMembers(std::span<const WeightedMember> members);
+
+  const std::vector<CandidateWord>& words() const { return words_; }
+
+ private:
+  struct Change;
+
+  Change ChangeTo(std::span<const WeightedMember> sorted) const;
+  void RankAll();
+  void RankChanged(const Change& change);
+  RankedRow RankedAt(uint32_t row) const {
+    return {rankings_[row], last_scores_[row]};
+  }
+  void SetRanked(uint32_t row, const RankedRow& ranked);
+  // Words from rankings.
+  void WriteWords();
+
+  // Constant after construction.
+  const uint64_t seed_;
+
+  std::vector<WeightedMember> members_;  // by address
+  std::vector<Contender> contenders_;    // the same, for ranking
+  // Of contenders, by row.
+  std::vector<Ranking> rankings_;
+  std::vector<uint64_t> last_scores_;
+  std::vector<CandidateWord> words_;
+};
+
+// The words of a new table with these members. Requires: as SetMembers().
 std::vector<CandidateWord> BuildCandidates(
     std::span<const WeightedMember> members, uint32_t rows, uint64_t seed);
 

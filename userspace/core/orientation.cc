@@ -95,18 +95,21 @@ bool Orienter::DrawLevels() {
     level_[node] = 0;
     queue_.push_back(static_cast<uint16_t>(node));
   }
-  bool reached = false;
-  for (size_t head = 0; head < queue_.size(); ++head) {
+  // Most members have an arc to many others, so that all are soon reached and
+  // most arcs need not be looked at.
+  for (size_t head = 0; head < queue_.size() && queue_.size() < size();
+       ++head) {
     const uint16_t node = queue_[head];
-    reached = reached || excess_[node] < 0;
     for (uint32_t i = begin_[node]; i < begin_[node + size_t{1}]; ++i) {
+      // Of an arc that points to `node` itself, that is reached already.
       const RowPair& row = rows_[incident_[i]];
-      if (row.first != node || level_[row.second] != kUnreached) continue;
+      if (level_[row.second] != kUnreached) continue;
       level_[row.second] = level_[node] + 1;
       queue_.push_back(row.second);
     }
   }
-  return reached;
+  return std::ranges::any_of(queue_,
+                             [&](uint16_t node) { return excess_[node] < 0; });
 }
 
 bool Orienter::Augment(uint16_t source) {
@@ -130,8 +133,8 @@ bool Orienter::Augment(uint16_t source) {
 
 bool Orienter::Advance(uint16_t node) {
   for (uint32_t& i = cursor_[node]; i < begin_[node + size_t{1}]; ++i) {
-    const RowPair& row = rows_[incident_[i]];
-    if (row.first != node || level_[row.second] != level_[node] + 1) continue;
+    // An arc that points to `node` itself leads to its own level.
+    if (level_[rows_[incident_[i]].second] != level_[node] + 1) continue;
     path_.push_back(incident_[i]);
     return true;
   }
