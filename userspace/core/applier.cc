@@ -1,6 +1,7 @@
 #include "core/applier.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "base/check.h"
@@ -100,8 +101,7 @@ void Applier::DropUnusedTables(const Target& target) {
       ++it;
       continue;
     }
-    const RowTable& table = it->second;
-    ClearRows(table.base, static_cast<uint32_t>(table.candidates.size()));
+    ClearRows(it->second.base, it->second.rows());
     it = tables_.erase(it);
   }
 }
@@ -160,16 +160,27 @@ void Applier::UpdateRows(const Target& target, MayOwn may_own) {
     const auto found = tables_.find(vip);
     if (found != tables_.end() &&
         found->second.base == wanted.entry.rows_base &&
-        found->second.candidates.size() == wanted.entry.rows &&
+        found->second.rows() == wanted.entry.rows &&
         SameMembers(found->second.members, wanted.members))
       continue;
-    RowTable& table = tables_[vip];
-    table.base = wanted.entry.rows_base;
+    RowTable& table = TableOf(vip, wanted.entry);
     table.members = wanted.members;
-    table.candidates =
-        BuildCandidates(wanted.members, wanted.entry.rows, TableSeed(vip));
+    table.candidates.SetMembers(wanted.members);
     RefreshRows(table, may_own);
   }
+}
+
+Applier::RowTable& Applier::TableOf(const base::Endpoint& vip,
+                                    const ServiceEntry& entry) {
+  const auto found = tables_.find(vip);
+  if (found != tables_.end() && found->second.rows() == entry.rows) {
+    found->second.base = entry.rows_base;
+    return found->second;
+  }
+  tables_.erase(vip);
+  RowTable table{.base = entry.rows_base,
+                 .candidates = CandidateTable(entry.rows, TableSeed(vip))};
+  return tables_.emplace(vip, std::move(table)).first->second;
 }
 
 absl::Status Applier::PutServices(const Target& target) {
@@ -209,14 +220,17 @@ bool Applier::RefreshRows(RowTable& table, MayOwn may_own) {
   table.owned.clear();
   table.unlisted.clear();
   bool changed = false;
-  for (uint32_t i = 0; i < table.candidates.size(); ++i) {
+  for (uint32_t i = 0; i < table.rows(); ++i) {
     const uint32_t row = table.base + i;
-    const uint64_t before = datapath_.ReadRow(row).candidates;
+    const CandidateWord& wanted = table.candidates.words()[i];
+    const RowWords before = datapath_.ReadRow(row);
+    // Nothing to store: most rows, and most of the time that this took.
+    if (before == RowWords{.candidates = PackWord(wanted)}) continue;
     const auto may_own_row = [&](uint16_t id) { return may_own(id, i); };
-    if (!RefreshRow(row, table.candidates[i], may_own_row)) ++table.overflowed;
+    if (!RefreshRow(row, wanted, may_own_row)) ++table.overflowed;
     const RowWords after = datapath_.ReadRow(row);
     if (after.owners != 0) table.has_owners = true;
-    if (after.candidates != before) changed = true;
+    if (after.candidates != before.candidates) changed = true;
   }
   return changed;
 }
@@ -287,7 +301,7 @@ void Applier::AddOwner(const base::Endpoint& vip, BackendId id,
   const auto found = tables_.find(vip);
   if (found == tables_.end()) return;
   RowTable& table = found->second;
-  if (rows.rows() != table.candidates.size()) return;
+  if (rows.rows() != table.rows()) return;
   RowSet& known = table.owned[id];
   if (known == rows) return;
   known = rows;

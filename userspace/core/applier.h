@@ -13,8 +13,9 @@
 // recorded for them go on. Only PutService can fail; Apply() then stops where
 // going on would be wrong, says so, and is to be called again.
 //
-// The table of candidates of a service is kept, and built again only when its
-// members or their weights change.
+// The table of candidates of a service is kept, and changed when its members or
+// their weights change. Then every row is read, but only those are planned that
+// differ from what is wanted or list owners: of the others a plan is empty.
 #pragma once
 
 #include <cstdint>
@@ -89,15 +90,19 @@ class Applier {
 
  private:
   struct RowTable {
-    uint32_t base = 0;
-    std::vector<WeightedMember> members;
-    std::vector<CandidateWord> candidates;
+    uint32_t rows() const {
+      return static_cast<uint32_t>(candidates.words().size());
+    }
+
+    uint32_t base;
+    CandidateTable candidates;
+    std::vector<WeightedMember> members = {};
     bool has_owners = false;
     uint64_t overflowed = 0;
     // What AddOwner() was told since the rows changed, and how many of those
     // rows had no place.
-    absl::btree_map<BackendId, RowSet> owned;
-    absl::btree_map<BackendId, uint64_t> unlisted;
+    absl::btree_map<BackendId, RowSet> owned = {};
+    absl::btree_map<BackendId, uint64_t> unlisted = {};
   };
 
   void CloseStates(const Target& target);
@@ -108,6 +113,8 @@ class Applier {
   absl::Status PutServices(const Target& target);
   void OpenStates(const Target& target);
 
+  // The service's table with rows where it wants them.
+  RowTable& TableOf(const base::Endpoint& vip, const ServiceEntry& entry);
   // True if candidates of some row changed.
   bool RefreshRows(RowTable& table, MayOwn may_own);
   // Brings one row to `wanted`; false if it had no place for all.
