@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * What packet_bench tells the trampoline before a run; the one value of the map
+ * What a benchmark tells the trampolines before a run; the one value of the map
  * fl_bench.
  */
 #pragma once
@@ -14,6 +14,10 @@ enum fl_bench_order {
   FL_BENCH_RANDOM = 2, /* any of first .. first + flows - 1, uniformly */
 };
 
+/* What fl_restore brings back: outer headers of either family with a hop list,
+ * which are up to 98 bytes. */
+#define FL_BENCH_HEAD 112
+
 struct fl_bench {
   __u64 packets; /* sent so far; counted by the trampoline */
   __u32 length;  /* of the frame as it is to be received */
@@ -21,10 +25,18 @@ struct fl_bench {
   __u32 order; /* enum fl_bench_order */
   __u32 first;
   __u32 flows;
-  __u8 ethernet[14];
-  __u16 reserved;
+  __u32 service_mask; /* services - 1: a flow is of the service at port
+                         first_port + (flow & service_mask) */
+  __u32 first_port;
+  __u8 head[FL_BENCH_HEAD]; /* the frame as it is to be received */
 };
-FL_STATIC_ASSERT(sizeof(struct fl_bench) == 48, "no padding but at the end");
+FL_STATIC_ASSERT(sizeof(struct fl_bench) == 152, "no padding");
+
+/* What fl_sink has seen. One CPU only writes it. */
+struct fl_bench_sink {
+  __u64 frames;
+  __u64 bytes;
+};
 
 /* Flow number `flow`: client 203.0.113.(flow >> 16) or 2001:db8::(flow >> 16),
  * port flow & 0xffff. */
