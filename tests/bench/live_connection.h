@@ -1,0 +1,35 @@
+// An established TCP connection over the loopback of a network namespace of its
+// own, which the process enters, and the numbers of a segment that belongs to
+// it. Needs root. What the system refuses ends the program.
+#pragma once
+
+#include <cstdint>
+
+#include "base/ip_address.h"
+#include "base/unique_fd.h"
+
+namespace fairlead::test {
+
+// A new network namespace with its loopback up.
+void EnterNetworkNamespace();
+
+class LiveConnection {
+ public:
+  // Requires: IPv4 addresses.
+  LiveConnection(const base::Endpoint& service, const base::IpAddress& client);
+  LiveConnection(const LiveConnection&) = delete;
+  LiveConnection& operator=(const LiveConnection&) = delete;
+
+  uint16_t client_port() const { return client_port_; }
+  // Of the client's next segment.
+  uint32_t next_sequence() const { return next_sequence_; }
+  uint32_t acknowledged() const { return acknowledged_; }
+
+ private:
+  base::UniqueFd listener_, client_, server_;
+  uint16_t client_port_ = 0;
+  uint32_t next_sequence_ = 0;
+  uint32_t acknowledged_ = 0;
+};
+
+}  // namespace fairlead::test
