@@ -148,10 +148,15 @@ int fl_sink(struct xdp_md *ctx)
 	__u32 key = 0;
 	struct fl_bench_sink *sink = bpf_map_lookup_elem(&fl_sunk, &key);
 
-	if (sink) {
-		sink->frames++;
-		sink->bytes += bytes;
+	if (!sink)
+		return XDP_DROP;
+	if (sink->frames % FL_BENCH_STAMP == 0) {
+		sink->last = bpf_ktime_get_ns();
+		if (!sink->frames)
+			sink->first = sink->last;
 	}
+	sink->frames++;
+	sink->bytes += bytes;
 	return XDP_DROP;
 }
 

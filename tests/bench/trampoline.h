@@ -32,10 +32,15 @@ struct fl_bench {
 };
 FL_STATIC_ASSERT(sizeof(struct fl_bench) == 152, "no padding");
 
-/* What fl_sink has seen. One CPU only writes it. */
+/* What fl_sink has seen; one CPU only writes it. Every so many frames it looks
+ * at the clock, in nanoseconds since boot. */
+#define FL_BENCH_STAMP 64
+
 struct fl_bench_sink {
   __u64 frames;
   __u64 bytes;
+  __u64 first; /* at frame 0 */
+  __u64 last;
 };
 
 /* Flow number `flow`: client 203.0.113.(flow >> 16) or 2001:db8::(flow >> 16),

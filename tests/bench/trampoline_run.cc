@@ -56,6 +56,7 @@ void Trampoline::Prepare(std::span<const uint8_t> frame,
   state.packets = 0;
   std::copy_n(frame.begin(), std::min<size_t>(frame.size(), FL_BENCH_HEAD),
               state.head);
+  sunk_.as<fl_bench_sink>()[0] = {};
 }
 
 double Trampoline::Run(Restores restores, std::span<const uint8_t> frame,

@@ -54,6 +54,7 @@ class Trampoline {
   int source_fd() const;
   int sink_fd() const;
   int floor_fd() const;
+  // What the sink has seen since Prepare().
   fl_bench_sink sunk() const { return sunk_.as<fl_bench_sink>()[0]; }
 
  private:
