@@ -83,24 +83,38 @@ struct Others {
   Members all, without, heavier;
 };
 
-void Report(const std::string& name, const Size& size, int rounds,
-            const Series& series, const Series& floor) {
+std::string CaseName(const std::string& name, const Size& size) {
   const std::string weights =
       size.weights == 1 ? "" : absl::StrCat(", weights 1-", size.weights);
-  JsonLine("candidates",
-           absl::StrCat(name, ", ", size.members, " members", weights))
+  return absl::StrCat(name, ", ", size.members, " members", weights);
+}
+
+bool WantsAny(const BenchOptions& options, const Size& size,
+              const std::vector<std::string>& names) {
+  return std::ranges::any_of(names, [&](const std::string& name) {
+    return options.Wants(CaseName(name, size));
+  });
+}
+
+void Report(const std::string& name, const Size& size, const Series& series,
+            const Series& floor, const BenchOptions& options) {
+  if (!options.Wants(CaseName(name, size))) return;
+  JsonLine("candidates", CaseName(name, size))
       .Times("gross", "ms", series)
       .Times("floor", "ms", floor)
       .Count("rows", size.rows)
-      .Count("rounds", static_cast<uint64_t>(rounds));
+      .Count("rounds", static_cast<uint64_t>(options.rounds));
 }
 
-void RunTable(const Size& size, int rounds, const BenchOptions& options) {
+void RunTable(const Size& size, const BenchOptions& options) {
+  if (!WantsAny(options, size,
+                {"full", "leave", "join", "weight up", "weight down"}))
+    return;
   const Others members(MakeMembers(size));
   const uint64_t listed = uint64_t{4} * size.rows;  // for all members together
   Series full, leave, join, heavier, lighter;
   Series floor_full, floor_leave, floor_join, floor_weight;
-  for (int round = 0; round < rounds; ++round) {
+  for (int round = 0; round < options.rounds; ++round) {
     core::CandidateTable table(size.rows, 1);
     const auto change = [&](const Members& to) {
       return MsOf([&] { table.SetMembers(to); });
@@ -116,15 +130,11 @@ void RunTable(const Size& size, int rounds, const BenchOptions& options) {
     floor_join.Add(MsOfHashes(size.rows));
     floor_weight.Add(MsOfHashes(listed + size.rows));
   }
-  const auto report = [&](const std::string& name, const Series& series,
-                          const Series& floor) {
-    if (options.Wants(name)) Report(name, size, rounds, series, floor);
-  };
-  report("full", full, floor_full);
-  report("leave", leave, floor_leave);
-  report("join", join, floor_join);
-  report("weight up", heavier, floor_weight);
-  report("weight down", lighter, floor_weight);
+  Report("full", size, full, floor_full, options);
+  Report("leave", size, leave, floor_leave, options);
+  Report("join", size, join, floor_join, options);
+  Report("weight up", size, heavier, floor_weight, options);
+  Report("weight down", size, lighter, floor_weight, options);
 }
 
 core::Target MakeTarget(const Members& members, uint32_t rows) {
@@ -140,7 +150,8 @@ core::Target MakeTarget(const Members& members, uint32_t rows) {
 }
 
 // Every row that a member leaves keeps it as an owner, until the next join.
-void RunApplier(const Size& size, int rounds, const BenchOptions& options) {
+void RunApplier(const Size& size, const BenchOptions& options) {
+  if (!WantsAny(options, size, {"applied leave", "applied join"})) return;
   const Others members(MakeMembers(size));
   const core::Target all = MakeTarget(members.all, size.rows);
   const core::Target without = MakeTarget(members.without, size.rows);
@@ -159,16 +170,14 @@ void RunApplier(const Size& size, int rounds, const BenchOptions& options) {
   };
   (void)apply(all);
   Series leave, join, floor_leave, floor_join;
-  for (int round = 0; round < rounds; ++round) {
+  for (int round = 0; round < options.rounds; ++round) {
     leave.Add(apply(without));
     join.Add(apply(all));
     floor_leave.Add(MsOfHashes(uint64_t{4} * size.rows));
     floor_join.Add(MsOfHashes(size.rows));
   }
-  if (options.Wants("applied leave"))
-    Report("applied leave", size, rounds, leave, floor_leave);
-  if (options.Wants("applied join"))
-    Report("applied join", size, rounds, join, floor_join);
+  Report("applied leave", size, leave, floor_leave, options);
+  Report("applied join", size, join, floor_join, options);
 }
 
 }  // namespace
@@ -180,9 +189,9 @@ int main(int argc, char** argv) {
   for (const Size& size :
        {Size{10, 1024, 1}, Size{100, 8192, 1}, Size{100, 8192, 10},
         Size{1000, 65536, 1}, Size{1000, 65536, 10}, Size{1000, 65536, 256}})
-    RunTable(size, options.rounds, options);
+    RunTable(size, options);
   for (const Size& size :
        {Size{10, 1024, 1}, Size{100, 8192, 1}, Size{1000, 65536, 1}})
-    RunApplier(size, options.rounds, options);
+    RunApplier(size, options);
   return 0;
 }

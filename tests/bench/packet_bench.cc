@@ -127,13 +127,13 @@ std::vector<Case> Sizes() {
   constexpr uint32_t kFlows = 1u << 14;
   std::vector<Case> cases;
   for (const uint16_t backends : std::initializer_list<uint16_t>{1, 1000}) {
-    cases.push_back(Hit(absl::StrCat(backends, " backends"), kAck4, 1u << 13,
-                        Random(kFlows), 0));
+    cases.push_back(Hit(absl::StrCat("of backends: ", backends), kAck4,
+                        1u << 13, Random(kFlows), 0));
     cases.back().tables.backends = backends;
   }
   for (const uint32_t services : {1u, 1024u}) {
-    cases.push_back(Hit(absl::StrCat(services, " services"), kAck4, 1u << 13,
-                        Random(kFlows, services), 0));
+    cases.push_back(Hit(absl::StrCat("of services: ", services), kAck4,
+                        1u << 13, Random(kFlows, services), 0));
     cases.back().tables.services = services;
   }
   return cases;

@@ -1,17 +1,16 @@
 // Time of an agent's scan over all TCP sockets of its host.
 //
-//   scan_bench [CONNECTIONS] [ROUNDS]
+//   scan_bench [--quick] [--rounds N]
 //
-// Makes so many connections over loopback (two sockets each; half a million by
-// default) and runs the agent's own Scanner on its own loop, and in the same
-// rounds a walk whose program does nothing, the floor. One JSON line: the time
-// of a scan, the longest single read of the walk (what one step takes, though
-// the kernel lets others have the CPU in between), the longest that the agent's
-// loop had to wait meanwhile, and the floor.
+// Makes half a million connections over loopback (two sockets each; --quick: a
+// tenth of that) and runs the agent's own Scanner on its own loop, and in the
+// same rounds a walk whose program does nothing, the floor. One JSON line: the
+// time of a scan, the longest single read of the walk (what one step takes,
+// though the kernel lets others have the CPU in between), the longest that the
+// agent's loop had to wait meanwhile, and the floor.
 #include <arpa/inet.h>
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
-#include <sys/utsname.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -26,7 +25,7 @@
 #include <string>
 #include <vector>
 
-#include "absl/strings/str_format.h"
+#include "absl/strings/str_cat.h"
 #include "agent/scanner.h"
 #include "base/check.h"
 #include "base/unique_fd.h"
@@ -34,6 +33,7 @@
 #include "fairlead/abi/maps.h"
 #include "scan_floor.skel.h"
 #include "sockets.skel.h"
+#include "tests/bench/report.h"
 #include "tests/bench/socket_crowd.h"
 
 namespace fairlead::test {
@@ -171,42 +171,6 @@ class Agent {
   bool scanning_ = false;
 };
 
-struct Series {
-  std::vector<double> values;
-
-  double Min() const { return *std::min_element(values.begin(), values.end()); }
-  double Max() const { return *std::max_element(values.begin(), values.end()); }
-  double Median() const {
-    std::vector<double> sorted = values;
-    std::sort(sorted.begin(), sorted.end());
-    return sorted[sorted.size() / 2];
-  }
-};
-
-std::string FirstLine(const char* command) {
-  std::string line(256, '\0');
-  FILE* const pipe = popen(command, "r");
-  if (pipe == nullptr) return "";
-  if (std::fgets(line.data(), static_cast<int>(line.size()), pipe) == nullptr)
-    line[0] = '\0';
-  pclose(pipe);
-  line.resize(std::strcspn(line.c_str(), "\n"));
-  return line;
-}
-
-std::string Machine() {
-  utsname system = {};
-  uname(&system);
-  double load[1] = {-1};
-  (void)!getloadavg(load, 1);
-  return absl::StrFormat(
-      R"("load1":%.2f,"cpu":"%s","kernel":"%s","commit":"%s")", load[0],
-      FirstLine("sed -n 's/^model name.*: //p' /proc/cpuinfo"),
-      static_cast<const char*>(system.release),
-      FirstLine("git -C " FL_SOURCE_FOLDER
-                " describe --always --dirty 2>/dev/null"));
-}
-
 void Run(int connections, int rounds) {
   FL_CHECK(AvailableMemory() >
            kMemoryPerSocket * 2 * static_cast<uint64_t>(connections));
@@ -227,26 +191,27 @@ void Run(int connections, int rounds) {
   for (int round = 0; round < rounds; ++round) {
     const ScanTime time = agent.Scan();
     FL_CHECK(time.counted == static_cast<uint64_t>(connections));
-    scan.values.push_back(time.whole_ms);
-    stall.values.push_back(time.loop_stall_ms);
+    scan.Add(time.whole_ms);
+    stall.Add(time.loop_stall_ms);
     const Walk looking = WalkAll(walk_link);
-    step.values.push_back(looking.longest_read_ms);
-    cpu.values.push_back(looking.cpu_ms);
+    step.Add(looking.longest_read_ms);
+    cpu.Add(looking.cpu_ms);
     const Walk nothing = WalkAll(floor_link);
-    floor_scan.values.push_back(nothing.whole_ms);
-    floor_step.values.push_back(nothing.longest_read_ms);
-    floor_cpu.values.push_back(nothing.cpu_ms);
+    floor_scan.Add(nothing.whole_ms);
+    floor_step.Add(nothing.longest_read_ms);
+    floor_cpu.Add(nothing.cpu_ms);
   }
-  std::printf(
-      "{\"bench\":\"socket_scan\",\"sockets\":%d,\"rounds\":%d,"
-      "\"min_ms\":%.1f,\"median_ms\":%.1f,\"longest_read_ms\":%.1f,"
-      "\"loop_stall_median_ms\":%.1f,\"loop_stall_max_ms\":%.1f,"
-      "\"floor_min_ms\":%.1f,\"floor_median_ms\":%.1f,"
-      "\"floor_longest_read_ms\":%.1f,\"cpu_min_ms\":%.1f,"
-      "\"floor_cpu_min_ms\":%.1f,%s}\n",
-      2 * connections, rounds, scan.Min(), scan.Median(), step.Max(),
-      stall.Median(), stall.Max(), floor_scan.Min(), floor_scan.Median(),
-      floor_step.Max(), cpu.Min(), floor_cpu.Min(), Machine().c_str());
+  JsonLine("socket_scan", absl::StrCat(2 * connections, " sockets"))
+      .Times("gross", "ms", scan)
+      .Times("floor", "ms", floor_scan)
+      .Number("longest_read_ms", step.Max())
+      .Number("floor_longest_read_ms", floor_step.Max())
+      .Number("loop_stall_median_ms", stall.Median())
+      .Number("loop_stall_max_ms", stall.Max())
+      .Number("cpu_min_ms", cpu.Min())
+      .Number("floor_cpu_min_ms", floor_cpu.Min())
+      .Count("sockets", 2 * static_cast<uint64_t>(connections))
+      .Count("rounds", static_cast<uint64_t>(rounds));
   bpf_link__destroy(floor_link);
   bpf_link__destroy(walk_link);
   scan_floor__destroy(floor);
@@ -258,9 +223,9 @@ void Run(int connections, int rounds) {
 }  // namespace fairlead::test
 
 int main(int argc, char** argv) {
-  const int connections = argc > 1 ? std::atoi(argv[1]) : 500'000;
-  const int rounds = argc > 2 ? std::atoi(argv[2]) : 9;
-  FL_CHECK(connections > 0 && rounds > 0);
-  fairlead::test::Run(connections, rounds);
+  using namespace fairlead::test;  // NOLINT: main is the program's root
+  const BenchOptions options = ParseBenchOptions(argc, argv);
+  const int connections = options.quick ? 50'000 : 500'000;
+  if (options.Wants("socket scan")) Run(connections, options.rounds);
   return 0;
 }
