@@ -21,6 +21,7 @@ HERE = fake_lb.HERE
 SEND = ("import socket,sys; "
         "s=socket.socket(socket.AF_INET6 if ':' in sys.argv[1] "
         "else socket.AF_INET, socket.SOCK_DGRAM); "
+        "s.setsockopt(socket.IPPROTO_IP, socket.IP_TOS, int(sys.argv[3])); "
         "s.sendto(bytes.fromhex(sys.argv[2]), (sys.argv[1], 6080))")
 
 
@@ -108,10 +109,10 @@ class AgentTestCase(LabTestCase):
         return self.state(backend)["verdicts"][name]
 
     def send(self, backend: Backend, hops: bytes, inner: bytes,
-             host=None) -> None:
+             host=None, tos: int = 0) -> None:
         """One encapsulated packet to the backend's agent."""
         (host or self.lb).run(sys.executable, "-c", SEND, backend.address,
-                              fake_lb.gue(inner, hops).hex())
+                              fake_lb.gue(inner, hops).hex(), tos)
 
     def agent(self, backend: Backend, *words: object
               ) -> subprocess.CompletedProcess[str]:

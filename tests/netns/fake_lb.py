@@ -55,7 +55,7 @@ def _sum(data: bytes) -> int:
 
 def tcp_packet(source: str, source_port: int, vip: str, port: int, *,
                flags: int, sequence: int = 1000,
-               acknowledged: int = 0) -> bytes:
+               acknowledged: int = 0, tos: int = 0) -> bytes:
     """An IP packet with one TCP segment without data."""
     src, dst = (ipaddress.ip_address(a) for a in (source, vip))
     tcp = struct.pack("!2H2I2B3H", source_port, port, sequence, acknowledged,
@@ -63,9 +63,10 @@ def tcp_packet(source: str, source_port: int, vip: str, port: int, *,
     pseudo = src.packed + dst.packed + struct.pack("!2H", 6, len(tcp))
     tcp = tcp[:16] + struct.pack("!H", _sum(pseudo + tcp)) + tcp[18:]
     if src.version == 6:
-        return struct.pack("!IHBB", 6 << 28, len(tcp), 6, 64) + \
+        return struct.pack("!IHBB", 6 << 28 | tos << 20, len(tcp), 6, 64) + \
             src.packed + dst.packed + tcp
-    head = struct.pack("!2B3H2BH", 0x45, 0, 20 + len(tcp), 1, 0x4000, 64, 6, 0)
+    head = struct.pack("!2B3H2BH", 0x45, tos, 20 + len(tcp), 1, 0x4000, 64, 6,
+                       0)
     head += src.packed + dst.packed
     return head[:10] + struct.pack("!H", _sum(head)) + head[12:] + tcp
 

@@ -140,6 +140,49 @@ class ClaimsTest(AgentTestCase):
         self.assert_alive(4)
         self.assertEqual(self.verdict(self.b2, "DROP_NO_PEER"), 0)
 
+    def test_congestion_on_the_way_is_told_to_the_connection(self) -> None:
+        """RFC 6040, section 4.2: what leaves the tunnel has the mark, and a
+        packet that cannot have it is lost."""
+        not_ect, ect1, ect0, marked = range(4)
+        names, times = ("NoECT", "ECT1", "ECT0", "CE"), 5
+        hops = fake_lb.hop_list([self.number(self.b1)])
+        for vip, prefix in zip(self.lab.vips[0], ("IpExt", "Ip6")):
+            self.open(vip, owner=self.b1, count=1)
+            ((_, client, port),) = (one for one in self.ports()
+                                    if one[0] == vip)
+            for outer, inner, becomes in (
+                    (not_ect, not_ect, not_ect), (not_ect, ect0, ect0),
+                    (ect0, ect1, ect1), (ect1, ect0, ect1),
+                    (ect0, marked, marked), (marked, ect0, marked),
+                    (marked, ect1, marked), (marked, marked, marked),
+                    (marked, not_ect, None)):
+                before = self.received(prefix, names)
+                lost = self.verdict(self.b1, "DROP_CONGESTION")
+                for _ in range(times):
+                    self.send(self.b1, hops, fake_lb.tcp_packet(
+                        client, port, vip, PORT, flags=ACK, tos=inner),
+                        tos=outer)
+                after = self.received(prefix, names)
+                with self.subTest(vip=vip, outer=outer, inner=inner):
+                    for ecn, name in enumerate(names):
+                        grown = after[ecn] - before[ecn]
+                        if ecn == not_ect:  # As other traffic is, too.
+                            self.assertGreaterEqual(
+                                grown, times * (ecn == becomes), name)
+                        else:
+                            self.assertEqual(
+                                grown, times * (ecn == becomes), name)
+                    self.assertEqual(
+                        self.verdict(self.b1, "DROP_CONGESTION") - lost,
+                        times if becomes is None else 0)
+            self.fleet.close(state="alive")
+
+    def received(self, prefix: str, names: tuple[str, ...]) -> list[int]:
+        """Packets that b1's stack has taken, by their ECN."""
+        lines = self.b1.run("nstat", "-asz").stdout.splitlines()[1:]
+        counts = {line.split()[0]: int(line.split()[1]) for line in lines}
+        return [counts[f"{prefix}In{name}Pkts"] for name in names]
+
     def test_a_packet_without_a_list_is_for_a_plain_service(self) -> None:
         vip = self.lab.vip
         self.open(vip, owner=self.b1, count=1)
