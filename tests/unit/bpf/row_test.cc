@@ -1,13 +1,31 @@
-#include "lib/row.h"
-
 #include <algorithm>
 #include <array>
 #include <atomic>
 #include <catch2/catch.hpp>
 #include <cstdint>
+#include <functional>
 #include <random>
 #include <thread>
 #include <vector>
+
+#include "lib/compat.h"
+
+namespace {
+
+// Called behind each load of the reader, which so lets a writer in.
+std::function<void()> after_load;
+
+__u64 LoadAndLetIn(const __u64* address) {
+  const __u64 value = fl_load64(address);
+  if (after_load) after_load();
+  return value;
+}
+
+}  // namespace
+
+#define fl_load64 LoadAndLetIn
+#include "lib/row.h"
+#undef fl_load64
 
 namespace fairlead::test {
 namespace {
@@ -93,6 +111,47 @@ TEST_CASE("any backend can be put first in any row's hop list", "[bpf][row]") {
                                : known[random() % known.size()];
     REQUIRE(ListOf(fl_hops_from(again, once)) ==
             FirstOf(again, FirstOf(id, members)));
+  }
+}
+
+// The row of an order in which two members stand among the candidates or, else,
+// among the owners.
+fl_row RowWith(bool first_offers, bool second_offers, uint16_t other) {
+  return {WordOf({other, first_offers ? uint16_t{1} : uint16_t{30},
+                  second_offers ? uint16_t{2} : uint16_t{31}, 32}),
+          WordOf({first_offers ? uint16_t{33} : uint16_t{1},
+                  second_offers ? uint16_t{34} : uint16_t{2}, 0, 0})};
+}
+
+TEST_CASE("a read lists who is in both rows, however it meets the change",
+          "[bpf][row]") {
+  constexpr int kLoads = 9;  // One more than a reader has that starts over.
+  for (int orders = 0; orders < 16; orders++) {
+    const fl_row old_row = RowWith(orders & 1, orders & 2, 10);
+    const fl_row new_row = RowWith(orders & 4, orders & 8, 20);
+    // Before the reader's load of that number each store is done.
+    for (int first = 0; first <= kLoads; first++) {
+      for (int second = first; second <= kLoads; second++) {
+        for (int third = second; third <= kLoads; third++) {
+          fl_row row = old_row;
+          int loads = 0;
+          const auto write = [&] {
+            if (loads == first) row.owners = WordOf({1, 2, 35, 0});
+            if (loads == second) row.candidates = new_row.candidates;
+            if (loads == third) row.owners = new_row.owners;
+            loads++;
+          };
+          write();
+          after_load = write;
+          const fl_row read = fl_row_read(&row);
+          after_load = nullptr;
+          INFO("orders " << orders << ", stores before loads " << first << ' '
+                         << second << ' ' << third);
+          REQUIRE(Lists(read, 1));
+          REQUIRE(Lists(read, 2));
+        }
+      }
+    }
   }
 }
 
