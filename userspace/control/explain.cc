@@ -173,54 +173,54 @@ void Router::SynOfNewFlow() {
 
 void Router::SynOfRecordedFlow(const SlotFacts& slot) {
   const std::string name = NameOf(slot.backend);
-  const bool established = slot.state == FL_SLOT_YOUNG ||
-                           slot.state == FL_SLOT_ESTABLISHED ||
-                           slot.state == FL_SLOT_EXPIRING_ESTABLISHED;
   const bool agent = Has(slot.backend, FL_BACKEND_AGENT);
+  const bool takes = Has(slot.backend, FL_BACKEND_ELIGIBLE);
+  const bool goes_on = !slot.ended && slot.state != FL_SLOT_EMBRYONIC &&
+                       slot.state != FL_SLOT_EXPIRING_PENDING;
+  Choice choice;
+  if (!takes || (slot.ended && agent)) choice = ChooseEligible(facts_.choices);
+  const bool stays = choice.id == FL_NO_BACKEND || choice.id == slot.backend;
   answer_.verdict = FL_LB_TX_SYN_AGAIN;
-  if (Has(slot.backend, FL_BACKEND_ELIGIBLE)) {
-    answer_.why = absl::StrCat("the flow is recorded with ", name,
-                               ", which takes new flows");
-    RouteTo(slot.backend);
-    return AddAcceptors();
-  }
-  const Choice choice = ChooseEligible(facts_.choices);
-  if (choice.id == FL_NO_BACKEND) {
-    answer_.why = absl::StrCat("the flow is recorded with ", name,
-                               " and no candidate is eligible");
-    RouteTo(slot.backend);
-    return AddAcceptors();
-  }
-  if (established && !agent) {
+  if (stays && slot.ended) {
+    answer_.verdict = FL_LB_TX_SYN_NEW;
+    answer_.why = absl::StrCat("the flow recorded with ", name,
+                               " has ended: a new one, there again");
+  } else if (stays) {
+    answer_.why = absl::StrCat(
+        "the flow is recorded with ", name,
+        takes ? ", which takes new flows" : " and no candidate is eligible");
+  } else if (goes_on && !agent) {
     answer_.why = absl::StrCat(
         "the flow is recorded with ", name,
         " as established, and without an agent there nobody can tell whether "
         "it still is");
-    RouteTo(slot.backend);
-    return AddAcceptors();
+  } else {
+    return ClaimThenChoice(slot, choice);
   }
-  ClaimThenChoice(slot, choice);
+  RouteTo(slot.backend);
+  AddAcceptors();
 }
 
 void Router::ClaimThenChoice(const SlotFacts& slot, const Choice& choice) {
-  const std::string name = NameOf(slot.backend);
+  const std::string recorded = absl::StrCat(
+      "the flow is recorded with ", NameOf(slot.backend),
+      slot.ended ? " and has ended" : ", which takes no new flows");
+  RouteTo(choice.id);
   if (!Has(slot.backend, FL_BACKEND_AGENT)) {
     answer_.verdict = FL_LB_TX_SYN_NEW;
-    answer_.why = absl::StrCat("the flow is recorded with ", name,
-                               ", which takes no new flows, and was never "
-                               "established: ",
-                               choice.why);
-    return RouteTo(choice.id);
+    answer_.why =
+        absl::StrCat(recorded, slot.ended ? "" : ", and was never established",
+                     ": ", choice.why);
+    return AddAcceptors();
   }
   answer_.verdict = FL_LB_TX_SYN_CLAIM;
   answer_.flags |= FL_WIRE_CLAIM0;
-  Append(slot.backend);
-  RouteTo(choice.id);
+  std::erase(answer_.hops, slot.backend);
+  answer_.hops.insert(answer_.hops.begin(), slot.backend);
   answer_.acceptors = 1 << 1;
-  answer_.why = absl::StrCat("the flow is recorded with ", name,
-                             ", which takes no new flows: it keeps the SYN "
-                             "only if it holds the connection; else ",
-                             choice.why);
+  answer_.why = absl::StrCat(
+      recorded, ": it keeps the SYN only if it holds the connection; else ",
+      choice.why);
 }
 
 void Router::Miss() {

@@ -29,6 +29,7 @@ struct MemberFacts {
 struct SlotFacts {
   unsigned int state = 0;  // enum fl_slot_state
   core::BackendId backend = 0;
+  bool ended = false;  // the client will send no more
 };
 
 struct RouteFacts {

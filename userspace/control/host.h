@@ -90,6 +90,7 @@ struct FlowSlot {
   core::BackendId backend = 0;
   absl::Duration age;
   absl::Duration idle;
+  bool ended = false;  // the client will send no more
 };
 
 struct FlowFacts {

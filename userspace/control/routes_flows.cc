@@ -117,7 +117,8 @@ RouteFacts FactsOfFlow(const ReadContext& context, const Names& names,
     facts.backends.push_back(FactsOf(context, names, id));
   if (found.facts.slot.has_value()) {
     const FlowSlot& slot = *found.facts.slot;
-    facts.slot = {.state = slot.state, .backend = slot.backend};
+    facts.slot = {
+        .state = slot.state, .backend = slot.backend, .ended = slot.ended};
     facts.backends.push_back(FactsOf(context, names, slot.backend));
   }
   return facts;

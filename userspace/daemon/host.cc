@@ -132,9 +132,9 @@ control::FlowFacts Host::LookUp(const core::Service& service,
   facts.recordable = IsRecordable(hash);
   if (const auto record = parts_.sweeper.scan().Lookup(hash)) {
     const uint32_t now = parts_.sweeper.NowTick();
-    facts.slot = control::FlowSlot{record->state, record->backend,
-                                   Ticks(fl_tick_age(now, record->born)),
-                                   Ticks(fl_tick_age(now, record->last_seen))};
+    facts.slot = control::FlowSlot{
+        record->state, record->backend, Ticks(fl_tick_age(now, record->born)),
+        Ticks(fl_tick_age(now, record->last_seen)), record->ended};
   }
   return facts;
 }

@@ -144,7 +144,8 @@ std::optional<FlowRecord> FlowScan::Lookup(uint64_t hash) const {
   return FlowRecord{.state = fl_slot_state(word0),
                     .backend = fl_slot_backend(word0),
                     .born = fl_slot_born(word1),
-                    .last_seen = fl_slot_last_seen(word1)};
+                    .last_seen = fl_slot_last_seen(word1),
+                    .ended = fl_slot_has_ended(word0, word1) != 0};
 }
 
 }  // namespace fairlead::datapath

@@ -39,6 +39,7 @@ struct FlowRecord {
   core::BackendId backend = 0;
   uint32_t born = 0;       // ticks
   uint32_t last_seen = 0;  // ticks
+  bool ended = false;      // the client will send no more
 };
 
 class FlowScan {

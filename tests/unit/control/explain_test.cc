@@ -203,12 +203,37 @@ TEST_CASE("without an agent an established flow keeps its SYN",
   }
   for (const unsigned int state :
        {FL_SLOT_EMBRYONIC, FL_SLOT_CLOSING, FL_SLOT_EXPIRING_CLOSING}) {
-    facts.slot = {.state = state, .backend = 3};
+    facts.slot = {
+        .state = state, .backend = 3, .ended = state != FL_SLOT_EMBRYONIC};
     const RouteAnswer answer = ExplainSyn(facts);
     CHECK(answer.verdict == FL_LB_TX_SYN_NEW);
     CHECK(answer.target == 1);
     CHECK(answer.hops == Hops{1, 2, 3, 4, 5});
+    CHECK(answer.acceptors == 0b1011);
   }
+}
+
+TEST_CASE("a SYN of a flow that has ended is a new choice",
+          "[control][explain]") {
+  RouteFacts facts = FiveBackends();
+  facts.slot = {.state = FL_SLOT_CLOSING, .backend = 3, .ended = true};
+  RouteAnswer answer = ExplainSyn(facts);
+  CHECK(answer.verdict == FL_LB_TX_SYN_CLAIM);
+  CHECK(answer.hops == Hops{3, 1, 2, 4, 5});
+  CHECK_THAT(answer.why, Contains("web3 and has ended: it keeps the SYN only"));
+
+  facts.slot->backend = 1;
+  answer = ExplainSyn(facts);
+  CHECK(answer.verdict == FL_LB_TX_SYN_NEW);
+  CHECK(answer.hops == Hops{1, 2, 3, 4, 5});
+  CHECK(answer.acceptors == 0b1111);
+
+  // Nobody there can be asked.
+  facts.slot->backend = 3;
+  Member(facts, 3).state &= ~FL_BACKEND_AGENT;
+  answer = ExplainSyn(facts);
+  CHECK(answer.verdict == FL_LB_TX_SYN_NEW);
+  CHECK(answer.target == 3);
 }
 
 TEST_CASE("a SYN stays with its drained backend if nobody is eligible",
