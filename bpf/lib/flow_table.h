@@ -20,6 +20,33 @@ static __always_inline int fl_buckets_of(__u64 hash, struct fl_buckets *buckets)
 	return buckets->first && buckets->second;
 }
 
+static __always_inline int fl_old_buckets_of(__u64 hash, struct fl_buckets *buckets)
+{
+	__u32 first = fl_bucket_first(hash, fl_config.old_bucket_mask);
+	__u32 second = fl_bucket_second(hash, fl_config.old_bucket_mask);
+
+	buckets->first = bpf_map_lookup_elem(&fl_old_flows, &first);
+	buckets->second = bpf_map_lookup_elem(&fl_old_flows, &second);
+	return buckets->first && buckets->second;
+}
+
+/*
+ * The flow's slot, with its word 0 as read; null when it is not recorded. What the daemon has not
+ * moved yet is in the old table, which is looked at second: a flow that is moved between the two
+ * looks is found in both. There is none but in such times, and then the verifier drops that part.
+ */
+static __always_inline struct fl_slot *fl_flow_find(__u64 hash, __u64 *word0)
+{
+	struct fl_slot *slot = 0;
+	struct fl_buckets buckets;
+
+	if (fl_buckets_of(hash, &buckets))
+		slot = fl_slot_find(&buckets, hash, word0);
+	if (!slot && fl_config.old_bucket_mask && fl_old_buckets_of(hash, &buckets))
+		slot = fl_slot_find(&buckets, hash, word0);
+	return slot;
+}
+
 static __always_inline void fl_load_add(__u64 word0, __s64 amount)
 {
 	__u32 backend = fl_slot_backend(word0);
@@ -57,13 +84,10 @@ static __always_inline void fl_load_move(struct fl_slot_change change)
  */
 __noinline __u64 fl_flow_segment(__u64 hash, __u32 tcp_flags)
 {
-	struct fl_buckets buckets;
 	struct fl_slot *slot;
 	__u64 word0;
 
-	if (!fl_buckets_of(hash, &buckets))
-		return 0;
-	slot = fl_slot_find(&buckets, hash, &word0);
+	slot = fl_flow_find(hash, &word0);
 	if (!slot)
 		return 0;
 	fl_load_move(fl_slot_touch(slot, word0, (__u8)tcp_flags, fl_now()));
@@ -73,12 +97,9 @@ __noinline __u64 fl_flow_segment(__u64 hash, __u32 tcp_flags)
 /* As fl_flow_segment, but looks only. */
 __noinline __u64 fl_flow_peek(__u64 hash)
 {
-	struct fl_buckets buckets;
 	__u64 word0;
 
-	if (!fl_buckets_of(hash, &buckets) || !fl_slot_find(&buckets, hash, &word0))
-		return 0;
-	return word0;
+	return fl_flow_find(hash, &word0) ? word0 : 0;
 }
 
 /* Has the flow whose slot has this word 0 ended? */
@@ -141,14 +162,11 @@ __noinline int fl_flow_move(__u64 word0, __u32 backend)
 {
 	struct fl_slot_change change = { word0,
 					 fl_slot_word0(word0, FL_SLOT_EMBRYONIC, (__u16)backend) };
-	struct fl_buckets buckets;
 	struct fl_slot *slot;
 	__u32 now = fl_now();
 	__u64 found;
 
-	if (!fl_buckets_of(word0, &buckets))
-		return 0;
-	slot = fl_slot_find(&buckets, word0, &found);
+	slot = fl_flow_find(word0, &found);
 	if (!slot || found != word0)
 		return 0;
 	fl_store64(&slot->word1, fl_slot_word1(now, now, 0));

@@ -55,6 +55,15 @@ struct {
 	__type(value, struct fl_bucket);
 } fl_flows SEC(".maps");
 
+/* The flow table that the daemon is just moving flows out of, because the configured size is
+ * another one; at all other times, nothing. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct fl_bucket);
+} fl_old_flows SEC(".maps");
+
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(map_flags, BPF_F_MMAPABLE);

@@ -83,14 +83,18 @@ void RunFleet(const Fleet& fleet, const BenchOptions& options) {
       fleet.services, " services x ", fleet.backends, " backends, 1 M flows: ");
   if (!options.Wants(fleet_name)) return;
   const core::TableSizes sizes = SizesFor(fleet);
-  const auto loaded = datapath::LoadProgram(ConfigFor(sizes), sizes,
-                                            "/sys/fs/bpf/fl_memory_bench");
+  const auto loaded =
+      datapath::LoadProgram({.config = ConfigFor(sizes),
+                             .sizes = sizes,
+                             .pins = "/sys/fs/bpf/fl_memory_bench",
+                             .unfinished = {},
+                             .room = std::nullopt});
   if (!loaded.ok())
     std::fprintf(stderr, "%s\n", loaded.status().ToString().c_str());
   FL_CHECK(loaded.ok());
   uint64_t bytes = 0;
   for (size_t i = 0; i < loaded->maps.size(); ++i) {
-    const MapMemory memory = MemoryOf(loaded->maps[i].fd.get());
+    const MapMemory memory = MemoryOf(loaded->maps[i].now.fd.get());
     bytes += memory.bytes;
     Report(absl::StrCat(fleet_name, std::string(datapath::kMapNames[i])),
            memory);

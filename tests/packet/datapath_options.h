@@ -37,6 +37,8 @@ inline datapath::ProgramOptions Options(std::vector<std::string> interfaces) {
           .mode = datapath::XdpMode::kNative,
           .sizes = SmallTables(),
           .config = NodeConfig(),
+          .now_tick = NowTick(),
+          .room = std::nullopt,
           .stop_after = nullptr};
 }
 

@@ -155,36 +155,6 @@ TEST_CASE("a missing interface is named, with those that exist",
   CHECK_FALSE(Host::HasFolder());
 }
 
-TEST_CASE("tables of another size are refused, naming both sizes",
-          "[datapath][program]") {
-  Host host;
-  MustOpen(Options({"lb0"}));
-  auto options = Options({"lb0"});
-  std::string wanted;
-  SECTION("flows") {
-    options.sizes.flow_buckets = 512;
-    wanted = "fl_flows was made for flows = 1024, the node config says 2048";
-  }
-  SECTION("services") {
-    options.sizes.services = 16;
-    wanted = "fl_services was made for services = 8, the node config says 16";
-  }
-  SECTION("rows") {
-    options.sizes.rows = 512;
-    wanted = "fl_rows was made for rows = 1024, the node config says 512";
-  }
-  SECTION("backends") {
-    options.sizes.backends = 128;
-    wanted = "fl_backends was made for backends = 64, the node config says 128";
-  }
-  const std::string error = ErrorOf(options);
-  CAPTURE(error);
-  CHECK(Has(error, wanted));
-  CHECK(Has(error, "fairlead node detach --force"));
-  CHECK(XdpProgramOn(host.lb0) != 0);
-  CHECK(MustOpen(Options({"lb0"}))->adopted());
-}
-
 TEST_CASE("a pinned map of another shape is refused, naming both shapes",
           "[datapath][program]") {
   Host host;

@@ -35,11 +35,15 @@ struct Loaded {
   Loaded() {
     fl_config config = NodeConfig();
     config.flow_bucket_mask = SmallTables().flow_buckets - 1;
-    auto loaded = datapath::LoadProgram(config, SmallTables(), "/nowhere");
+    auto loaded = datapath::LoadProgram({.config = config,
+                                         .sizes = SmallTables(),
+                                         .pins = "/nowhere",
+                                         .unfinished = {},
+                                         .room = std::nullopt});
     INFO(loaded.status().ToString());
     REQUIRE(loaded.ok());
     program = std::move(loaded).value();
-    const auto fd = [&](size_t i) { return program.maps[i].fd.get(); };
+    const auto fd = [&](size_t i) { return program.maps[i].now.fd.get(); };
     maps = {.services = fd(0),
             .rows = fd(1),
             .backends = fd(2),

@@ -117,6 +117,8 @@ struct TableSizes {
   uint32_t backends = 4096;
   uint32_t rows = 1u << 20;
   uint32_t flow_buckets = 1u << 18;
+
+  friend bool operator==(const TableSizes&, const TableSizes&) = default;
 };
 
 // --- reports from the world ---

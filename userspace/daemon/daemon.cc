@@ -15,6 +15,7 @@
 #include "base/sd_notify.h"
 #include "base/status_macros.h"
 #include "base/version.h"
+#include "core/allocation.h"
 #include "event/scope.h"
 #include "event/socket.h"
 #include "tier/key_file.h"
@@ -62,7 +63,8 @@ core::TableSizes SizesOf(const config::NodeTables& tables) {
 }
 
 datapath::ProgramOptions ProgramOptionsOf(const config::NodeConfig& config,
-                                          const datapath::HashKey& key) {
+                                          const datapath::HashKey& key,
+                                          base::MonoTime now) {
   datapath::ProgramOptions options;
   options.pin_path = config.pin_path;
   options.interfaces = config.interfaces;
@@ -77,6 +79,7 @@ datapath::ProgramOptions ProgramOptionsOf(const config::NodeConfig& config,
   options.config.lb_id = config.id;
   options.config.gue_port = htons(config.gue_port);
   options.config.timeouts = TimeoutsOf(config.timeouts);
+  options.now_tick = TickOf(now);
   return options;
 }
 
@@ -107,14 +110,8 @@ absl::StatusOr<std::unique_ptr<Daemon>> Daemon::Create(
   FL_ASSIGN_OR_RETURN(event::Signals signals,
                       event::Signals::Block({SIGTERM, SIGINT, SIGHUP}));
   FL_ASSIGN_OR_RETURN(std::unique_ptr<event::Loop> loop, event::Loop::Create());
-  std::unique_ptr<Daemon> daemon(
+  return std::unique_ptr<Daemon>(
       new Daemon(std::move(config), std::move(signals), std::move(loop)));
-  const absl::Status opened = daemon->Open();
-  if (!opened.ok()) {
-    daemon->TakeBack();
-    return opened;
-  }
-  return daemon;
 }
 
 Daemon::Daemon(config::NodeConfig config, event::Signals signals,
@@ -132,8 +129,8 @@ absl::Status Daemon::Open() {
       control::Access access,
       control::Access::Resolve(geteuid(), GroupsOf(config_.access)));
   access_ = std::make_unique<control::Access>(std::move(access));
-  FL_ASSIGN_OR_RETURN(
-      program_, datapath::Program::Open(ProgramOptionsOf(config_, hash_key_)));
+  FL_ASSIGN_OR_RETURN(program_, datapath::Program::Open(ProgramOptionsOf(
+                                    config_, hash_key_, loop_->Now())));
   FL_ASSIGN_OR_RETURN(tables_, datapath::SharedTables::Open(
                                    program_->maps(), SizesOf(config_.tables)));
   // Roles are checked for each request; the socket itself is open to the
@@ -153,7 +150,6 @@ absl::Status Daemon::Open() {
                    }));
   controller_ = std::make_unique<core::Controller>(SizesOf(config_.tables),
                                                    *tables_, SystemRandom());
-  store_ = std::make_unique<control::Store>(*loop_, config_.state_dir);
   event_log_ = std::make_unique<control::EventLog>(*loop_, config_.state_dir);
   happened_ = std::make_unique<event::Event>(*loop_);
   sweeper_ = std::make_unique<FlowSweeper>(
@@ -230,10 +226,10 @@ event::Task<void> Daemon::Main() {
 }
 
 event::Task<absl::Status> Daemon::Serve() {
-  absl::Status taken = co_await TakeOver();
-  if (!taken.ok()) {
+  absl::Status started = co_await Start();
+  if (!started.ok()) {
     TakeBack();
-    co_return taken;
+    co_return started;
   }
   event::Scope& current = co_await event::CurrentScope();
   event::Scope work(current);
@@ -267,11 +263,21 @@ event::Task<void> Daemon::Stop(event::Scope& servers, event::Scope& work) {
   co_await work.Join();
 }
 
+// Tables of sizes that do not hold what is desired are not even made: there may
+// be others, in use.
+event::Task<absl::Status> Daemon::Start() {
+  store_ = std::make_unique<control::Store>(*loop_, config_.state_dir);
+  FL_CO_ASSIGN_OR_RETURN(core::DesiredState desired, co_await store_->Load());
+  FL_CO_RETURN_IF_ERROR(core::CheckFits(desired, SizesOf(config_.tables)),
+                        "desired state");
+  FL_CO_RETURN_IF_ERROR(Open());
+  for (const std::string& note : program_->notes()) base::LogWarning(note);
+  co_return co_await TakeOver(std::move(desired));
+}
+
 // Everything that was durable becomes true in the tables before the first
 // probe, poll or command.
-event::Task<absl::Status> Daemon::TakeOver() {
-  for (const std::string& note : program_->notes()) base::LogWarning(note);
-  FL_CO_ASSIGN_OR_RETURN(core::DesiredState desired, co_await store_->Load());
+event::Task<absl::Status> Daemon::TakeOver(core::DesiredState desired) {
   FL_CO_RETURN_IF_ERROR(co_await event_log_->Open());
   FL_CO_RETURN_IF_ERROR(controller_->Adopt(std::move(desired), loop_->Now()),
                         "apply the desired state");

@@ -33,21 +33,23 @@ namespace fairlead::daemon {
 
 class Daemon {
  public:
-  // Opens everything that can fail before anything is served: the ring, the
-  // key, the tables, the socket. Errors name what is missing and how to mend
-  // it.
+  // Errors name what is missing and how to mend it.
   static absl::StatusOr<std::unique_ptr<Daemon>> Create(
       config::NodeConfig config);
   Daemon(const Daemon&) = delete;
   Daemon& operator=(const Daemon&) = delete;
 
-  // Until SIGTERM or SIGINT. Packets flow on afterwards.
+  // Opens everything that can fail before anything is served: the desired
+  // state, the key, the tables, the socket; then serves until SIGTERM or
+  // SIGINT. Packets flow on afterwards. Errors of a start leave the host as it
+  // was.
   absl::Status Run();
 
  private:
   Daemon(config::NodeConfig config, event::Signals signals,
          std::unique_ptr<event::Loop> loop);
 
+  // Requires: what is desired fits the sizes of the node config.
   absl::Status Open();
   absl::Status ListenToPeers();
   // After an error: leaves a host without a packet path as it was.
@@ -56,7 +58,8 @@ class Daemon {
   event::Task<absl::Status> Serve();
   // Servers first, then the changes under way, then everything else.
   event::Task<void> Stop(event::Scope& servers, event::Scope& work);
-  event::Task<absl::Status> TakeOver();
+  event::Task<absl::Status> Start();
+  event::Task<absl::Status> TakeOver(core::DesiredState desired);
   event::Task<void> WaitForSignal();
   // Takes to the audit log and to the disk what followed from the world.
   event::Task<void> KeepRecords();

@@ -8,10 +8,9 @@
 
 namespace fairlead::daemon {
 
-uint32_t FlowSweeper::NowTick() const {
-  return static_cast<uint32_t>(
-             static_cast<uint64_t>(loop_.Now().nanoseconds()) >>
-             FL_TICK_SHIFT) &
+uint32_t TickOf(base::MonoTime now) {
+  return static_cast<uint32_t>(static_cast<uint64_t>(now.nanoseconds()) >>
+                               FL_TICK_SHIFT) &
          FL_TICK_MASK;
 }
 

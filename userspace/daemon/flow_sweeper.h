@@ -20,6 +20,9 @@ inline constexpr uint32_t kBucketsPerStep = 4096;
 inline constexpr absl::Duration kStepPause = absl::Milliseconds(4);
 inline constexpr absl::Duration kSweepPause = absl::Seconds(2);
 
+// The packet path's clock, in ticks.
+uint32_t TickOf(base::MonoTime now);
+
 class FlowSweeper {
  public:
   // All borrowed. `on_sweep` is notified after each walk.
@@ -42,8 +45,7 @@ class FlowSweeper {
   // Slots in use, as of the last walk.
   uint64_t used_slots() const { return used_slots_; }
 
-  // The packet path's clock, in ticks.
-  uint32_t NowTick() const;
+  uint32_t NowTick() const { return TickOf(loop_.Now()); }
 
  private:
   void OnSweep(const datapath::FlowSweep& sweep, absl::Time begun);

@@ -6,6 +6,7 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <bit>
 #include <cerrno>
 #include <cstdint>
@@ -13,14 +14,14 @@
 #include <cstdlib>
 #include <memory>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_format.h"
+#include "base/check.h"
 #include "base/errors.h"
 #include "base/status_macros.h"
 #include "datapath/libbpf_log.h"
 #include "datapath/skeleton.h"
-#include "fairlead/abi/flow_slot.h"
 
 namespace fairlead::datapath {
 namespace {
@@ -36,56 +37,6 @@ struct CloseSkeleton {
 };
 using Skeleton = std::unique_ptr<fairlead_skeleton, CloseSkeleton>;
 
-// How many entries of a map one unit of its setting in the node config makes.
-struct MapSize {
-  const char* setting = nullptr;  // null: the map's size is fixed
-  uint32_t entries = 0;
-  uint32_t entries_per_unit = 1;
-  uint32_t units_per_entry = 1;
-
-  uint64_t Units(uint32_t found) const {
-    return uint64_t{found} * units_per_entry / entries_per_unit;
-  }
-};
-
-MapSize SizeOf(absl::string_view map, const core::TableSizes& sizes) {
-  if (map == "fl_services") {
-    // Each service may have an address of its own, which is an entry, too.
-    return {.setting = "services",
-            .entries = 2 * sizes.services,
-            .entries_per_unit = 2};
-  }
-  if (map == "fl_svc_stats" || map == "fl_leases") {
-    return {.setting = "services", .entries = sizes.services};
-  }
-  if (map == "fl_rows") return {.setting = "rows", .entries = sizes.rows};
-  if (map == "fl_flows") {
-    return {.setting = "flows",
-            .entries = sizes.flow_buckets,
-            .units_per_entry = FL_BUCKET_SLOTS};
-  }
-  if (map == "fl_verdicts") return {};
-  return {.setting = "backends", .entries = sizes.backends};
-}
-
-struct MapShape {
-  uint32_t type = 0;
-  uint32_t key_size = 0;
-  uint32_t value_size = 0;
-  uint32_t entries = 0;
-  uint32_t flags = 0;
-
-  friend bool operator==(const MapShape&, const MapShape&) = default;
-
-  std::string ToString() const {
-    const char* name = libbpf_bpf_map_type_str(static_cast<bpf_map_type>(type));
-    return absl::StrFormat(
-        "%s map, keys of %d and values of %d bytes, %d entries, flags 0x%x",
-        name == nullptr ? "unknown" : name, key_size, value_size, entries,
-        flags);
-  }
-};
-
 MapShape WantedShape(const bpf_map* map) {
   return {.type = bpf_map__type(map),
           .key_size = bpf_map__key_size(map),
@@ -94,54 +45,70 @@ MapShape WantedShape(const bpf_map* map) {
           .flags = bpf_map__map_flags(map)};
 }
 
-// `pin` is of this layout, or so its folder says, but not what is wanted now.
+// `pin` is of a known layout, or so its folder says, but not what is wanted.
 absl::Status ShapeError(const std::string& pin, const MapShape& found,
-                        const MapShape& wanted, const MapSize& size) {
+                        const MapShape& wanted) {
   const std::string folder = pin.substr(0, pin.find_last_of('/'));
-  const std::string remedy = absl::StrCat(
-      "run `fairlead node detach --force` with the daemon that "
-      "made it, or remove the folder, which takes the program off "
-      "the interfaces and forgets all flows: rm -r ",
-      folder);
-  MapShape resized = found;
-  resized.entries = wanted.entries;
-  if (size.setting != nullptr && resized == wanted) {
-    return absl::FailedPreconditionError(
-        absl::StrCat("pinned map ", pin, " was made for ", size.setting, " = ",
-                     size.Units(found.entries), ", the node config says ",
-                     size.Units(wanted.entries), "; set it back, or ", remedy));
-  }
-  return absl::FailedPreconditionError(
-      absl::StrCat("pinned map ", pin, " is a ", found.ToString(),
-                   "; wanted is a ", wanted.ToString(), "; ", remedy));
+  return absl::FailedPreconditionError(absl::StrCat(
+      "pinned map ", pin, " is a ", found.ToString(), "; wanted is a ",
+      wanted.ToString(),
+      "; run `fairlead node detach --force` with the daemon that made it, or "
+      "remove the folder, which takes the program off the interfaces and "
+      "forgets all flows: rm -r ",
+      folder));
 }
 
-// Has `map` use what is pinned at `pin`; false if nothing is.
-absl::StatusOr<bool> Adopt(bpf_map* map, const std::string& pin,
-                           const MapSize& size) {
-  const base::UniqueFd fd(bpf_obj_get(pin.c_str()));
-  if (!fd) {
-    if (errno == ENOENT) return false;
-    return base::SyscallError(absl::StrCat("open pinned map ", pin));
-  }
-  bpf_map_info info = {};
-  __u32 length = sizeof(info);
-  int result = bpf_obj_get_info_by_fd(fd.get(), &info, &length);
-  if (result != 0) {
-    return base::BpfError(result, absl::StrCat("read pinned map ", pin));
-  }
-  const MapShape found = {.type = info.type,
-                          .key_size = info.key_size,
-                          .value_size = info.value_size,
-                          .entries = info.max_entries,
-                          .flags = info.map_flags};
+absl::Status Reuse(bpf_map* map, const OpenMap& pinned, absl::string_view pin) {
+  const int result = bpf_map__reuse_fd(map, pinned.fd.get());
+  if (result == 0) return absl::OkStatus();
+  return base::BpfError(result, absl::StrCat("use pinned map ", pin));
+}
+
+// Has `map` use what is pinned at `pin` if that has the size that is wanted.
+absl::Status Adopt(bpf_map* map, const std::string& pin, LoadedMap& loaded) {
+  FL_ASSIGN_OR_RETURN(std::optional<OpenMap> pinned, OpenPinnedMap(pin));
+  if (!pinned.has_value()) return absl::OkStatus();
   const MapShape wanted = WantedShape(map);
-  if (!(found == wanted)) return ShapeError(pin, found, wanted, size);
-  result = bpf_map__reuse_fd(map, fd.get());
-  if (result != 0) {
-    return base::BpfError(result, absl::StrCat("use pinned map ", pin));
+  if (pinned->shape == wanted) {
+    FL_RETURN_IF_ERROR(Reuse(map, *pinned, pin));
+    loaded.adopted = true;
+    return absl::OkStatus();
   }
-  return true;
+  if (!pinned->shape.DiffersInEntriesAlone(wanted))
+    return ShapeError(pin, pinned->shape, wanted);
+  loaded.resized_from = *std::move(pinned);
+  return absl::OkStatus();
+}
+
+// The flow table that flows are to be moved out of: the pinned one of another
+// size, or the one that a killed daemon was moving them out of.
+absl::StatusOr<std::optional<OpenMap>> FindOldFlows(const LoadRequest& request,
+                                                    const LoadedMap& flows) {
+  const std::string pin = absl::StrCat(request.pins, "/fl_flows");
+  if (flows.resized_from.has_value()) return OpenPinnedMap(pin);
+  if (request.unfinished.empty()) return std::nullopt;
+  FL_ASSIGN_OR_RETURN(
+      std::optional<OpenMap> old,
+      OpenPinnedMap(absl::StrCat(request.unfinished, "/fl_flows")));
+  FL_ASSIGN_OR_RETURN(const std::optional<OpenMap> now, OpenPinnedMap(pin));
+  // The same: it was another table whose size has changed.
+  if (old && now && old->id == now->id) return std::nullopt;
+  return old;
+}
+
+// Before the kernel is asked for it.
+absl::Status CheckMemoryOf(const LoadedProgram& loaded,
+                           const LoadRequest& request) {
+  std::vector<absl::string_view> made;
+  for (size_t i = 0; i < kMapNames.size(); ++i) {
+    if (!loaded.maps[i].adopted) made.push_back(kMapNames[i]);
+  }
+  if (made.empty()) return absl::OkStatus();
+  const absl::StatusOr<MemoryRoom> room =
+      request.room.has_value() ? *request.room : FindMemoryRoom();
+  // Where it cannot be known, the kernel's answer has to do.
+  if (!room.ok()) return absl::OkStatus();
+  return CheckMemory(BytesOf(request.sizes, PossibleCpus(), made), *room);
 }
 
 absl::Status CheckKernel() {
@@ -217,14 +184,18 @@ absl::Status CheckSizes(const core::TableSizes& sizes) {
       "table size flow_buckets = ", sizes.flow_buckets, " is no power of two"));
 }
 
-absl::StatusOr<LoadedProgram> LoadProgram(const fl_config& config,
-                                          const core::TableSizes& sizes,
-                                          const std::string& pins) {
+const LoadedMap& LoadedProgram::map(absl::string_view name) const {
+  const auto at = std::find(kMapNames.begin(), kMapNames.end(), name);
+  FL_CHECK(at != kMapNames.end());
+  return maps[static_cast<size_t>(at - kMapNames.begin())];
+}
+
+absl::StatusOr<LoadedProgram> LoadProgram(const LoadRequest& request) {
   FL_RETURN_IF_ERROR(CheckKernel());
   const LibbpfLog log;
   const Skeleton skeleton(fairlead__open());
   if (skeleton == nullptr) return LoadError(-errno, log.Tail(kVerifierLines));
-  skeleton->rodata->fl_config = config;
+  skeleton->rodata->fl_config = request.config;
   LoadedProgram loaded;
   std::array<bpf_map*, kMapNames.size()> maps;
   for (size_t i = 0; i < kMapNames.size(); ++i) {
@@ -233,18 +204,29 @@ absl::StatusOr<LoadedProgram> LoadProgram(const fl_config& config,
     if (maps[i] == nullptr) {
       return absl::InternalError(absl::StrCat("the object has no map ", name));
     }
-    const MapSize size = SizeOf(name, sizes);
+    const MapSize size = SizeOf(name, request.sizes);
     if (size.setting != nullptr) {
       bpf_map__set_max_entries(maps[i], size.entries);
     }
-    FL_ASSIGN_OR_RETURN(loaded.maps[i].adopted,
-                        Adopt(maps[i], absl::StrCat(pins, "/", name), size));
+    FL_RETURN_IF_ERROR(
+        Adopt(maps[i], absl::StrCat(request.pins, "/", name), loaded.maps[i]));
   }
+  FL_ASSIGN_OR_RETURN(loaded.old_flows,
+                      FindOldFlows(request, loaded.map("fl_flows")));
+  if (loaded.old_flows.has_value()) {
+    skeleton->rodata->fl_config.old_bucket_mask =
+        loaded.old_flows->shape.entries - 1;
+    FL_RETURN_IF_ERROR(Reuse(skeleton->maps.fl_old_flows, *loaded.old_flows,
+                             "fl_flows of the old size"));
+  }
+  FL_RETURN_IF_ERROR(CheckMemoryOf(loaded, request));
   const int result = fairlead__load(skeleton.get());
   if (result != 0) return LoadError(result, log.Tail(kVerifierLines));
   for (size_t i = 0; i < kMapNames.size(); ++i) {
-    FL_ASSIGN_OR_RETURN(loaded.maps[i].fd,
+    FL_ASSIGN_OR_RETURN(base::UniqueFd fd,
                         Duplicate(bpf_map__fd(maps[i]), kMapNames[i]));
+    FL_ASSIGN_OR_RETURN(loaded.maps[i].now,
+                        Describe(std::move(fd), kMapNames[i]));
   }
   FL_ASSIGN_OR_RETURN(
       loaded.trace,

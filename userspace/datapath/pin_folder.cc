@@ -17,17 +17,22 @@
 #include <memory>
 #include <utility>
 
+#include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_split.h"
 #include "base/errors.h"
 #include "base/status_macros.h"
+#include "datapath/xdp_link.h"
 #include "fairlead/abi/limits.h"
 
 namespace fairlead::datapath {
 namespace {
 
 constexpr mode_t kFolderMode = 0700;
+
+constexpr absl::string_view kMovedPrefix = "from_";
 
 std::string LayoutName() { return absl::StrCat("v", FL_ABI_VERSION); }
 
@@ -161,26 +166,93 @@ std::string PinFolder::layout() const {
 
 std::string PinFolder::staging() const { return absl::StrCat(path_, "/new"); }
 
+std::string PinFolder::retired() const { return absl::StrCat(path_, "/old"); }
+
+absl::StatusOr<std::optional<PinnedLayout>> PinFolder::FindLayout() const {
+  FL_ASSIGN_OR_RETURN(const std::vector<std::string> names, ListFolder(path_));
+  std::optional<PinnedLayout> found;
+  for (const std::string& name : names) {
+    PinnedLayout layout = {.folder = absl::StrCat(path_, "/", name)};
+    if (!IsLayoutName(name) ||
+        !absl::SimpleAtoi(name.substr(1), &layout.version)) {
+      continue;
+    }
+    // An empty one holds nothing back.
+    if (name != LayoutName() && rmdir(layout.folder.c_str()) == 0) continue;
+    if (found.has_value()) {
+      return absl::FailedPreconditionError(absl::StrCat(
+          found->folder, " and ", layout.folder, " both hold tables; remove ",
+          "the one that no program uses (this would take a program off the ",
+          "interfaces): rm -r ", found->folder));
+    }
+    found = std::move(layout);
+  }
+  return found;
+}
+
 absl::Status PinFolder::RefuseOtherLayouts() const {
+  FL_ASSIGN_OR_RETURN(const std::optional<PinnedLayout> found, FindLayout());
+  if (!found.has_value() || found->version == FL_ABI_VERSION) {
+    return absl::OkStatus();
+  }
+  return absl::FailedPreconditionError(absl::StrCat(
+      found->folder, " holds tables of layout v", found->version,
+      ", this fairleadd has layout ", LayoutName(),
+      "; detach with the fairleadd that made them, or remove the folder (this "
+      "takes its program off the interfaces): rm -r ",
+      found->folder));
+}
+
+absl::StatusOr<std::string> PinFolder::FindMoved() const {
   FL_ASSIGN_OR_RETURN(const std::vector<std::string> names, ListFolder(path_));
   for (const std::string& name : names) {
-    if (!IsLayoutName(name) || name == LayoutName()) continue;
-    const std::string folder = absl::StrCat(path_, "/", name);
-    // An empty one holds nothing back.
-    if (rmdir(folder.c_str()) == 0) continue;
-    return absl::FailedPreconditionError(absl::StrCat(
-        folder, " holds tables of layout ", name,
-        ", this fairleadd has layout ", LayoutName(),
-        "; detach with the fairleadd that made them, or remove ",
-        "the folder (this takes its program off the interfaces): rm -r ",
-        folder));
+    if (absl::StartsWith(name, kMovedPrefix) &&
+        IsLayoutName(name.substr(kMovedPrefix.size()))) {
+      return absl::StrCat(path_, "/", name);
+    }
   }
-  return absl::OkStatus();
+  return std::string();
+}
+
+// Links are in the folder of the tables that their program came with, until
+// they follow those that it is to have.
+absl::StatusOr<std::string> PinFolder::Recover() const {
+  FL_ASSIGN_OR_RETURN(std::string moved, FindMoved());
+  FL_ASSIGN_OR_RETURN(bool has_layout, HasLayout());
+  if (!moved.empty() && !has_layout) {
+    FL_ASSIGN_OR_RETURN(const std::vector<std::string> names,
+                        ListFolder(staging()));
+    has_layout = !names.empty();
+    if (has_layout) FL_RETURN_IF_ERROR(CommitStaging());
+  }
+  if (!moved.empty() && has_layout)
+    FL_RETURN_IF_ERROR(MoveLinks(moved, layout()));
+  FL_RETURN_IF_ERROR(RemoveLeftovers());
+  if (moved.empty() || has_layout) return moved;
+  FL_RETURN_IF_ERROR(EndMove());
+  return std::string();
+}
+
+absl::Status PinFolder::BeginMove(const PinnedLayout& source) const {
+  return Rename(source.folder,
+                absl::StrCat(path_, "/", kMovedPrefix, "v", source.version));
+}
+
+absl::Status PinFolder::MoveLinksAlong() const {
+  FL_ASSIGN_OR_RETURN(const std::string moved, FindMoved());
+  return MoveLinks(moved, layout());
+}
+
+absl::Status PinFolder::EndMove() const {
+  FL_ASSIGN_OR_RETURN(const std::string moved, FindMoved());
+  if (moved.empty()) return absl::OkStatus();
+  FL_RETURN_IF_ERROR(Rename(moved, retired()));
+  return RemoveFolder(retired());
 }
 
 absl::Status PinFolder::RemoveLeftovers() const {
   FL_RETURN_IF_ERROR(RemoveFolder(staging()));
-  return RemoveFolder(absl::StrCat(path_, "/old"));
+  return RemoveFolder(retired());
 }
 
 absl::StatusOr<bool> PinFolder::HasLayout() const {
@@ -200,7 +272,7 @@ absl::Status PinFolder::CommitStaging() const {
 }
 
 absl::Status PinFolder::RetireLayout() const {
-  return Rename(layout(), absl::StrCat(path_, "/old"));
+  return Rename(layout(), retired());
 }
 
 void PinFolder::RemoveIfEmpty() const { rmdir(path_.c_str()); }

@@ -5,12 +5,18 @@
 // is killed or is replaced; the next Open() takes over what is there and swaps
 // the program in place. The pins go by Detach() alone.
 //
+// Where what is there has another size or an older layout, its contents are
+// moved into new maps while packets flow (docs/ARCHITECTURE.md, "Another
+// size").
+//
 // A process that is killed at any point of Open() or Detach() leaves what the
 // next Open() can take over.
 #pragma once
 
 #include <functional>
 #include <memory>
+#include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -19,8 +25,10 @@
 #include "absl/strings/string_view.h"
 #include "base/unique_fd.h"
 #include "core/model.h"
+#include "datapath/layouts.h"
 #include "datapath/map_fds.h"
 #include "datapath/pin_folder.h"
+#include "datapath/table_memory.h"
 #include "datapath/xdp_link.h"
 #include "fairlead/abi/config.h"
 
@@ -38,6 +46,9 @@ struct ProgramOptions {
   // What follows from `sizes` is filled in: flow_bucket_mask, services,
   // backends and rows.
   fl_config config = {};
+  uint32_t now_tick = 0;           // the packet path's clock
+  std::optional<MemoryRoom> room;  // for new tables; nullopt: what the host has
+  std::span<const Layout> layouts = KnownLayouts();
   StopAfter stop_after;
 };
 
@@ -49,9 +60,10 @@ struct Attachment {
 
 class Program {
  public:
-  // Errors leave everything as it was: another program on an interface, other
-  // table sizes or another layout than what is pinned, an interface that does
-  // not exist, a program that the kernel refuses, another daemon.
+  // Errors leave everything as it was: another program on an interface, tables
+  // too small for what is in them or too large for the memory, an unknown
+  // layout, an interface that does not exist, a program that the kernel
+  // refuses, another daemon.
   static absl::StatusOr<std::unique_ptr<Program>> Open(ProgramOptions options);
 
   Program(const Program&) = delete;
@@ -77,6 +89,7 @@ class Program {
 
  private:
   friend class ProgramOpener;
+  static absl::Status FinishMove(ProgramOptions options);
   explicit Program(PinFolder folder) : folder_(std::move(folder)) {}
 
   PinFolder folder_;

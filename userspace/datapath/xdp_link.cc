@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdio>
 #include <cstdlib>
 #include <memory>
 #include <utility>
@@ -123,6 +124,20 @@ absl::StatusOr<std::vector<PinnedLink>> FindPinnedLinks(
 
 std::string LinkPath(const std::string& folder, uint32_t interface) {
   return absl::StrCat(folder, "/", kLinkPrefix, interface);
+}
+
+absl::Status MoveLinks(const std::string& from, const std::string& to) {
+  FL_ASSIGN_OR_RETURN(const std::vector<std::string> names, ListFolder(from));
+  for (const std::string& name : names) {
+    if (!absl::StartsWith(name, kLinkPrefix)) continue;
+    const std::string old_path = absl::StrCat(from, "/", name);
+    const std::string new_path = absl::StrCat(to, "/", name);
+    if (rename(old_path.c_str(), new_path.c_str()) != 0) {
+      return base::SyscallError(
+          absl::StrCat("rename ", old_path, " to ", new_path));
+    }
+  }
+  return absl::OkStatus();
 }
 
 absl::Status RemoveLink(const PinnedLink& link) {

@@ -56,6 +56,10 @@ absl::StatusOr<std::vector<PinnedLink>> FindPinnedLinks(
 // not have dots, and names of interfaces change.
 std::string LinkPath(const std::string& folder, uint32_t interface);
 
+// Takes the pins of all links from one folder to another; their programs stay
+// attached.
+absl::Status MoveLinks(const std::string& from, const std::string& to);
+
 // Detaches, then removes the pin. To remove the pin alone would detach as well,
 // but some time later.
 absl::Status RemoveLink(const PinnedLink& link);

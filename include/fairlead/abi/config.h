@@ -33,7 +33,7 @@ struct fl_config {
 	__u32 services; /* table sizes, to bound ids */
 	__u32 backends;
 	__u32 rows;
-	__u32 reserved;
+	__u32 old_bucket_mask; /* of fl_old_flows; 0: there is none */
 };
 FL_STATIC_ASSERT(sizeof(struct fl_config) == 104, "no padding");
 
