@@ -102,15 +102,16 @@ class StartTest(LabTestCase):
         self.assertEqual(self.xdp_program(), "")
         self.assertTrue(pin.exists())
 
-    def test_tables_of_another_size_are_not_taken(self) -> None:
+    def test_tables_too_small_for_what_is_desired_are_not_made(self) -> None:
         self.lb.start_daemon()
         self.lb.cli("service", "add", "ws", f"{self.lab.vip}:443")
         self.lb.stop_daemon()
         found = self.xdp_program()
-        self.edit("flows = ", "backends = 128\nflows = ")
+        self.edit("flows = ", "rows = 8192\nflows = ")
         done = self.start()
         self.assertEqual(done.returncode, 1, done.stderr)
-        self.assertIn("fl_backends", done.stderr)
+        self.assertIn('service "ws" needs a rows table of at least 16384, the '
+                      "node config says 8192", done.stderr)
         self.assertEqual(self.xdp_program(), found)
         self.lb.start_daemon()
         self.lb.cli("service", "delete", "ws")

@@ -15,24 +15,27 @@ uint32_t TickOf(base::MonoTime now) {
 }
 
 event::Task<void> FlowSweeper::Run() {
-  datapath::Recount recount(tables_.flows(), tables_.load());
-  while (!recount.Round()) {
-    const absl::Status slept = co_await loop_.SleepFor(kStepPause);
-    if (!slept.ok()) co_return;
-  }
-  if (recount.corrected() > 0)
-    base::LogInfo("flow table: ", recount.corrected(),
-                  " load counters corrected after a restart");
+  recount_.emplace(tables_.flows(), tables_.load());
   absl::Time begun = loop_.WallNow();
   while (true) {
+    CountAnew();
     const std::optional<datapath::FlowSweep> sweep =
         scan_.Step(kBucketsPerStep, NowTick());
     if (sweep.has_value()) OnSweep(*sweep, begun);
+    const bool rests = sweep.has_value() && !recount_.has_value();
     const absl::Status slept =
-        co_await loop_.SleepFor(sweep.has_value() ? kSweepPause : kStepPause);
+        co_await loop_.SleepFor(rests ? kSweepPause : kStepPause);
     if (!slept.ok()) co_return;
     if (sweep.has_value()) begun = loop_.WallNow();
   }
+}
+
+void FlowSweeper::CountAnew() {
+  if (!recount_.has_value() || !recount_->Step(kBucketsPerStep)) return;
+  if (recount_->corrected() > 0)
+    base::LogInfo("flow table: ", recount_->corrected(),
+                  " load counters corrected after a restart");
+  recount_.reset();
 }
 
 void FlowSweeper::Learn(core::BackendId backend,

@@ -15,9 +15,10 @@
 
 namespace fairlead::daemon {
 
-// 64 KiB of table are read in well under a millisecond.
-inline constexpr uint32_t kBucketsPerStep = 4096;
-inline constexpr absl::Duration kStepPause = absl::Milliseconds(4);
+// 128 KiB of table: below a third of a millisecond, also where every slot has
+// to be expired (docs/BENCHMARKS.md).
+inline constexpr uint32_t kBucketsPerStep = 2048;
+inline constexpr absl::Duration kStepPause = absl::Milliseconds(2);
 inline constexpr absl::Duration kSweepPause = absl::Seconds(2);
 
 // The packet path's clock, in ticks.
@@ -35,7 +36,9 @@ class FlowSweeper {
         scan_(tables.flows(), tables.load(), timeouts),
         on_sweep_(on_sweep) {}
 
-  // Counts anew first, then walks until cancelled.
+  // Walks until cancelled, and first counts anew besides. One turn of the loop
+  // looks at few enough buckets for others to be served in time, however large
+  // the table is.
   event::Task<void> Run();
 
   const datapath::FlowScan& scan() const { return scan_; }
@@ -49,12 +52,16 @@ class FlowSweeper {
 
  private:
   void OnSweep(const datapath::FlowSweep& sweep, absl::Time begun);
+  // A step, until it is over.
+  void CountAnew();
 
   event::Loop& loop_;
   core::Controller& controller_;
   datapath::SharedTables& tables_;
   datapath::FlowScan scan_;
   event::Event& on_sweep_;
+  // While it goes on: it takes a quarter of the flow table's memory.
+  std::optional<datapath::Recount> recount_;
   uint64_t used_slots_ = 0;
 };
 

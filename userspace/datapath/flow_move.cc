@@ -129,6 +129,7 @@ bool FlowMove::Take(const fl_slot& slot) {
     const uint64_t after = Settled(word0);
     fl_store64(&target->word1, word1);
     if (!fl_cas64(&target->word0, before, after)) continue;
+    if (before != 0) short_of_room_ = true;
     fl_slot_change copy;
     fl_slot_dedupe(&buckets, hash, &copy);
     word0 = Settled(fl_load64(&slot.word0));
@@ -147,7 +148,12 @@ uint64_t FlowMove::Pass() {
       const uint64_t word0 = fl_load64(&slot.word0);
       if (fl_slot_state(word0) == FL_SLOT_FREE) continue;
       if (fl_slot_backend(word0) >= options_.backends) continue;
-      if (!Has(word0) && Take(slot)) ++taken;
+      if (Has(word0)) continue;
+      if (Take(slot)) {
+        ++taken;
+      } else {
+        short_of_room_ = true;
+      }
     }
   }
   return taken;
@@ -155,6 +161,7 @@ uint64_t FlowMove::Pass() {
 
 FlowsLeft FlowMove::CountLeft() const {
   FlowsLeft left;
+  if (!short_of_room_) return left;
   for (const fl_bucket& bucket : from_) {
     for (const fl_slot& slot : bucket.slots) {
       const uint64_t word0 = fl_load64(&slot.word0);

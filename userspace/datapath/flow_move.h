@@ -69,6 +69,9 @@ class FlowMove {
   const std::span<const fl_bucket> from_;
   const std::span<fl_bucket> to_;
   const FlowMoveOptions options_;
+
+  // Some flow found no slot, or one that was in use.
+  bool short_of_room_ = false;
 };
 
 }  // namespace fairlead::datapath

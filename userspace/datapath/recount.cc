@@ -7,19 +7,35 @@
 namespace fairlead::datapath {
 namespace {
 
-// A free slot counts nowhere, and so does one with an id past the table.
-constexpr uint32_t kNowhere = UINT32_MAX;
+// Of a fingerprint: whether it counts, 14 bits of the tag, the counter.
+constexpr uint32_t kCounts = 1u << 31;
+constexpr int kCounterBits = 17;
+static_assert(2 * FL_MAX_BACKENDS == 1u << kCounterBits);
+
+size_t CounterOf(uint32_t fingerprint) {
+  return fingerprint & ((1u << kCounterBits) - 1);
+}
 
 }  // namespace
 
 Recount::Recount(std::span<const fl_bucket> flows, std::span<fl_load> load)
-    : flows_(flows), load_(load), errors_(2 * load.size()) {}
+    : flows_(flows),
+      load_(load),
+      errors_(2 * load.size()),
+      values_(errors_.size()) {
+  // Memory that is only reserved costs nothing before it is written to, step by
+  // step.
+  before_.reserve(flows.size() * FL_BUCKET_SLOTS);
+  BeginRound();
+}
 
-uint32_t Recount::CounterOf(uint64_t word0) const {
+uint32_t Recount::Fingerprint(uint64_t word0) const {
   const unsigned int state = fl_slot_state(word0);
   const uint32_t backend = fl_slot_backend(word0);
-  if (state == FL_SLOT_FREE || backend >= load_.size()) return kNowhere;
-  return 2 * backend + (fl_slot_is_pending(state) ? 1 : 0);
+  if (state == FL_SLOT_FREE || backend >= load_.size()) return 0;
+  const uint32_t counter = 2 * backend + (fl_slot_is_pending(state) ? 1 : 0);
+  const auto tag = static_cast<uint32_t>(word0 >> 50);
+  return kCounts | tag << kCounterBits | counter;
 }
 
 __u64& Recount::CounterAt(size_t counter) const {
@@ -41,36 +57,38 @@ void Recount::Error::Narrow(int64_t round_low, int64_t round_high) {
   if (low == high) ++certain;
 }
 
-void Recount::Measure() {
-  std::vector<uint32_t> before;
-  before.reserve(flows_.size() * FL_BUCKET_SLOTS);
-  for (const fl_bucket& bucket : flows_) {
-    for (const fl_slot& slot : bucket.slots) {
-      before.push_back(CounterOf(fl_load64(&slot.word0)));
-    }
+void Recount::BeginRound() {
+  next_bucket_ = 0;
+  second_walk_ = false;
+  before_.clear();
+  sure_.assign(errors_.size(), 0);
+  unsure_.assign(errors_.size(), 0);
+}
+
+void Recount::ReadCounters() {
+  for (size_t i = 0; i < values_.size(); ++i) {
+    values_[i] = static_cast<int64_t>(fl_load64(&CounterAt(i)));
   }
-  std::vector<int64_t> values(errors_.size());
-  for (size_t i = 0; i < values.size(); ++i) {
-    values[i] = static_cast<int64_t>(fl_load64(&CounterAt(i)));
+  next_bucket_ = 0;
+  second_walk_ = true;
+}
+
+void Recount::LookAgain(uint32_t then, uint32_t now) {
+  if (then == now) {
+    if (now != 0) ++sure_[CounterOf(now)];
+    return;
   }
-  std::vector<int64_t> sure(errors_.size(), 0);
-  std::vector<int64_t> unsure(errors_.size(), 0);
-  size_t next = 0;
-  for (const fl_bucket& bucket : flows_) {
-    for (const fl_slot& slot : bucket.slots) {
-      const uint32_t then = before[next++];
-      const uint32_t now = CounterOf(fl_load64(&slot.word0));
-      if (then == now) {
-        if (now != kNowhere) ++sure[now];
-        continue;
-      }
-      if (then != kNowhere) ++unsure[then];
-      if (now != kNowhere) ++unsure[now];
-    }
-  }
+  if (then != 0) ++unsure_[CounterOf(then)];
+  if (now != 0) ++unsure_[CounterOf(now)];
+}
+
+void Recount::EndRound() {
   for (size_t i = 0; i < errors_.size(); ++i) {
-    errors_[i].Narrow(values[i] - sure[i] - unsure[i], values[i] - sure[i]);
+    errors_[i].Narrow(values_[i] - sure_[i] - unsure_[i],
+                      values_[i] - sure_[i]);
   }
+  ++rounds_;
+  BeginRound();
 }
 
 bool Recount::IsSettled() const {
@@ -89,11 +107,36 @@ void Recount::Correct() {
   }
 }
 
-bool Recount::Round() {
-  Measure();
-  ++rounds_;
+bool Recount::Step(size_t buckets) {
+  const size_t end =
+      std::min(flows_.size(), next_bucket_ + std::min(buckets, flows_.size()));
+  for (; next_bucket_ < end; ++next_bucket_) {
+    for (size_t i = 0; i < FL_BUCKET_SLOTS; ++i) {
+      const uint32_t now =
+          Fingerprint(fl_load64(&flows_[next_bucket_].slots[i].word0));
+      if (second_walk_) {
+        LookAgain(before_[next_bucket_ * FL_BUCKET_SLOTS + i], now);
+      } else {
+        before_.push_back(now);
+      }
+    }
+  }
+  if (end < flows_.size()) return false;
+  if (!second_walk_) {
+    ReadCounters();
+    return false;
+  }
+  EndRound();
   if (!IsSettled() && rounds_ < kMaxRounds) return false;
   Correct();
+  return true;
+}
+
+bool Recount::Round() {
+  const int round = rounds_;
+  while (!Step(flows_.size())) {
+    if (rounds_ != round) return false;
+  }
   return true;
 }
 

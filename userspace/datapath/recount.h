@@ -5,16 +5,19 @@
 // Packets move slots and counters all the while, so neither can just be summed
 // and stored. But each winner of a transition moves both, so the error of a
 // counter stays what it is, and one round bounds it: all slots are read twice,
-// all counters once in between. A slot that counted the same both times counted
-// so when the counter was read; one that changed may or may not have. The error
-// lies in the interval that this gives, and in that of every other round: what
-// the intervals share soon is one number. Where packets are too many for that,
-// it is corrected as far as the intervals exclude zero.
+// all counters once in between, in as many steps as the caller likes. A slot
+// that was the same both times was so when the counter was read; one that
+// changed may or may not have counted as before or after. The error lies in the
+// interval that this gives, and in that of every other round: what the
+// intervals share soon is one number. Where packets are too many for that, it
+// is corrected as far as the intervals exclude zero.
 //
 // What it can get wrong: a CPU that won a transition and did not reach the
 // counter yet, because it was interrupted just there, looks like an error of
-// one. It would have to stay there for kAgreeing rounds in a row; then one
-// counter is off by one until the next adoption. Nothing routes by it.
+// one. It would have to stay there for kAgreeing rounds in a row; so would a
+// slot have to be freed and taken by the same flow, or by one of 16,384 others,
+// between its two reads. Then one counter is off by one until the next
+// adoption. Nothing routes by it.
 #pragma once
 
 #include <cstdint>
@@ -38,13 +41,15 @@ class Recount {
   Recount(const Recount&) = delete;
   Recount& operator=(const Recount&) = delete;
 
-  // One round over the whole table (2 ms for a million slots); true when it was
-  // the last, and all is corrected. Meant to be called once per turn of the
-  // loop, so that rounds are apart. A FlowScan may take its steps in between:
-  // what it does to a slot, it does to the counter before it returns.
+  // Looks at the next `buckets` buckets; true when that was the last of all
+  // rounds, and all is corrected. A FlowScan may take its steps in between:
+  // what it does to a slot, it does to the counter before it returns. Takes 4
+  // bytes a slot until it is destroyed.
+  bool Step(size_t buckets);
+  // All steps of a round at once.
   bool Round();
 
-  // Requires: Round() returned true. How many counters were wrong.
+  // Requires: Step() returned true. How many counters were wrong.
   int corrected() const { return corrected_; }
 
  private:
@@ -59,8 +64,13 @@ class Recount {
     void Narrow(int64_t round_low, int64_t round_high);
   };
 
-  uint32_t CounterOf(uint64_t word0) const;
-  void Measure();
+  // A free slot counts nowhere: 0. Else the counter, and enough of the tag to
+  // tell that the flow is still the same.
+  uint32_t Fingerprint(uint64_t word0) const;
+  void LookAgain(uint32_t then, uint32_t now);
+  void BeginRound();
+  void ReadCounters();
+  void EndRound();
   bool IsSettled() const;
   void Correct();
   __u64& CounterAt(size_t counter) const;
@@ -71,6 +81,14 @@ class Recount {
   // By counter: 2 * backend id, plus 1 for pending.
   std::vector<Error> errors_;
   int rounds_ = 0;
+
+  // Of the round under way: where it is in its two walks, what the first one
+  // saw, and what the counters were after it.
+  size_t next_bucket_ = 0;
+  bool second_walk_ = false;
+  std::vector<uint32_t> before_;
+  std::vector<int64_t> values_;
+  std::vector<int64_t> sure_, unsure_;
   int corrected_ = 0;
 };
 

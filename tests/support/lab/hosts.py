@@ -123,7 +123,8 @@ class LbHost(LinkedHost):
         self.state_dir = self.directory / "state"
         self.state_dir.mkdir(mode=0o700)
         self.key_file = lab.key_file
-        self.extra_config = ""  # Appended to node.toml at the next start.
+        self.flows = lab.options.flows  # Of node.toml at the next start.
+        self.extra_config = ""  # Appended to it.
         self.daemon: Child | None = None
 
     def write_config(self) -> None:
@@ -138,7 +139,7 @@ state_dir = "{self.state_dir}"
 socket = "{self.socket}"
 pin_path = "{self.pin_path}"
 [tables]
-flows = {self.lab.options.flows}
+flows = {self.flows}
 [tier]
 peers = {json_module.dumps([lb.address for lb in self.lab.lbs
                             if lb is not self])}
