@@ -5,6 +5,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "absl/time/time.h"
 #include "base/status_macros.h"
@@ -53,19 +54,29 @@ void PrintPeers(const Json& peers, std::ostream& out) {
   out << '\n';
 }
 
+std::string Mebibytes(int64_t bytes) {
+  return absl::StrFormat("%.1f MiB", static_cast<double>(bytes) / (1 << 20));
+}
+
 void PrintTableSizes(const Json& tables, std::ostream& out) {
   Table table({{.title = "TABLE"},
                {.title = "USED", .align = Align::kRight},
                {.title = "SIZE", .align = Align::kRight},
-               {.title = "FULL", .align = Align::kRight}});
+               {.title = "FULL", .align = Align::kRight},
+               {.title = "MEMORY", .align = Align::kRight}});
+  int64_t total = 0;
   for (const std::string name : {"backends", "flows", "rows", "services"}) {
     const Json& fill = Field(tables, name);
     if (!fill.is_object()) continue;
     const int64_t used = Number(fill, "used");
     const int64_t size = Number(fill, "size");
+    const int64_t bytes = Number(fill, "bytes");
+    total += bytes;
     table.Add({name, Thousands(used), Thousands(size),
-               size > 0 ? absl::StrCat(used * 100 / size, "%") : "-"});
+               size > 0 ? absl::StrCat(used * 100 / size, "%") : "-",
+               Mebibytes(bytes)});
   }
+  table.Add({"all", "", "", "", Mebibytes(total)});
   table.Print(out);
 }
 

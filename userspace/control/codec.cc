@@ -68,6 +68,7 @@ Json EncodeTableUse(const TableUse& table) {
   Json json;
   json["used"] = table.used;
   json["size"] = table.size;
+  json["bytes"] = table.bytes;
   return json;
 }
 

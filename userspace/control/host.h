@@ -32,6 +32,7 @@ struct InterfaceStatus {
 struct TableUse {
   uint64_t used = 0;
   uint64_t size = 0;
+  uint64_t bytes = 0;  // of kernel memory, with its counters
 };
 
 // Another LB host of the tier.

@@ -3,10 +3,12 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "base/version.h"
+#include "datapath/table_memory.h"
 #include "fairlead/abi/maps.h"
 #include "fairlead/abi/verdict.h"
 #include "lib/flow_slot.h"
@@ -50,6 +52,15 @@ control::NodeStatus Host::Status() const {
   status.services = {desired.services.size() + desired.tombstones.size(),
                      tables.services};
   status.backends = {backends, tables.backends};
+  for (const datapath::TableBytes& table :
+       datapath::BytesOf(parts_.tables.sizes(), datapath::PossibleCpus())) {
+    for (const auto& [setting, use] :
+         {std::pair("flows", &status.flows), std::pair("rows", &status.rows),
+          std::pair("services", &status.services),
+          std::pair("backends", &status.backends)}) {
+      if (table.setting == setting) use->bytes = table.bytes;
+    }
+  }
   status.peers = parts_.tier.Peers();
   return status;
 }

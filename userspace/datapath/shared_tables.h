@@ -65,6 +65,7 @@ class SharedTables : public core::Datapath {
   // that the daemon before this one left.
   std::vector<base::Endpoint> Vips() const override;
 
+  const core::TableSizes& sizes() const { return sizes_; }
   std::span<fl_bucket> flows() const { return flows_.elements(); }
   std::span<fl_load> load() const { return load_.elements(); }
 

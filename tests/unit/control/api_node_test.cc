@@ -65,7 +65,7 @@ TEST_CASE("the status tells the node, its tables, services and alarms",
                            .uptime = absl::Milliseconds(61'900),
                            .pid = 42,
                            .interfaces = {{"eth0", "native", 1500}},
-                           .flows = {1, 2},
+                           .flows = {1, 2, 32},
                            .rows = {3, 4},
                            .services = {5, 6},
                            .backends = {7, 8}};
@@ -76,8 +76,10 @@ TEST_CASE("the status tells the node, its tables, services and alarms",
           R"({"generation":0,"version":"0.1.0",)"
           R"("node":{"name":"lb1","id":3,"uptime_seconds":61,"pid":42},)"
           R"("interfaces":[{"name":"eth0","mode":"native","mtu":1500}],)"
-          R"("tables":{"flows":{"used":1,"size":2},"rows":{"used":3,"size":4},)"
-          R"("services":{"used":5,"size":6},"backends":{"used":7,"size":8}},)"
+          R"("tables":{"flows":{"used":1,"size":2,"bytes":32},)"
+          R"("rows":{"used":3,"size":4,"bytes":0},)"
+          R"("services":{"used":5,"size":6,"bytes":0},)"
+          R"("backends":{"used":7,"size":8,"bytes":0}},)"
           R"("peers":[],"services":[],"alarms":["the disk is slow"]})");
     // A service without backends is an alarm of the controller's.
     co_await fixture.AddService();
