@@ -38,9 +38,8 @@ absl::StatusOr<std::unique_ptr<TableMove>> TableMove::Prepare(
   FL_ASSIGN_OR_RETURN(options.table_only,
                       FindTableOnly(loaded.map("fl_services").now,
                                     loaded.map("fl_backends").now));
-  FlowMove flows(from.elements(), to.elements(), std::move(options));
-  move->flows_ = std::unique_ptr<Flows>(
-      new Flows{std::move(from), std::move(to), std::move(flows)});
+  move->flows_ = std::make_unique<Flows>(std::move(from), std::move(to),
+                                         std::move(options));
   return move;
 }
 

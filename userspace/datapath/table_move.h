@@ -15,6 +15,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -43,8 +44,14 @@ class TableMove {
 
  private:
   struct Flows {
+    Flows(MappedArray<fl_bucket> old, MappedArray<fl_bucket> now,
+          FlowMoveOptions options)
+        : from(std::move(old)),
+          to(std::move(now)),
+          move(from.elements(), to.elements(), std::move(options)) {}
+
     MappedArray<fl_bucket> from, to;
-    FlowMove move;
+    FlowMove move;  // borrows both
   };
   TableMove() = default;
 
