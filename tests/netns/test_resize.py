@@ -40,7 +40,12 @@ class ResizeTest(LabTestCase):
         self.fleet = lab.client.start_fleet()
 
     def tearDown(self) -> None:
+        self.fleet.close(state="alive")
         self.fleet.stop()
+        # What is left of them would be a miss of the next test.
+        wait_until(lambda: not self.lab.client.run(
+            "ss", "-Htan", "exclude", "time-wait", "dst",
+            self.lab.vip).stdout, timeout=30, what="the clients' last words")
         self.lb.cli("service", "delete", "ws", "--force", check=False)
         self.lb.cli("node", "detach", "--force", check=False)
         self.lb.stop_daemon()
