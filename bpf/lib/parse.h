@@ -178,12 +178,14 @@ static __always_inline int fl_has_extensions(const struct fl_packet *packet)
 	return !packet->is_ipv4 && fl_is_extension(packet->service.proto);
 }
 
-/* Both ports; false when the frame ends before them. */
+/* Both ports; false when the packet ends before them. What the frame has behind the packet is
+ * padding, and anybody's to choose. */
 static __always_inline int fl_parse_ports(struct fl_cursor *cursor, struct fl_packet *packet)
 {
 	__be16 *ports = (__be16 *)cursor->at;
 
-	if ((void *)(ports + 2) > cursor->end)
+	if ((void *)(ports + 2) > cursor->end ||
+	    packet->ip_header_length + 2 * sizeof(*ports) > packet->ip_length)
 		return 0;
 	packet->client_port = ports[0];
 	packet->service.port = ports[1];

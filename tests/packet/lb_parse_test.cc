@@ -285,10 +285,29 @@ TEST_CASE("a TCP header that cannot be is dropped", "[packet][lb][parse]") {
        FL_LB_DROP_TCP_HEADER},
       {"the packet ends inside the header", Eth{} / Ipv4{.length = 39} / syn,
        FL_LB_DROP_TCP_HEADER},
-      {"the packet ends before the ports, which the padding fakes",
-       Eth{} / Ipv4{.length = 20} / syn, FL_LB_DROP_TCP_HEADER},
-      {"IPv6, the packet ends before the ports",
-       Eth{} / Ipv6{.length = 0} / syn, FL_LB_DROP_TCP_HEADER},
+  });
+}
+
+// Behind the packet there is padding, which says nothing about a service.
+TEST_CASE("a packet that ends before its ports is dropped whatever pads it",
+          "[packet][lb][parse]") {
+  const Tcp syn = {.syn = true};
+  const Tcp elsewhere = {.dport = 22, .syn = true};
+  CheckUntouched({
+      {"the padding names a service", Eth{} / Ipv4{.length = 20} / syn,
+       FL_LB_DROP_TCP_HEADER},
+      {"IPv6, the padding names a service", Eth{} / Ipv6{.length = 0} / syn,
+       FL_LB_DROP_TCP_HEADER},
+      {"the padding names none", Eth{} / Ipv4{.length = 20} / elsewhere,
+       FL_LB_DROP_TCP_HEADER},
+      {"IPv6, the padding names none", Eth{} / Ipv6{.length = 3} / elsewhere,
+       FL_LB_DROP_TCP_HEADER},
+      {"a byte of the port is missing", Eth{} / Ipv4{.length = 23} / elsewhere,
+       FL_LB_DROP_TCP_HEADER},
+      {"the ports are all there is", Eth{} / Ipv4{.length = 24} / elsewhere,
+       FL_LB_PASS_NOT_SERVICE},
+      {"to a host of its own", Eth{} / Ipv4{.dst = kHost4, .length = 23} / syn,
+       FL_LB_PASS_NOT_SERVICE},
   });
 }
 
@@ -372,10 +391,9 @@ TEST_CASE("a TCP segment shorter than its header is dropped at every length",
     const LbResult result = world.lb().Run(Eth{} / Ipv4{.proto = 6} / Raw{tcp});
     CHECK(result.verdict == FL_LB_DROP_TCP_HEADER);
     CHECK(result.action == XDP_DROP);
-    // Below the ports nobody knows the service; above, it counts the packet.
     const LbResult padded = world.lb().Run(Eth{} / Ipv4{.proto = 6} / Raw{tcp} /
                                            Padding{Bytes(26 - length)});
-    CHECK(padded.action != XDP_TX);
+    CHECK(padded.verdict == FL_LB_DROP_TCP_HEADER);
   }
 }
 
