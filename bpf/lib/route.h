@@ -54,14 +54,19 @@ static __always_inline __u64 fl_load_of(const struct fl_load *load)
 	return sum > 0 ? (__u64)sum : 0;
 }
 
-/* Behind the first hop, the candidates that take new flows too: the first may decline. */
+/* Behind the first hop, the candidates that take new flows too: the first may decline. They are the
+ * next hops, and one more of them is if the first is no candidate. */
 static __always_inline void fl_add_acceptors(struct fl_route *route, struct fl_row row)
 {
+	__u64 first = fl_hop(&route->hops, 0) * FL_LANES;
+	__u64 behind = fl_lanes_taken(row.candidates) & fl_lanes_taken(row.candidates ^ first);
+	__u32 count = fl_lanes_count(behind);
+
 	FL_UNROLL
-	for (unsigned int i = 1; i < FL_ROW_CANDIDATES; i++) {
+	for (unsigned int i = 1; i <= FL_ROW_CANDIDATES; i++) {
 		__u64 takes = fl_backend_state(fl_hop(&route->hops, i)) / FL_BACKEND_ELIGIBLE & 1;
 
-		if (fl_row_id(row.candidates, i) != FL_NO_BACKEND)
+		if (i <= count)
 			route->acceptors |= (__u8)(takes << i);
 	}
 }

@@ -349,6 +349,48 @@ TEST_CASE("the claimed SYN's flow goes on with the backend that was chosen",
   world.CheckLoad();
 }
 
+struct AcceptorCase {
+  std::string name;
+  std::initializer_list<uint16_t> candidates, owners;
+  HopList hops;
+};
+
+// The flow's backend takes new flows, but the row has other candidates now. It
+// may decline, and then each of them may take the SYN.
+TEST_CASE("behind a backend that is no candidate all candidates are acceptors",
+          "[packet][lb][flow]") {
+  const AcceptorCase cases[] = {
+      {"owner, three candidates",
+       {2, 3, 4},
+       {1},
+       {.ids = {1, 2, 3, 4}, .acceptors = 0b1111}},
+      {"owner, four candidates",
+       {2, 3, 4, 5},
+       {1},
+       {.ids = {1, 2, 3, 4, 5}, .acceptors = 0b11111}},
+      {"no member", {2}, {}, {.ids = {1, 2}, .acceptors = 0b11}},
+      {"other owners accept nothing",
+       {2, 3},
+       {4, 1},
+       {.ids = {1, 2, 3, 4}, .acceptors = 0b0111}},
+      {"last candidate",
+       {2, 3, 4, 1},
+       {5},
+       {.ids = {1, 2, 3, 4, 5}, .acceptors = 0b1111}},
+  };
+  LbWorld world;
+  world.SetBackend(5, {});
+  world.Send(Syn(1), FL_LB_TX_SYN_NEW);
+  for (const AcceptorCase& c : cases) {
+    INFO(c.name);
+    world.SetRows(c.candidates, c.owners);
+    world.Check(Syn(1), {.verdict = FL_LB_TX_SYN_AGAIN,
+                         .packet = world.Encapsulated(Syn(1), c.hops),
+                         .backend = 1,
+                         .backend_syn_again = 1});
+  }
+}
+
 TEST_CASE("without an agent nobody can claim", "[packet][lb][flow][claim]") {
   for (const unsigned int state : {FL_SLOT_EMBRYONIC, FL_SLOT_YOUNG,
                                    FL_SLOT_ESTABLISHED, FL_SLOT_CLOSING}) {

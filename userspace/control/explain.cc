@@ -141,9 +141,11 @@ void Router::RouteTo(BackendId id) {
 }
 
 void Router::AddAcceptors() {
-  for (size_t i = 1; i < candidates_.size() && i < answer_.hops.size(); ++i) {
-    if (candidates_[i] != FL_NO_BACKEND &&
-        Has(answer_.hops[i], FL_BACKEND_ELIGIBLE))
+  for (size_t i = 1; i < answer_.hops.size(); ++i) {
+    const BackendId hop = answer_.hops[i];
+    const bool is_candidate =
+        std::ranges::find(candidates_, hop) != candidates_.end();
+    if (is_candidate && Has(hop, FL_BACKEND_ELIGIBLE))
       answer_.acceptors |= static_cast<uint8_t>(1u << i);
   }
 }

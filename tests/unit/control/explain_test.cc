@@ -175,6 +175,17 @@ TEST_CASE("a SYN of a recorded flow stays where new flows are taken",
   CHECK(answer.verdict == FL_LB_TX_SYN_AGAIN);
   CHECK(answer.target == 3);
   CHECK(answer.hops == Hops{3, 1, 2, 4, 5});
+  CHECK(answer.acceptors == 0b1111);
+}
+
+TEST_CASE("behind an owner all candidates may take a SYN",
+          "[control][explain]") {
+  RouteFacts facts = FiveBackends();
+  facts.slot = {.state = FL_SLOT_EMBRYONIC, .backend = 5};
+  const RouteAnswer answer = ExplainSyn(facts);
+  CHECK(answer.verdict == FL_LB_TX_SYN_AGAIN);
+  CHECK(answer.hops == Hops{5, 1, 2, 3, 4});
+  CHECK(answer.acceptors == 0b11111);
 }
 
 TEST_CASE("a SYN of a flow whose backend is drained is claimed or moves on",
