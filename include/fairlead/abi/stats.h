@@ -13,7 +13,7 @@ struct fl_service_stats {
 	__u64 bytes;	 /* of those, as received, from the IP header on */
 	__u64 new_flows; /* SYNs that were given a backend */
 	__u64 misses;	 /* segments of flows not recorded here */
-	__u64 fail_open; /* new flows sent to a backend although none was eligible */
+	__u64 fail_open; /* new flows given a backend although none was eligible */
 	__u64 too_big;	 /* frag-needed and packet-too-big answers */
 	__u64 reserved[2];
 };
@@ -21,7 +21,8 @@ FL_STATIC_ASSERT(sizeof(struct fl_service_stats) == 64, "one cache line");
 
 /* fl_bkd_stats, by backend id. */
 struct fl_backend_stats {
-	__u64 packets; /* sent to the backend as first hop */
+	__u64 packets; /* sent to the backend as first hop; a claimed SYN counts for who was chosen
+			*/
 	__u64 bytes;
 	__u64 new_flows;
 	__u64 syn_again; /* SYNs of flows that it was given already: retransmissions */
