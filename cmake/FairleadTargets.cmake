@@ -43,14 +43,24 @@ function(fl_executable name)
 endfunction()
 
 # fl_test(NAME LABEL unit SOURCES a_test.cc DEPS lib...): one Catch2 executable, run as one ctest case with one label.
+# SHARDS n makes that n cases, NAME_1 to NAME_n, which are told their number in FL_SHARD.
 function(fl_test name)
-  cmake_parse_arguments(arg "" "LABEL;TIMEOUT" "SOURCES;DEPS" ${ARGN})
+  cmake_parse_arguments(arg "" "LABEL;TIMEOUT;SHARDS" "SOURCES;DEPS" ${ARGN})
   if(NOT arg_TIMEOUT)
     set(arg_TIMEOUT 120)
   endif()
   add_executable(${name} ${arg_SOURCES})
   target_link_libraries(${name} PRIVATE ${arg_DEPS} fl_catch_main fl_options)
-  add_test(NAME ${name} COMMAND ${name})
-  set_tests_properties(${name} PROPERTIES LABELS ${arg_LABEL} TIMEOUT ${arg_TIMEOUT}
+  set(entries)
+  if(arg_SHARDS)
+    foreach(shard RANGE 1 ${arg_SHARDS})
+      add_test(NAME ${name}_${shard} COMMAND ${CMAKE_COMMAND} -E env FL_SHARD=${shard} $<TARGET_FILE:${name}>)
+      list(APPEND entries ${name}_${shard})
+    endforeach()
+  else()
+    add_test(NAME ${name} COMMAND ${name})
+    set(entries ${name})
+  endif()
+  set_tests_properties(${entries} PROPERTIES LABELS ${arg_LABEL} TIMEOUT ${arg_TIMEOUT}
     SKIP_REGULAR_EXPRESSION "SKIPPED: ")
 endfunction()
