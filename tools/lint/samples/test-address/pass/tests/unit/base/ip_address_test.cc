@@ -5,6 +5,8 @@ TEST_CASE("addresses are read", "[base]") {
   Read("203.0.113.0/24");
   Read("[2001:db8::1]:443");
   Read("::ffff:192.0.2.1");
+  Read("64:ff9b::192.0.2.1");
+  Read("::192.0.2.1");
   Read("127.0.0.1");
   Read("::1");
   Read("0.0.0.0");
