@@ -33,5 +33,5 @@ __noinline int fl_add_extensions(struct xdp_md *ctx, struct fl_packet *packet, _
 {
 	struct fl_cursor cursor = fl_cursor_at(ctx, offset + sizeof(struct ipv6hdr));
 
-	return packet ? fl_skip_extensions(&cursor, packet) : FL_IP_BAD_HEADER;
+	return packet ? fl_skip_extensions(&cursor, packet, packet->ip_length) : FL_IP_BAD_HEADER;
 }

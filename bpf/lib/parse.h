@@ -40,6 +40,7 @@ struct fl_packet {
 enum fl_ip_anomaly {
 	FL_IP_FINE,
 	FL_IP_BAD_HEADER,
+	FL_IP_CUT_SHORT, /* its frame ends before it */
 	FL_IP_FIRST_FRAGMENT,
 	FL_IP_FRAGMENT,	 /* a later one: its ports are not in it */
 	FL_IP_EXTENSION, /* extension headers behind which the ports cannot be trusted */
@@ -84,7 +85,7 @@ static __always_inline int fl_parse_ipv4(struct fl_cursor *cursor, struct fl_pac
 		*odd = FL_IP_FRAGMENT;
 	else if (fl_after(cursor->at, header_length) > cursor->end ||
 		 fl_after(cursor->at, length) > cursor->end)
-		*odd = FL_IP_BAD_HEADER;
+		*odd = FL_IP_CUT_SHORT;
 	else if (ip->frag_off & fl_swap16(0x2000))
 		*odd = FL_IP_FIRST_FRAGMENT;
 	else if (!ip->ttl)
@@ -113,13 +114,14 @@ struct fl_extension {
 FL_STATIC_ASSERT(sizeof(struct fl_extension) == 8, "on the wire");
 
 /*
- * Moves the cursor past the extension headers. What nobody is asked to do anything about is
- * skipped, a fragment header of a whole packet too (RFC 6946). A routing header that has not been
- * followed to its end says that the destination is another one, and what an authentication header
- * protects is for who knows its key.
+ * Moves the cursor past the extension headers, which are in the packet's first `length` bytes: what
+ * the frame has behind it is padding, and anybody's to choose. What nobody is asked to do anything
+ * about is skipped, a fragment header of a whole packet too (RFC 6946). A routing header that has
+ * not been followed to its end says that the destination is another one, and what an authentication
+ * header protects is for who knows its key.
  */
 static __always_inline enum fl_ip_anomaly fl_skip_extensions(struct fl_cursor *cursor,
-							     struct fl_packet *packet)
+							     struct fl_packet *packet, __u32 length)
 {
 	for (unsigned int i = 0; i < FL_MAX_EXTENSIONS; i++) {
 		struct fl_extension *header = (struct fl_extension *)cursor->at;
@@ -128,7 +130,8 @@ static __always_inline enum fl_ip_anomaly fl_skip_extensions(struct fl_cursor *c
 
 		if (!fl_is_extension(type))
 			return FL_IP_FINE;
-		if ((void *)(header + 1) > cursor->end)
+		if ((void *)(header + 1) > cursor->end ||
+		    packet->ip_header_length + sizeof(*header) > length)
 			return FL_IP_BAD_HEADER;
 		if (type == IPPROTO_AH || (type == IPPROTO_ROUTING && header->detail[1]))
 			return FL_IP_EXTENSION;
@@ -164,9 +167,11 @@ static __always_inline int fl_parse_ipv6(struct fl_cursor *cursor, struct fl_pac
 	fl_copy_address(packet->service.address, &ip->daddr);
 	/* No IPv6 packet has an IPv4 address: tables that hold both families by one key would take
 	 * it for the other one's. */
-	if (ip->version != 6 || length > 0xffff || fl_after(cursor->at, length) > cursor->end ||
-	    fl_is_mapped(packet->client) || fl_is_mapped(packet->service.address))
+	if (ip->version != 6 || fl_is_mapped(packet->client) ||
+	    fl_is_mapped(packet->service.address))
 		*odd = FL_IP_BAD_HEADER;
+	else if (length > 0xffff || fl_after(cursor->at, length) > cursor->end)
+		*odd = FL_IP_CUT_SHORT;
 	else if (!ip->hop_limit)
 		*odd = FL_IP_HOP_LIMIT;
 	cursor->at = ip + 1;

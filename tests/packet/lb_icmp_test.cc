@@ -115,6 +115,23 @@ TEST_CASE("what is no error about a connection is the host's",
       Eth{} / kFromRouter4 / Icmp{.type = 3, .code = 4} /
           Quote(Reply4({.src = kVip4, .dst = kClient4, .fragment_offset = 1}),
                 28),
+      // The quoted header lies about its family, its addresses' or its length.
+      Eth{} / kFromRouter4 / Icmp{.type = 3, .code = 4} /
+          Quote(Reply4({.src = kVip4, .dst = kClient4, .version = 5}), 28),
+      Eth{} / kFromRouter6 / Icmp{.type = 2} /
+          Quote(Ipv6{.src = kVip6, .dst = kClient6, .version = 4} /
+                    Tcp{.sport = kVipPort, .dport = kClientPort},
+                60),
+      Eth{} / kFromRouter6 / Icmp{.type = 2} /
+          Quote(Ipv6{.src = kVip6, .dst = kClient4} /
+                    Tcp{.sport = kVipPort, .dport = kClientPort},
+                60),
+      Eth{} / kFromRouter4 / Icmp{.type = 3, .code = 4} /
+          Quote(Reply4({.src = kVip4,
+                        .dst = kClient4,
+                        .fragment_offset = 1,
+                        .length = 19}),
+                28),
       // Source quench, redirect, a neighbour's question, a timestamp.
       Error4(4, 0),
       Error4(5, 0),

@@ -288,29 +288,6 @@ TEST_CASE("a TCP header that cannot be is dropped", "[packet][lb][parse]") {
   });
 }
 
-// Behind the packet there is padding, which says nothing about a service.
-TEST_CASE("a packet that ends before its ports is dropped whatever pads it",
-          "[packet][lb][parse]") {
-  const Tcp syn = {.syn = true};
-  const Tcp elsewhere = {.dport = 22, .syn = true};
-  CheckUntouched({
-      {"the padding names a service", Eth{} / Ipv4{.length = 20} / syn,
-       FL_LB_DROP_TCP_HEADER},
-      {"IPv6, the padding names a service", Eth{} / Ipv6{.length = 0} / syn,
-       FL_LB_DROP_TCP_HEADER},
-      {"the padding names none", Eth{} / Ipv4{.length = 20} / elsewhere,
-       FL_LB_DROP_TCP_HEADER},
-      {"IPv6, the padding names none", Eth{} / Ipv6{.length = 3} / elsewhere,
-       FL_LB_DROP_TCP_HEADER},
-      {"a byte of the port is missing", Eth{} / Ipv4{.length = 23} / elsewhere,
-       FL_LB_DROP_TCP_HEADER},
-      {"the ports are all there is", Eth{} / Ipv4{.length = 24} / elsewhere,
-       FL_LB_PASS_NOT_SERVICE},
-      {"to a host of its own", Eth{} / Ipv4{.dst = kHost4, .length = 23} / syn,
-       FL_LB_PASS_NOT_SERVICE},
-  });
-}
-
 TEST_CASE("TCP flags that no stack sends are dropped", "[packet][lb][parse]") {
   CheckDropped({
       {"none", Eth{} / Ipv4{} / Tcp{}, FL_LB_DROP_TCP_FLAGS},
