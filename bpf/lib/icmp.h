@@ -82,7 +82,8 @@ static __always_inline int fl_is_one_host(const struct fl_packet *packet)
 
 	if (packet->is_ipv4)
 		return first != 0 && first != 127 && first < 224;
-	return first != 0 && first != 0xff;
+	/* Unspecified, loopback and IPv4-compatible; but 64:ff9b::/96 are hosts (RFC 6052). */
+	return (packet->client[0] | packet->client[1] | packet->client[2]) && first != 0xff;
 }
 
 /* Only the plain form of a packet is answered in its place. */

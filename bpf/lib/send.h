@@ -93,7 +93,9 @@ static __always_inline int fl_check_fit(const struct fl_packet *packet,
 	if (packet->ip_length <= route->limit)
 		return FL_CONTINUE;
 	/* No error is answered by another. */
-	return packet->dont_fragment && !packet->is_error ? FL_LB_TX_TOO_BIG : FL_LB_DROP_TOO_BIG;
+	return packet->dont_fragment && !packet->is_error && fl_is_one_host(packet)
+		       ? FL_LB_TX_TOO_BIG
+		       : FL_LB_DROP_TOO_BIG;
 }
 
 /* Step: encapsulates to the route's first hop. A function of its own, as fl_find_route is. */

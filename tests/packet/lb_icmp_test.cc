@@ -201,7 +201,7 @@ TEST_CASE("who is not one host is not answered", "[packet][lb][icmp]") {
     world.Check(Eth{} / Ipv4{.src = Ip(source)} / Icmp{},
                 {.verdict = FL_LB_PASS_NOT_TCP, .service = 0});
   }
-  for (const char* source : {"::", "::1", "ff02::1"}) {
+  for (const char* source : {"::", "::1", "::192.0.2.1", "ff02::1"}) {
     world.Check(Eth{} / Ipv6{.src = Ip(source)} / Icmp{.type = 128},
                 {.verdict = FL_LB_PASS_NOT_TCP, .service = 0});
   }
@@ -220,6 +220,9 @@ TEST_CASE("an address of which only tombstones are left answers no ping",
   world.Check(Eth{} / Ipv4{} / Icmp{},
               {.verdict = FL_LB_DROP_TOMBSTONE, .service = 0});
 }
+  // An IPv4 host behind a translator is one (RFC 6052).
+  world.Send(Eth{} / Ipv6{.src = Ip("64:ff9b::192.0.2.1")} / Icmp{.type = 128},
+             FL_LB_TX_ECHO);
 
 // Two thousand within a tick, in which a CPU answers a thousand.
 TEST_CASE("pings and errors are answered each at their own rate",

@@ -37,13 +37,29 @@ Packet Sized4(size_t length, Ipv4 ip = {}) {
   return Eth{} / ip / Tcp{.seq = 99, .ack = true} /
          Payload(length - 40 - ip.options.size());
 }
-Packet Sized6(size_t length) {
-  return Eth{} / Ipv6{} / Tcp{.seq = 99, .ack = true} / Payload(length - 60);
+Packet Sized6(size_t length, const Ipv6& ip = {}) {
+  return Eth{} / ip / Tcp{.seq = 99, .ack = true} / Payload(length - 60);
 }
 
 Expected TooBig(Packet answer) {
   return {
       .verdict = FL_LB_TX_TOO_BIG, .packet = std::move(answer), .too_big = 1};
+}
+
+// RFC 1122, section 3.2.2; RFC 4443, section 2.4.
+TEST_CASE("who is not one host is not told what is too big",
+          "[packet][lb][mtu]") {
+  LbWorld world;
+  for (const char* source : {"0.0.0.0", "127.0.0.1", "224.0.0.1"}) {
+    world.Check(Sized4(kLimit + 1, {.src = Ip(source)}),
+                {.verdict = FL_LB_DROP_TOO_BIG});
+  }
+  for (const char* source : {"::", "::1", "ff02::1"}) {
+    world.Check(Sized6(kLimit + 1, {.src = Ip(source)}),
+                {.verdict = FL_LB_DROP_TOO_BIG});
+  }
+  world.Send(Sized6(kLimit + 1, {.src = Ip("64:ff9b::192.0.2.1")}),
+             FL_LB_TX_TOO_BIG);
 }
 
 TEST_CASE("what just fits is sent, one byte more is answered",

@@ -39,7 +39,8 @@
 	X(DROP_NO_NEXT_HOP, DROP,                                                                  \
 	  "no next hop is known for the backend: no route, or its neighbour does not answer")      \
 	X(DROP_TOO_BIG, DROP,                                                                      \
-	  "would not fit when encapsulated, and asks for no frag-needed (IPv4 without DF)")        \
+	  "would not fit when encapsulated, and frag-needed is not to be sent (IPv4 without DF, "  \
+	  "an ICMP error, a source that is not one host)")                                         \
 	X(DROP_NO_HEADROOM, DROP,                                                                  \
 	  "the driver leaves no room in front of the frame for the outer headers")                 \
 	X(DROP_INTERNAL, DROP,                                                                     \
