@@ -19,13 +19,23 @@ static __always_inline struct fl_service *fl_find_address(const struct fl_packet
 	return bpf_map_lookup_elem(&fl_services, &key);
 }
 
+/* An address of which only tombstones are left gives no answer. */
+static __always_inline int fl_unless_silent(const struct fl_service *address, int verdict)
+{
+	return address->flags & FL_SERVICE_TOMBSTONE ? FL_LB_DROP_TOMBSTONE : verdict;
+}
+
 /*
  * A packet whose ports cannot be trusted (fragment, extension header, broken header): dropped by
  * name if its destination is a service's address, else none of our business.
  */
 static __always_inline int fl_judge_odd_packet(const struct fl_packet *packet, int verdict)
 {
-	return fl_find_address(packet) ? verdict : FL_LB_PASS_NOT_SERVICE;
+	const struct fl_service *address = fl_find_address(packet);
+
+	if (!address)
+		return FL_LB_PASS_NOT_SERVICE;
+	return verdict == FL_LB_TX_FRAGMENT_REFUSED ? fl_unless_silent(address, verdict) : verdict;
 }
 
 static __always_inline int fl_name_anomaly(const struct fl_packet *packet, enum fl_ip_anomaly odd)
@@ -61,7 +71,7 @@ __noinline int fl_read_icmp(struct xdp_md *ctx, struct fl_packet *packet)
 	if (!address)
 		return FL_LB_PASS_NOT_TCP;
 	if (fl_is_ping(&cursor, packet))
-		return address->flags & FL_SERVICE_TOMBSTONE ? FL_LB_DROP_TOMBSTONE : FL_LB_TX_ECHO;
+		return fl_unless_silent(address, FL_LB_TX_ECHO);
 	return fl_parse_quote(&cursor, packet) ? FL_CONTINUE : FL_LB_PASS_NOT_TCP;
 }
 

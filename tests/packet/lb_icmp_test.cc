@@ -212,7 +212,7 @@ TEST_CASE("who is not one host is not answered", "[packet][lb][icmp]") {
              FL_LB_PASS_NOT_TCP);
 }
 
-TEST_CASE("an address of which only tombstones are left answers no ping",
+TEST_CASE("an address of which only tombstones are left answers nothing",
           "[packet][lb][icmp]") {
   LbWorld world;
   world.service().flags = FL_SERVICE_TOMBSTONE;
@@ -235,6 +235,11 @@ TEST_CASE("pings and errors are answered each at their own rate",
     for (int i = 0; i < 2000; i++) TestRun(world.lb().program_fd(), ping);
     answered = world.lb().verdicts()[FL_LB_TX_ECHO] - before;
   });
+  world.Check(Eth{} / Ipv4{.more_fragments = true} / Tcp{},
+              {.verdict = FL_LB_DROP_TOMBSTONE, .service = 0});
+  // What would not be answered anyway keeps its name.
+  world.Check(Eth{} / Ipv4{.fragment_offset = 9} / Tcp{},
+              {.verdict = FL_LB_DROP_FRAGMENT, .service = 0});
   CHECK(answered <= 1000);
   const Packet fragment = Eth{} / Ipv4{.more_fragments = true} / Tcp{};
   world.Send(fragment, FL_LB_TX_FRAGMENT_REFUSED);
