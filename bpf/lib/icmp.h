@@ -253,6 +253,9 @@ static __always_inline int fl_write_echo4(struct iphdr *ip, void *end)
 	ip->ttl = 64;
 	icmp->type = FL_ICMP_ECHO_REPLY;
 	icmp->checksum = fl_checksum_with(icmp->checksum, FL_ICMP_ECHO, FL_ICMP_ECHO_REPLY);
+	/* Of a message of zeros alone it is 0xffff, which any other sum of 0 may have as well. */
+	if (!icmp->checksum && !icmp->mtu)
+		icmp->checksum = 0xffff;
 	return 1;
 }
 
