@@ -182,6 +182,22 @@ int LbProgram::program_fd() const {
   return bpf_program__fd(skeleton_->object->progs.fl_lb);
 }
 
+int LbProgram::services_map() const {
+  return bpf_map__fd(skeleton_->object->maps.fl_services);
+}
+
+int LbProgram::verdicts_map() const {
+  return bpf_map__fd(skeleton_->object->maps.fl_verdicts);
+}
+
+int LbProgram::service_stats_map() const {
+  return bpf_map__fd(skeleton_->object->maps.fl_svc_stats);
+}
+
+int LbProgram::backend_stats_map() const {
+  return bpf_map__fd(skeleton_->object->maps.fl_bkd_stats);
+}
+
 int LbProgram::trace_map() const {
   return bpf_map__fd(skeleton_->object->maps.fl_trace);
 }

@@ -86,6 +86,10 @@ class LbProgram {
   fl_slot* FindSlot(const Flow& flow) const;
   uint32_t bucket_mask() const { return sizes_.flow_buckets - 1; }
   int program_fd() const;
+  int services_map() const;
+  int verdicts_map() const;
+  int service_stats_map() const;
+  int backend_stats_map() const;
   // Of fairlead/abi/trace.h.
   int trace_map() const;
   int traced_map() const;

@@ -1,0 +1,77 @@
+// The LB host's packet path as docs/WIRE.md, docs/ARCHITECTURE.md, the
+// verdicts' help texts and the ABI's comments describe it: a judge for
+// bpf/fairlead.bpf.c, from which it takes nothing. It is slow and plain on
+// purpose, and reads top to bottom as the specification: read_frame.h is what
+// comes in, lb_model.cc what is decided, flow_model.h the flow table,
+// write_frame.h what goes out.
+//
+// One packet at a time and no clock: what two CPUs do to one slot at once is
+// the business of tests/unit/bpf and of the hammer tests.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <map>
+#include <vector>
+
+#include "base/ip_address.h"
+#include "fairlead/abi/config.h"
+#include "fairlead/abi/flow_slot.h"
+#include "fairlead/abi/maps.h"
+#include "fairlead/abi/row.h"
+#include "fairlead/abi/stats.h"
+#include "fairlead/abi/verdict.h"
+#include "tests/support/packet.h"
+#include "tests/support/reference_siphash.h"
+
+namespace fairlead::model {
+
+using test::Bytes;
+
+struct Config {
+  test::SipKey hash_key = {};
+  base::IpAddress node4, node6;
+  uint16_t lb_id = 0;
+  uint16_t gue_port = 0;
+  fl_timeouts timeouts = {};
+};
+
+// What is counted, as sums over all CPUs.
+struct Counters {
+  std::array<uint64_t, FL_LB_VERDICT_COUNT> verdicts = {};
+  std::vector<fl_service_stats> services;  // by id
+  std::vector<fl_backend_stats> backends;  // by id
+};
+
+// Everything that an LB host knows. A packet changes flows, loads and counters.
+struct Host {
+  Config config;
+  // TCP services and tombstones.
+  std::map<base::Endpoint, fl_service> services;
+  std::vector<fl_row> rows;
+  std::vector<fl_backend> backends;  // by id
+  std::vector<uint64_t> leases;      // by service id
+  std::vector<fl_load> loads;        // by backend id
+  std::vector<fl_bucket> flows;      // a power of two of them, two at least
+  Counters counters;
+};
+
+struct Arrival {
+  Bytes frame;
+  uint32_t ingress = 0;  // interface
+  uint64_t now_ns = 0;   // CLOCK_MONOTONIC_COARSE
+  // What the driver leaves in front of the frame.
+  size_t headroom = 256;
+};
+
+struct Departure {
+  fl_lb_verdict verdict = FL_LB_DROP_INTERNAL;
+  uint32_t action = 0;  // XDP_*
+  Bytes frame;
+};
+
+// The life of one packet.
+// Requires: the host's tables are whole, each id in them is that of an entry.
+Departure Receive(Host& host, const Arrival& arrival);
+
+}  // namespace fairlead::model

@@ -1,0 +1,240 @@
+#include "tests/model/lb_subject.h"
+
+#include <arpa/inet.h>
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+
+#include <algorithm>
+#include <cstring>
+#include <numeric>
+#include <span>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "base/check.h"
+#include "crowded.skel.h"
+#include "tests/model/flow_model.h"
+#include "tests/model/random_world.h"
+
+namespace fairlead::model {
+namespace {
+
+// Test runs come in by the first interface, lo.
+constexpr uint32_t kIngress = 1;
+// XDP_PACKET_HEADROOM, which is what a test run has.
+constexpr size_t kHeadroom = 256;
+// Of tests/packet/crowded.bpf.c: how much room it takes, and what it moves.
+constexpr size_t kCrowdTakes = 200;
+constexpr size_t kCrowdMoves = 128;
+
+fl_service_key KeyOf(const base::Endpoint& service) {
+  fl_service_key key = {};
+  std::memcpy(key.address, service.address.bytes().data(), sizeof(key.address));
+  key.port = htons(service.port);
+  key.proto = service.port == 0 ? 0 : IPPROTO_TCP;
+  return key;
+}
+
+// The sums over all CPUs of `count` entries of a per-CPU array, from `first`.
+// One call of the kernel: this is done after every packet.
+template <typename T>
+void ReadSums(int map, uint32_t first, std::span<T> sums) {
+  static_assert(sizeof(T) % sizeof(uint64_t) == 0);
+  constexpr size_t kWords = sizeof(T) / sizeof(uint64_t);
+  static const auto cpus = static_cast<size_t>(libbpf_num_possible_cpus());
+  static std::vector<uint64_t> values;
+  static std::vector<uint32_t> keys;
+  values.resize(sums.size() * cpus * kWords);
+  keys.resize(sums.size());
+  uint32_t before = first - 1, last = 0;
+  auto count = static_cast<uint32_t>(sums.size());
+  FL_CHECK(bpf_map_lookup_batch(map, first == 0 ? nullptr : &before, &last,
+                                keys.data(), values.data(), &count,
+                                nullptr) == 0);
+  FL_CHECK(count == sums.size() && keys[0] == first);
+  for (size_t i = 0; i < sums.size(); i++) {
+    std::array<uint64_t, kWords> sum = {};
+    for (size_t word = 0; word < cpus * kWords; word++)
+      sum[word % kWords] += values[i * cpus * kWords + word];
+    std::memcpy(&sums[i], sum.data(), sizeof(T));
+  }
+}
+
+template <typename T>
+bool Same(std::span<const T> a, std::span<const T> b) {
+  return std::memcmp(a.data(), b.data(), a.size_bytes()) == 0;
+}
+
+std::string Text(const fl_slot& slot) {
+  const FlowSlot flow = Decode(slot);
+  return absl::StrCat("tag ", absl::Hex(flow.tag), " state ", flow.state,
+                      " backend ", flow.backend, " born ", flow.born,
+                      " last seen ", flow.last_seen, " flags ", flow.flags);
+}
+
+void Differ(std::string& text, const std::string& what, uint64_t model,
+            uint64_t program) {
+  if (model == program) return;
+  absl::StrAppend(&text, "  ", what, ": model ", model, ", program ", program,
+                  "\n");
+}
+
+// As words: every value of these tables is one or more counters.
+template <typename T>
+void DifferWords(std::string& text, const std::string& what,
+                 std::span<const T> model, std::span<const T> program) {
+  constexpr size_t kWords = sizeof(T) / sizeof(uint64_t);
+  for (size_t i = 0; i < model.size(); i++) {
+    std::array<uint64_t, kWords> a = {}, b = {};
+    std::memcpy(a.data(), &model[i], sizeof(T));
+    std::memcpy(b.data(), &program[i], sizeof(T));
+    for (size_t word = 0; word < kWords; word++)
+      Differ(text, absl::StrCat(what, " ", i, " word ", word), a[word],
+             b[word]);
+  }
+}
+
+std::string DifferFlows(std::span<const fl_bucket> model,
+                        std::span<const fl_bucket> program) {
+  std::string text;
+  for (size_t bucket = 0; bucket < model.size(); bucket++) {
+    for (size_t i = 0; i < FL_BUCKET_SLOTS; i++) {
+      const fl_slot& a = model[bucket].slots[i];
+      const fl_slot& b = program[bucket].slots[i];
+      if (a.word0 == b.word0 && a.word1 == b.word1) continue;
+      absl::StrAppend(&text, "  slot ", bucket, ".", i, ": model ", Text(a),
+                      "\n    program ", Text(b), "\n");
+    }
+  }
+  return text;
+}
+
+}  // namespace
+
+struct LbSubject::Crowd {
+  crowded* object = crowded::open_and_load();
+
+  ~Crowd() { crowded::destroy(object); }
+  int program_fd() const { return bpf_program__fd(object->progs.fl_crowd); }
+};
+
+LbSubject::LbSubject(uint32_t flow_buckets)
+    : flow_buckets_(flow_buckets),
+      lb_(WorldSizes(flow_buckets)),
+      crowd_(std::make_unique<Crowd>()) {
+  FL_CHECK(crowd_->object != nullptr);
+  counters_.services.resize(kWorldServices + 1);
+  counters_.backends.resize(kFirstBackend + kBackendCount);
+  const uint32_t first = 0;
+  const int lb = lb_.program_fd();
+  FL_CHECK(bpf_map_update_elem(bpf_map__fd(crowd_->object->maps.fl_then),
+                               &first, &lb, BPF_ANY) == 0);
+}
+
+LbSubject::~LbSubject() = default;
+
+void LbSubject::Install(Host& host) {
+  const int map = lb_.services_map();
+  const auto remove = [&](const base::Endpoint& service) {
+    const fl_service_key key = KeyOf(service);
+    FL_CHECK(bpf_map_delete_elem(map, &key) == 0);
+  };
+  const auto add = [&](const base::Endpoint& at, const fl_service& service) {
+    const fl_service_key key = KeyOf(at);
+    FL_CHECK(bpf_map_update_elem(map, &key, &service, BPF_ANY) == 0);
+    services_.insert(at);
+  };
+  for (const base::Endpoint& service : services_) remove(service);
+  services_.clear();
+  fl_service address_entry = {};
+  address_entry.flags = FL_SERVICE_ADDRESS;
+  for (const auto& [at, service] : host.services) {
+    add(at, service);
+    add({at.address, 0}, address_entry);
+  }
+  std::ranges::copy(host.rows, lb_.rows().begin());
+  InstallBackendsAndFlows(host);
+  ReadCounters();
+  host.counters = counters_;
+}
+
+void LbSubject::InstallBackendsAndFlows(const Host& host) {
+  std::copy(host.backends.begin() + kFirstBackend, host.backends.end(),
+            lb_.backends().begin() + kFirstBackend);
+  std::copy(host.loads.begin() + kFirstBackend, host.loads.end(),
+            lb_.load().begin() + kFirstBackend);
+  std::ranges::copy(host.flows, lb_.flows().begin());
+  std::ranges::copy(host.leases, lb_.leases().begin());
+}
+
+Arrival LbSubject::Plain(const Bytes& frame, uint64_t now_ns) {
+  return {.frame = frame,
+          .ingress = kIngress,
+          .now_ns = now_ns,
+          .headroom = kHeadroom};
+}
+
+bool LbSubject::CanCrowd(const Bytes& frame) {
+  return frame.size() >= kCrowdMoves;
+}
+
+Arrival LbSubject::Crowded(const Bytes& frame, uint64_t now_ns) {
+  Arrival arrival = Plain(frame, now_ns);
+  arrival.headroom -= kCrowdTakes;
+  arrival.frame.insert(arrival.frame.begin(), kCrowdTakes, 0);
+  std::copy_n(frame.begin(), kCrowdMoves, arrival.frame.begin());
+  return arrival;
+}
+
+test::TestRunResult LbSubject::Run(const Bytes& frame) {
+  return Run(frame, {});
+}
+
+test::TestRunResult LbSubject::RunCrowded(const Bytes& frame) {
+  return Run(frame, {.through_fd = crowd_->program_fd()});
+}
+
+test::TestRunResult LbSubject::Run(const Bytes& frame,
+                                   const test::TestRunOptions& options) {
+  runs_++;
+  test::TestRunResult result = test::TestRun(lb_.program_fd(), frame, options);
+  FL_CHECK(result.error == 0);
+  return result;
+}
+
+void LbSubject::ReadCounters() {
+  ReadSums<uint64_t>(lb_.verdicts_map(), 0, counters_.verdicts);
+  ReadSums<fl_service_stats>(lb_.service_stats_map(), 0, counters_.services);
+  ReadSums(lb_.backend_stats_map(), kFirstBackend,
+           std::span(counters_.backends).subspan(kFirstBackend));
+}
+
+std::string LbSubject::DifferenceFrom(const Host& host) {
+  ReadCounters();
+  const Counters& counters = host.counters;
+  const std::span<const fl_bucket> flows = lb_.flows();
+  const std::span<const fl_load> loads = lb_.load();
+  if (Same<fl_bucket>(host.flows, flows) && Same<fl_load>(host.loads, loads) &&
+      counters.verdicts == counters_.verdicts &&
+      Same<fl_service_stats>(counters.services, counters_.services) &&
+      Same<fl_backend_stats>(counters.backends, counters_.backends))
+    return "";
+  std::string text;
+  for (size_t i = 0; i < counters.verdicts.size(); i++)
+    Differ(text, test::VerdictName(static_cast<fl_lb_verdict>(i)),
+           counters.verdicts[i], counters_.verdicts[i]);
+  absl::StrAppend(&text, DifferFlows(host.flows, flows));
+  DifferWords<fl_load>(text, "load", host.loads, loads);
+  DifferWords<fl_service_stats>(text, "service", counters.services,
+                                counters_.services);
+  DifferWords<fl_backend_stats>(text, "backend", counters.backends,
+                                counters_.backends);
+  return text;
+}
+
+uint64_t LbSubject::verdicts() const {
+  const test::LbVerdicts counted = lb_.verdicts();
+  return std::accumulate(counted.begin(), counted.end(), uint64_t{0});
+}
+
+}  // namespace fairlead::model

@@ -1,0 +1,60 @@
+// The shipped program with a model's tables in its maps, and a quick way to see
+// all that a packet changed. No assertions but that the kernel does as asked.
+#pragma once
+
+#include <memory>
+#include <set>
+#include <string>
+
+#include "base/ip_address.h"
+#include "tests/model/lb_model.h"
+#include "tests/support/bpf_fixture.h"
+
+namespace fairlead::model {
+
+class LbSubject {
+ public:
+  explicit LbSubject(uint32_t flow_buckets);
+  ~LbSubject();
+  LbSubject(const LbSubject&) = delete;
+  LbSubject& operator=(const LbSubject&) = delete;
+
+  uint32_t flow_buckets() const { return flow_buckets_; }
+  // Makes the program's tables those of `host`, all of them, and `host`'s
+  // counters those of the program.
+  void Install(Host& host);
+  // The tables that change between two packets of a world.
+  void InstallBackendsAndFlows(const Host& host);
+
+  // How the program meets `frame`: as it is, or behind a program that has used
+  // up the room in front of it (and put something into the frame).
+  // Requires for the second: CanCrowd().
+  static Arrival Plain(const Bytes& frame, uint64_t now_ns);
+  static Arrival Crowded(const Bytes& frame, uint64_t now_ns);
+  static bool CanCrowd(const Bytes& frame);
+
+  test::TestRunResult Run(const Bytes& frame);
+  test::TestRunResult RunCrowded(const Bytes& frame);
+  // Empty if flows, loads and counters are those of `host`; else what differs.
+  std::string DifferenceFrom(const Host& host);
+
+  // Runs so far, and the sum of the verdicts counted.
+  uint64_t runs() const { return runs_; }
+  uint64_t verdicts() const;
+
+ private:
+  struct Crowd;
+
+  test::TestRunResult Run(const Bytes& frame,
+                          const test::TestRunOptions& options);
+  void ReadCounters();
+
+  const uint32_t flow_buckets_;
+  test::LbProgram lb_;
+  const std::unique_ptr<Crowd> crowd_;
+  std::set<base::Endpoint> services_;
+  Counters counters_;  // as last read
+  uint64_t runs_ = 0;
+};
+
+}  // namespace fairlead::model

@@ -1,0 +1,229 @@
+#include "tests/model/route_model.h"
+
+#include <algorithm>
+#include <iterator>
+#include <optional>
+
+#include "fairlead/abi/wire.h"
+#include "tests/model/flow_model.h"
+
+namespace fairlead::model {
+namespace {
+
+bool Has(const Host& host, uint16_t backend, uint64_t state) {
+  return (host.backends[backend].state & state) == state;
+}
+
+bool TakesNewFlows(const Host& host, uint16_t backend) {
+  return Has(host, backend, FL_BACKEND_ELIGIBLE);
+}
+
+// Takes new flows, and they can get there from here.
+bool CanBeChosen(const Host& host, uint16_t backend) {
+  return TakesNewFlows(host, backend) &&
+         Has(host, backend, FL_BACKEND_NEXT_HOP);
+}
+
+// Believed dead, or out of reach from here.
+bool IsSilent(const Host& host, uint16_t backend) {
+  return Has(host, backend, FL_BACKEND_DEAD) ||
+         !Has(host, backend, FL_BACKEND_NEXT_HOP);
+}
+
+Ids IdsOf(uint64_t word) {
+  Ids ids;
+  for (unsigned int i = 0; i < 4; i++) {
+    const auto id = static_cast<uint16_t>(word >> 16 * i);
+    if (id != FL_NO_BACKEND) ids.push_back(id);
+  }
+  return ids;
+}
+
+struct Row {
+  Ids candidates, owners;
+
+  Ids Members() const {
+    Ids members = candidates;
+    members.insert(members.end(), owners.begin(), owners.end());
+    return members;
+  }
+};
+
+// `first`, then the others in their order.
+Ids StartingWith(uint16_t first, const Ids& others) {
+  Ids ids = {first};
+  std::ranges::copy_if(others, std::back_inserter(ids),
+                       [&](uint16_t id) { return id != first; });
+  return ids;
+}
+
+bool Contains(const Ids& ids, uint16_t id) {
+  return std::ranges::find(ids, id) != ids.end();
+}
+
+// The connections of a backend, by its agent's last report and what came since.
+uint64_t LoadOf(const Host& host, uint16_t backend) {
+  const fl_load& load = host.loads[backend];
+  const auto sum = static_cast<int64_t>(load.live + load.pending +
+                                        static_cast<uint64_t>(load.elsewhere));
+  return sum > 0 ? static_cast<uint64_t>(sum) : 0;
+}
+
+// Load is connections by weight; `later` with one more must be below `earlier`
+// by more than one in FL_CHOICE_MARGIN.
+bool MuchLessLoaded(const Host& host, uint16_t later, uint16_t earlier) {
+  const uint64_t weight = host.backends[later].weight;
+  const uint64_t earlier_weight = host.backends[earlier].weight;
+  return FL_CHOICE_MARGIN * (LoadOf(host, later) + 1) * earlier_weight <
+         (FL_CHOICE_MARGIN - 1) * LoadOf(host, earlier) * weight;
+}
+
+// The least loaded of the first `choices` candidates that can be chosen.
+std::optional<uint16_t> ChooseEligible(const Host& host, const Row& row,
+                                       unsigned int choices) {
+  std::optional<uint16_t> best;
+  for (const uint16_t id : row.candidates) {
+    if (choices == 0) break;
+    if (!CanBeChosen(host, id)) continue;
+    if (!best || MuchLessLoaded(host, id, *best)) best = id;
+    choices--;
+  }
+  return best;
+}
+
+std::optional<uint16_t> ChooseEligible(const Host& host, const Row& row,
+                                       const fl_service& service) {
+  const bool by_load = service.policy == FL_POLICY_LEAST_CONN;
+  return ChooseEligible(host, row, by_load ? service.choices : 1u);
+}
+
+// Nobody can be chosen: the first that may be used then, else the first that is
+// not silent, else the first.
+std::optional<uint16_t> ChooseFailOpen(const Host& host, const Row& row) {
+  Ids heard;
+  std::ranges::copy_if(row.candidates, std::back_inserter(heard),
+                       [&](uint16_t id) { return !IsSilent(host, id); });
+  for (const uint16_t id : heard) {
+    if (Has(host, id, FL_BACKEND_FAIL_OPEN)) return id;
+  }
+  if (!heard.empty()) return heard.front();
+  if (!row.candidates.empty()) return row.candidates.front();
+  return std::nullopt;
+}
+
+// To `backend` first. It takes the segment whatever it is.
+void RouteTo(Route& route, const Row& row, uint16_t backend) {
+  route.target = backend;
+  route.hops = StartingWith(backend, row.Members());
+  route.acceptors = 1;
+}
+
+// As above for a SYN: the candidates that take new flows may have it too, for
+// the first hop may decline.
+void RouteSynTo(Route& route, const Host& host, const Row& row,
+                uint16_t backend) {
+  RouteTo(route, row, backend);
+  for (size_t i = 1; i < route.hops.size(); i++) {
+    const uint16_t hop = route.hops[i];
+    if (Contains(row.candidates, hop) && TakesNewFlows(host, hop))
+      route.acceptors |= static_cast<uint8_t>(1u << i);
+  }
+}
+
+void RouteNewSyn(Route& route, Host& host, const Row& row,
+                 const fl_service& service, uint32_t now) {
+  std::optional<uint16_t> chosen = ChooseEligible(host, row, service);
+  if (!chosen) {
+    chosen = ChooseFailOpen(host, row);
+    if (!chosen) return;
+    route.fail_open = true;
+  }
+  if (RecordFlow(host, route.hash, *chosen, now)) {
+    route.verdict = FL_LB_TX_SYN_NEW;
+    return RouteSynTo(route, host, row, *chosen);
+  }
+  // Not recorded: to where its next segments look first.
+  route.verdict = FL_LB_TX_SYN_UNRECORDED;
+  RouteSynTo(route, host, row, ChooseEligible(host, row, 1u).value_or(*chosen));
+}
+
+// A SYN of a recorded flow: sent again, or its tuple used again.
+void RouteSynAgain(Route& route, Host& host, const Row& row,
+                   const fl_service& service, const TcpSegment& tcp,
+                   fl_slot& slot, uint32_t now) {
+  const FlowSlot flow = Decode(slot);
+  const bool lives = flow.state == FL_SLOT_YOUNG ||
+                     flow.state == FL_SLOT_ESTABLISHED ||
+                     flow.state == FL_SLOT_EXPIRING_ESTABLISHED;
+  const bool has_agent = Has(host, flow.backend, FL_BACKEND_AGENT);
+  std::optional<uint16_t> chosen;
+  if (!TakesNewFlows(host, flow.backend))
+    chosen = ChooseEligible(host, row, service);
+  // It stays where it takes new flows, where there is nobody else, and where it
+  // lives and nobody can be asked whether it still does.
+  if (!chosen || chosen == flow.backend || (lives && !has_agent)) {
+    route.verdict = FL_LB_TX_SYN_AGAIN;
+    TouchFlow(host, slot, tcp, now);
+    return RouteSynTo(route, host, row, flow.backend);
+  }
+  // A SYN can be forged: it moves no flow that is known to live.
+  if (!lives) MoveFlow(host, slot, *chosen, now);
+  RouteTo(route, row, *chosen);
+  route.verdict = FL_LB_TX_SYN_NEW;
+  if (!has_agent) return;
+  // Whoever may have the connection is asked first, and keeps the SYN only if
+  // it has; next is who was chosen now.
+  route.verdict = FL_LB_TX_SYN_CLAIM;
+  route.hops = StartingWith(flow.backend, route.hops);
+  route.acceptors = 1 << 1;
+  route.flags = FL_WIRE_CLAIM0;
+}
+
+// A segment of a flow that is not recorded here: everybody who may have it.
+void RouteMiss(Route& route, const Host& host, const Row& row) {
+  const Ids members = row.Members();
+  if (members.empty()) return;
+  Ids hops = members;
+  std::ranges::stable_partition(
+      hops, [&](uint16_t id) { return !IsSilent(host, id); });
+  if (const auto first = ChooseEligible(host, row, 1u))
+    hops = StartingWith(*first, hops);
+  route.hops = hops;
+  route.target = hops.front();
+  route.flags = FL_WIRE_LEARN;
+  route.verdict = FL_LB_TX_MISS;
+}
+
+}  // namespace
+
+Route FindRoute(Host& host, const Segment& segment, const fl_service& service,
+                uint32_t now) {
+  const test::SipKey& key = host.config.hash_key;
+  Route route;
+  route.hash = test::ReferenceFlowHash(key, segment.flow);
+  const uint64_t row_hash =
+      service.policy == FL_POLICY_SOURCE
+          ? test::ReferenceSourceHash(key, segment.flow.client.address)
+          : route.hash;
+  route.row = static_cast<uint16_t>(row_hash >> 48 & service.row_mask);
+  const fl_row& words = host.rows[service.rows_base + route.row];
+  const Row row = {IdsOf(words.candidates), IdsOf(words.owners)};
+
+  fl_slot* slot = FindFlow(host, route.hash);
+  if (segment.tcp.opens()) {
+    if (slot == nullptr) {
+      RouteNewSyn(route, host, row, service, now);
+    } else {
+      RouteSynAgain(route, host, row, service, segment.tcp, *slot, now);
+    }
+  } else if (slot == nullptr) {
+    RouteMiss(route, host, row);
+  } else {
+    RouteTo(route, row, Decode(*slot).backend);
+    TouchFlow(host, *slot, segment.tcp, now);
+    route.verdict = FL_LB_TX_HIT;
+  }
+  return route;
+}
+
+}  // namespace fairlead::model

@@ -1,0 +1,168 @@
+#include "tests/model/write_frame.h"
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+
+#include "tests/model/read_frame.h"
+#include "tests/support/checksum.h"
+
+namespace fairlead::model {
+namespace {
+
+constexpr size_t kUdpBytes = 8, kHopListSize = 8;
+constexpr uint8_t kTtl = 64;
+// Quoted of a packet that was too big: all IPv4 options and the first 8 bytes
+// behind them; for IPv6 a round number.
+constexpr size_t kQuote4 = 68, kQuote6 = 448;
+// IPv6 promises this to every client (RFC 8200, section 5).
+constexpr uint32_t kMinMtu6 = 1280;
+
+void Put8(Bytes& to, unsigned int value) {
+  to.push_back(static_cast<uint8_t>(value));
+}
+void Put16(Bytes& to, uint64_t value) {
+  Put8(to, value >> 8 & 0xff);
+  Put8(to, value & 0xff);
+}
+void Put32(Bytes& to, uint32_t value) {
+  Put16(to, value >> 16);
+  Put16(to, value & 0xffff);
+}
+void PutAll(Bytes& to, std::span<const uint8_t> bytes) {
+  to.insert(to.end(), bytes.begin(), bytes.end());
+}
+void Set16(Bytes& to, size_t at, uint16_t value) {
+  to[at] = static_cast<uint8_t>(value >> 8);
+  to[at + 1] = static_cast<uint8_t>(value);
+}
+
+struct IpFields {
+  base::IpAddress source, destination;
+  uint8_t protocol = 0;
+  uint8_t tos = 0;
+  uint16_t fragment = 0;  // IPv4: flags and offset
+  size_t payload = 0;     // bytes behind the header
+};
+
+Bytes Ipv4Header(const IpFields& fields) {
+  Bytes ip;
+  Put8(ip, 0x45);
+  Put8(ip, fields.tos);
+  Put16(ip, 20 + fields.payload);
+  Put16(ip, 0);  // id
+  Put16(ip, fields.fragment);
+  Put8(ip, kTtl);
+  Put8(ip, fields.protocol);
+  Put16(ip, 0);  // checksum
+  Put32(ip, fields.source.ipv4());
+  Put32(ip, fields.destination.ipv4());
+  Set16(ip, 10, test::InternetChecksum(ip));
+  return ip;
+}
+
+Bytes Ipv6Header(const IpFields& fields) {
+  Bytes ip;
+  Put32(ip, uint32_t{6} << 28 | uint32_t{fields.tos} << 20);
+  Put16(ip, fields.payload);
+  Put8(ip, fields.protocol);
+  Put8(ip, kTtl);
+  PutAll(ip, fields.source.bytes());
+  PutAll(ip, fields.destination.bytes());
+  return ip;
+}
+
+Bytes Wire(const HopList& list) {
+  Bytes out;
+  Put8(out, 1);  // version
+  Put8(out, list.flags);
+  Put8(out, 0);  // index: this copy is for the first hop
+  Put8(out, static_cast<unsigned int>(list.hops.size()));
+  Put8(out, list.acceptors);
+  Put8(out, 0xff);  // weak: none
+  Put8(out, 0);     // key id
+  Put8(out, 0);
+  Put16(out, list.lb_id);
+  Put16(out, list.row);
+  Put32(out, list.epoch);
+  for (const uint16_t hop : list.hops) Put16(out, hop);
+  for (size_t i = list.hops.size(); i < kHopListSize; i++) Put16(out, 0);
+  return out;
+}
+
+std::array<uint8_t, 6> MacOf(uint64_t word) {
+  std::array<uint8_t, 6> mac = {};
+  std::memcpy(mac.data(), &word, mac.size());
+  return mac;
+}
+
+}  // namespace
+
+Bytes OuterHeaders(const Tunnel& tunnel) {
+  Bytes gue;
+  const Bytes list = tunnel.hop_list ? Wire(*tunnel.hop_list) : Bytes{};
+  Put8(gue, static_cast<unsigned int>(list.size() / 4));
+  Put8(gue, tunnel.inner_is_ipv4 ? kProtoIpv4 : kProtoIpv6);
+  Put16(gue, 0);
+  PutAll(gue, list);
+
+  const size_t udp_length = kUdpBytes + gue.size() + tunnel.inner_length;
+  const bool is_ipv4 = tunnel.destination.is_ipv4();
+  const IpFields ip = {.source = tunnel.source,
+                       .destination = tunnel.destination,
+                       .protocol = kProtoUdp,
+                       .tos = tunnel.tos,
+                       .fragment = 0x4000,  // DF
+                       .payload = udp_length};
+  Bytes out = is_ipv4 ? Ipv4Header(ip) : Ipv6Header(ip);
+  Put16(out, tunnel.source_port);
+  Put16(out, tunnel.gue_port);
+  Put16(out, udp_length);
+  Put16(out, 0);  // no checksum, RFC 6935
+  PutAll(out, gue);
+  return out;
+}
+
+Bytes Encapsulate(std::span<const uint8_t> frame, const fl_backend& backend,
+                  const Bytes& outer) {
+  Bytes out;
+  out.reserve(frame.size() + outer.size());
+  PutAll(out, MacOf(backend.next_hop));
+  PutAll(out, MacOf(backend.source));
+  const bool is_ipv4 = outer[0] >> 4 == 4;
+  Put16(out, is_ipv4 ? kEtherIpv4 : kEtherIpv6);
+  PutAll(out, outer);
+  PutAll(out, frame.subspan(kEthernetBytes));
+  return out;
+}
+
+Bytes AnswerTooBig(std::span<const uint8_t> frame, const TooBigAnswer& answer) {
+  const size_t quote = answer.is_ipv4 ? kQuote4 : kQuote6;
+  Bytes icmp;
+  Put8(icmp, answer.is_ipv4 ? 3 : 2);
+  Put8(icmp, answer.is_ipv4 ? 4 : 0);
+  Put16(icmp, 0);  // checksum
+  Put32(icmp, answer.is_ipv4 ? answer.mtu : std::max(answer.mtu, kMinMtu6));
+  PutAll(icmp, frame.subspan(kEthernetBytes, quote));
+  const uint64_t pseudo =
+      answer.is_ipv4 ? 0
+                     : test::PseudoHeaderSum(answer.service, answer.client,
+                                             kProtoIcmpv6, icmp.size());
+  Set16(icmp, 2, test::InternetChecksum(icmp, pseudo));
+
+  Bytes out;
+  PutAll(out, frame.subspan(6, 6));
+  PutAll(out, frame.subspan(0, 6));
+  PutAll(out, frame.subspan(12, 2));
+  const IpFields ip = {.source = answer.service,
+                       .destination = answer.client,
+                       .protocol = answer.is_ipv4 ? kProtoIcmp : kProtoIcmpv6,
+                       .payload = icmp.size()};
+  PutAll(out, answer.is_ipv4 ? Ipv4Header(ip) : Ipv6Header(ip));
+  PutAll(out, icmp);
+  return out;
+}
+
+size_t AnswerHeaderBytes(bool is_ipv4) { return is_ipv4 ? 28 : 48; }
+
+}  // namespace fairlead::model

@@ -1,0 +1,58 @@
+// What an LB host puts on the wire, byte by byte: the encapsulation as
+// docs/WIRE.md draws it, and "too big" as RFC 1191 and RFC 4443 do. It shares
+// no code with bpf/lib.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "base/ip_address.h"
+#include "fairlead/abi/maps.h"
+#include "tests/support/packet.h"
+
+namespace fairlead::model {
+
+using test::Bytes;
+
+// Of docs/WIRE.md; what is not here is the same in every packet of an LB host.
+struct HopList {
+  uint8_t flags = 0;  // FL_WIRE_*
+  uint8_t acceptors = 0;
+  uint16_t lb_id = 0;
+  uint16_t row = 0;
+  uint32_t epoch = 0;
+  std::vector<uint16_t> hops;  // 1 to 8
+};
+
+struct Tunnel {
+  base::IpAddress source, destination;
+  uint16_t source_port = 0;
+  uint16_t gue_port = 0;
+  uint8_t tos = 0;  // of the outer header
+  bool inner_is_ipv4 = false;
+  uint16_t inner_length = 0;
+  // Unset: the service is plain.
+  std::optional<HopList> hop_list;
+};
+
+// Everything between Ethernet and the packet inside.
+Bytes OuterHeaders(const Tunnel& tunnel);
+
+// `frame`'s IP packet with `outer` in front, to the backend's next hop.
+Bytes Encapsulate(std::span<const uint8_t> frame, const fl_backend& backend,
+                  const Bytes& outer);
+
+struct TooBigAnswer {
+  bool is_ipv4 = false;
+  base::IpAddress service, client;
+  uint32_t mtu = 0;
+};
+
+// What the client is told when `frame` is too big, back to where it came from.
+Bytes AnswerTooBig(std::span<const uint8_t> frame, const TooBigAnswer& answer);
+// How much longer than what it quotes the answer is.
+size_t AnswerHeaderBytes(bool is_ipv4);
+
+}  // namespace fairlead::model
