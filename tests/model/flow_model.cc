@@ -121,6 +121,13 @@ fl_slot* FindFlow(Host& host, uint64_t hash) {
   return found == slots.end() ? nullptr : *found;
 }
 
+bool HasEnded(const FlowSlot& flow) {
+  const bool ended_early =
+      IsPending(flow.state) && (flow.flags & FL_SLOT_FIN) != 0;
+  return ended_early || flow.state == FL_SLOT_CLOSING ||
+         flow.state == FL_SLOT_EXPIRING_CLOSING;
+}
+
 void TouchFlow(Host& host, fl_slot& slot, const TcpSegment& tcp, uint32_t now) {
   FlowSlot flow = Decode(slot);
   const unsigned int after = StateAfter(flow, tcp, now);

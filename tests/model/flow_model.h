@@ -32,6 +32,8 @@ void ChangeSlot(Host& host, fl_slot& slot, const FlowSlot& next);
 
 // The slot of the flow; null if it is not recorded.
 fl_slot* FindFlow(Host& host, uint64_t hash);
+// Its client has said that it sends no more: a SYN may begin another.
+bool HasEnded(const FlowSlot& flow);
 // A segment of the flow came.
 void TouchFlow(Host& host, fl_slot& slot, const TcpSegment& tcp, uint32_t now);
 // False if no slot may be taken.

@@ -2,6 +2,7 @@
 
 #include <linux/bpf.h>
 
+#include <algorithm>
 #include <array>
 #include <cstring>
 #include <optional>
@@ -10,6 +11,7 @@
 
 #include "fairlead/abi/wire.h"
 #include "tests/model/flow_model.h"
+#include "tests/model/icmp_model.h"
 #include "tests/model/read_frame.h"
 #include "tests/model/route_model.h"
 #include "tests/model/write_frame.h"
@@ -25,10 +27,6 @@ constexpr uint32_t kLongestOuter = 40 + 8 + 4 + 32;
 constexpr uint32_t kLongestPlainOuter = 40 + 8 + 4;
 // The kernel keeps this much of the room before a frame for itself.
 constexpr size_t kFrameInfo = 40;
-
-Departure Leave(fl_lb_verdict verdict, Bytes frame) {
-  return {verdict, test::VerdictAction(verdict), std::move(frame)};
-}
 
 void CountBackend(Host& host, const Route& route, uint64_t bytes) {
   fl_backend_stats& stats = host.counters.backends[route.target];
@@ -53,8 +51,8 @@ Tunnel TunnelOf(const Host& host, const Segment& segment,
       tunnel.destination.is_ipv4() ? host.config.node4 : host.config.node6;
   tunnel.source_port = static_cast<uint16_t>(0xc000 | route.hash >> 50);
   tunnel.gue_port = host.config.gue_port;
-  // DSCP without ECN (RFC 6040, compatibility mode).
-  tunnel.tos = segment.ip.tos & 0xfc;
+  // DSCP, and ECN as RFC 6040's normal mode has it.
+  tunnel.tos = segment.ip.tos;
   tunnel.inner_is_ipv4 = segment.ip.is_ipv4;
   tunnel.inner_length = segment.ip.length;
   if (service.encap == FL_ENCAP_GUE_PLAIN) return tunnel;
@@ -69,22 +67,6 @@ Tunnel TunnelOf(const Host& host, const Segment& segment,
   return tunnel;
 }
 
-bool HasRoom(const Arrival& arrival, size_t bytes) {
-  return bytes + kFrameInfo <= arrival.headroom;
-}
-
-Departure TellTooBig(const Arrival& arrival, const Segment& segment,
-                     uint32_t mtu) {
-  const bool is_ipv4 = segment.ip.is_ipv4;
-  if (!HasRoom(arrival, AnswerHeaderBytes(is_ipv4)))
-    return Leave(FL_LB_DROP_NO_HEADROOM, arrival.frame);
-  return Leave(FL_LB_TX_TOO_BIG,
-               AnswerTooBig(arrival.frame, {.is_ipv4 = is_ipv4,
-                                            .service = segment.ip.destination,
-                                            .client = segment.ip.source,
-                                            .mtu = mtu}));
-}
-
 Departure Send(Host& host, const Arrival& arrival, const Segment& segment,
                const fl_service& service, const Route& route) {
   const fl_backend& backend = host.backends[route.hops.front()];
@@ -95,9 +77,11 @@ Departure Send(Host& host, const Arrival& arrival, const Segment& segment,
       mtu - (service.encap == FL_ENCAP_GUE_PLAIN ? kLongestPlainOuter
                                                  : kLongestOuter);
   if (segment.ip.length > limit) {
-    if (!segment.ip.dont_fragment)
+    // No error is answered by another.
+    const bool asks = segment.ip.dont_fragment && !segment.is_error;
+    if (!asks || !IsOneHost(segment.ip.source))
       return Leave(FL_LB_DROP_TOO_BIG, arrival.frame);
-    return TellTooBig(arrival, segment, limit);
+    return TellTooBig(host, arrival, segment.ip, limit);
   }
   const Bytes outer =
       OuterHeaders(TunnelOf(host, segment, service, route, arrival.now_ns));
@@ -117,10 +101,12 @@ Departure Serve(Host& host, const Arrival& arrival, const Segment& segment,
   const TcpSegment& tcp = segment.tcp;
   if ((service.flags & FL_SERVICE_TOMBSTONE) != 0)
     return Leave(FL_LB_DROP_TOMBSTONE, arrival.frame);
-  if (!tcp.whole) return Leave(FL_LB_DROP_TCP_HEADER, arrival.frame);
-  // No stack sends none of these, or a SYN that ends.
-  if ((!tcp.syn && !tcp.ack && !tcp.ends()) || (tcp.syn && tcp.ends()))
-    return Leave(FL_LB_DROP_TCP_FLAGS, arrival.frame);
+  if (!segment.is_error) {
+    if (!tcp.whole) return Leave(FL_LB_DROP_TCP_HEADER, arrival.frame);
+    // No stack sends none of these, or a SYN that ends.
+    if ((!tcp.syn && !tcp.ack && !tcp.ends()) || (tcp.syn && tcp.ends()))
+      return Leave(FL_LB_DROP_TCP_FLAGS, arrival.frame);
+  }
 
   const Route route = FindRoute(host, segment, service, TickAt(arrival.now_ns));
   if (route.fail_open) host.counters.services[service.id].fail_open++;
@@ -144,12 +130,66 @@ bool IsServiceAddress(const Host& host, const base::IpAddress& address) {
   return at != host.services.end() && at->first.address == address;
 }
 
-// The ports of `ip` cannot be had: dropped by name if it is for a service's
+// A packet that is not to be served: dropped by name if it is for a service's
 // address, else none of our business.
-fl_lb_verdict JudgeOdd(const Host& host, const IpPacket& ip,
-                       fl_lb_verdict verdict) {
-  return IsServiceAddress(host, ip.destination) ? verdict
-                                                : FL_LB_PASS_NOT_SERVICE;
+Departure LeaveOdd(Host& host, const Arrival& arrival, const IpPacket& ip) {
+  const auto leave = [&](fl_lb_verdict verdict) {
+    return Leave(verdict, arrival.frame);
+  };
+  if (!IsServiceAddress(host, ip.destination))
+    return leave(FL_LB_PASS_NOT_SERVICE);
+  switch (ip.fault) {
+    case IpFault::kFirstFragment:
+      if (!CanRefuse(ip)) return leave(FL_LB_DROP_FRAGMENT);
+      // It stays silent.
+      if (IsTombstone(host, ip.destination)) return leave(FL_LB_DROP_TOMBSTONE);
+      return RefuseFragment(host, arrival, ip);
+    case IpFault::kLaterFragment:
+      return leave(FL_LB_DROP_FRAGMENT);
+    case IpFault::kHopLimit:
+      return leave(FL_LB_DROP_HOP_LIMIT);
+    case IpFault::kExtension:
+      return leave(FL_LB_DROP_EXTENSION);
+    case IpFault::kHeader:
+    case IpFault::kCutShort:
+      return leave(FL_LB_DROP_IP_HEADER);
+    case IpFault::kNone:
+      break;
+  }
+  return leave(FL_LB_DROP_INTERNAL);
+}
+
+// To its service, if there is one.
+Departure Deliver(Host& host, const Arrival& arrival, const Segment& segment) {
+  const auto found = host.services.find(segment.flow.service);
+  if (found == host.services.end())
+    return Leave(FL_LB_PASS_NOT_SERVICE, arrival.frame);
+  const fl_service& service = found->second;
+  Departure departure = Serve(host, arrival, segment, service);
+  CountService(host.counters.services[service.id], segment.ip.length,
+               departure.verdict);
+  return departure;
+}
+
+// Pings of a service's address and errors about its connections; all else is
+// the host's own business.
+Departure LiveIcmp(Host& host, const Arrival& arrival, const IpPacket& ip) {
+  const Departure pass = Leave(FL_LB_PASS_NOT_TCP, arrival.frame);
+  if (!IsServiceAddress(host, ip.destination)) return pass;
+  if (IsPlainPing(ip) && IsOneHost(ip.source)) {
+    if (IsTombstone(host, ip.destination))
+      return Leave(FL_LB_DROP_TOMBSTONE, arrival.frame);
+    return Echo(host, arrival);
+  }
+  const std::optional<Quote> quote = ReadQuote(ip);
+  // It has to tell whoever sent what it quotes.
+  if (!quote || quote->source.address != ip.destination) return pass;
+  return Deliver(
+      host, arrival,
+      {.ip = ip,
+       .tcp = {},
+       .flow = {.client = quote->destination, .service = quote->source},
+       .is_error = true});
 }
 
 Departure Live(Host& host, const Arrival& arrival) {
@@ -164,33 +204,36 @@ Departure Live(Host& host, const Arrival& arrival) {
   const std::optional<IpPacket> ip =
       type == kEtherIpv4 ? ReadIpv4(packet) : ReadIpv6(packet);
   if (!ip) return leave(FL_LB_PASS_TRUNCATED);
-
-  switch (ip->fault) {
-    case IpFault::kNone:
-      break;
-    case IpFault::kHeader:
-      return leave(JudgeOdd(host, *ip, FL_LB_DROP_IP_HEADER));
-    case IpFault::kFragment:
-      return leave(JudgeOdd(host, *ip, FL_LB_DROP_FRAGMENT));
-    case IpFault::kExtension:
-      return leave(JudgeOdd(host, *ip, FL_LB_DROP_EXTENSION));
-  }
+  if (ip->fault != IpFault::kNone) return LeaveOdd(host, arrival, *ip);
+  if (IsIcmp(*ip)) return LiveIcmp(host, arrival, *ip);
   if (ip->protocol != kProtoTcp) return leave(FL_LB_PASS_NOT_TCP);
   const std::optional<TcpSegment> tcp = ReadTcp(ip->payload);
-  if (!tcp) return leave(JudgeOdd(host, *ip, FL_LB_DROP_TCP_HEADER));
-
+  if (!tcp) {
+    return leave(IsServiceAddress(host, ip->destination)
+                     ? FL_LB_DROP_TCP_HEADER
+                     : FL_LB_PASS_NOT_SERVICE);
+  }
   const test::Flow flow = {{ip->source, tcp->source_port},
                            {ip->destination, tcp->destination_port}};
-  const auto found = host.services.find(flow.service);
-  if (found == host.services.end()) return leave(FL_LB_PASS_NOT_SERVICE);
-  const fl_service& service = found->second;
-  Departure departure = Serve(host, arrival, {*ip, *tcp, flow}, service);
-  CountService(host.counters.services[service.id], ip->length,
-               departure.verdict);
-  return departure;
+  return Deliver(host, arrival, {.ip = *ip, .tcp = *tcp, .flow = flow});
 }
 
 }  // namespace
+
+Departure Leave(fl_lb_verdict verdict, Bytes frame) {
+  return {verdict, test::VerdictAction(verdict), std::move(frame)};
+}
+
+bool HasRoom(const Arrival& arrival, size_t bytes) {
+  return bytes + kFrameInfo <= arrival.headroom;
+}
+
+bool IsTombstone(const Host& host, const base::IpAddress& address) {
+  return std::ranges::all_of(host.services, [&](const auto& entry) {
+    const auto& [at, service] = entry;
+    return at.address != address || (service.flags & FL_SERVICE_TOMBSTONE) != 0;
+  });
+}
 
 Departure Receive(Host& host, const Arrival& arrival) {
   Departure departure = Live(host, arrival);

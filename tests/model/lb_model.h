@@ -3,7 +3,7 @@
 // bpf/fairlead.bpf.c, from which it takes nothing. It is slow and plain on
 // purpose, and reads top to bottom as the specification: read_frame.h is what
 // comes in, lb_model.cc what is decided, flow_model.h the flow table,
-// write_frame.h what goes out.
+// icmp_model.h what is answered, write_frame.h what goes out.
 //
 // One packet at a time and no clock: what two CPUs do to one slot at once is
 // the business of tests/unit/bpf and of the hammer tests.
@@ -43,7 +43,18 @@ struct Counters {
   std::vector<fl_backend_stats> backends;  // by id
 };
 
-// Everything that an LB host knows. A packet changes flows, loads and counters.
+// Answers by ICMP on this CPU.
+struct AnswerCount {
+  uint32_t tick = 0;
+  uint32_t given = 0;  // within it; also those that were too many
+
+  bool operator==(const AnswerCount&) const = default;
+};
+// Pings shall not use up what tells clients of errors.
+enum AnswerKind : uint8_t { kAnswerEcho, kAnswerError, kAnswerKinds };
+
+// Everything that an LB host knows. A packet changes flows, loads, answers and
+// counters.
 struct Host {
   Config config;
   // TCP services and tombstones.
@@ -53,6 +64,7 @@ struct Host {
   std::vector<uint64_t> leases;      // by service id
   std::vector<fl_load> loads;        // by backend id
   std::vector<fl_bucket> flows;      // a power of two of them, two at least
+  std::array<AnswerCount, kAnswerKinds> answered;
   Counters counters;
 };
 
@@ -69,6 +81,13 @@ struct Departure {
   uint32_t action = 0;  // XDP_*
   Bytes frame;
 };
+
+Departure Leave(fl_lb_verdict verdict, Bytes frame);
+// May that much be put in front of the frame?
+bool HasRoom(const Arrival& arrival, size_t bytes);
+
+// The services of an address are all deleted; it has one at least.
+bool IsTombstone(const Host& host, const base::IpAddress& address);
 
 // The life of one packet.
 // Requires: the host's tables are whole, each id in them is that of an entry.

@@ -35,13 +35,18 @@ fl_service_key KeyOf(const base::Endpoint& service) {
   return key;
 }
 
+size_t PossibleCpus() {
+  static const auto cpus = static_cast<size_t>(libbpf_num_possible_cpus());
+  return cpus;
+}
+
 // The sums over all CPUs of `count` entries of a per-CPU array, from `first`.
 // One call of the kernel: this is done after every packet.
 template <typename T>
 void ReadSums(int map, uint32_t first, std::span<T> sums) {
   static_assert(sizeof(T) % sizeof(uint64_t) == 0);
   constexpr size_t kWords = sizeof(T) / sizeof(uint64_t);
-  static const auto cpus = static_cast<size_t>(libbpf_num_possible_cpus());
+  const size_t cpus = PossibleCpus();
   static std::vector<uint64_t> values;
   static std::vector<uint32_t> keys;
   values.resize(sums.size() * cpus * kWords);
@@ -146,14 +151,16 @@ void LbSubject::Install(Host& host) {
   };
   for (const base::Endpoint& service : services_) remove(service);
   services_.clear();
-  fl_service address_entry = {};
-  address_entry.flags = FL_SERVICE_ADDRESS;
   for (const auto& [at, service] : host.services) {
     add(at, service);
-    add({at.address, 0}, address_entry);
+    fl_service address = {};
+    address.flags = FL_SERVICE_ADDRESS;
+    if (IsTombstone(host, at.address)) address.flags |= FL_SERVICE_TOMBSTONE;
+    add({at.address, 0}, address);
   }
   std::ranges::copy(host.rows, lb_.rows().begin());
   InstallBackendsAndFlows(host);
+  InstallAnswered(host);
   ReadCounters();
   host.counters = counters_;
 }
@@ -209,17 +216,56 @@ void LbSubject::ReadCounters() {
            std::span(counters_.backends).subspan(kFirstBackend));
 }
 
+void LbSubject::InstallAnswered(const Host& host) {
+  static_assert(sizeof(AnswerCount) == 8);
+  answered_ = host.answered;
+  for (uint32_t kind = 0; kind < kAnswerKinds; kind++) {
+    const std::vector<AnswerCount> values(PossibleCpus(), answered_[kind]);
+    FL_CHECK(bpf_map_update_elem(lb_.answered_map(), &kind, values.data(),
+                                 BPF_ANY) == 0);
+  }
+}
+
+// The CPU that ran the packet has what the model has, the others what they had.
+std::string LbSubject::DifferAnswered(const Host& host) {
+  std::string text;
+  bool changed = false;
+  for (uint32_t kind = 0; kind < kAnswerKinds; kind++) {
+    const AnswerCount& before = answered_[kind];
+    const AnswerCount& model = host.answered[kind];
+    std::vector<AnswerCount> values(PossibleCpus());
+    FL_CHECK(bpf_map_lookup_elem(lb_.answered_map(), &kind, values.data()) ==
+             0);
+    const auto as_before = std::ranges::count(values, before);
+    const auto as_model = std::ranges::count(values, model);
+    const auto cpus = std::ssize(values);
+    const auto changes = model == before ? 0 : 1;
+    changed = changed || changes != 0;
+    if (as_before == cpus - changes && (changes == 0 || as_model == changes))
+      continue;
+    for (const AnswerCount& value : values) {
+      absl::StrAppend(&text, "  answers of kind ", kind, ": model ",
+                      model.given, " in tick ", model.tick, ", before ",
+                      before.given, " in tick ", before.tick, ", a CPU ",
+                      value.given, " in tick ", value.tick, "\n");
+    }
+  }
+  if (changed) InstallAnswered(host);
+  return text;
+}
+
 std::string LbSubject::DifferenceFrom(const Host& host) {
+  std::string text = DifferAnswered(host);
   ReadCounters();
   const Counters& counters = host.counters;
   const std::span<const fl_bucket> flows = lb_.flows();
   const std::span<const fl_load> loads = lb_.load();
-  if (Same<fl_bucket>(host.flows, flows) && Same<fl_load>(host.loads, loads) &&
+  if (text.empty() && Same<fl_bucket>(host.flows, flows) &&
+      Same<fl_load>(host.loads, loads) &&
       counters.verdicts == counters_.verdicts &&
       Same<fl_service_stats>(counters.services, counters_.services) &&
       Same<fl_backend_stats>(counters.backends, counters_.backends))
     return "";
-  std::string text;
   for (size_t i = 0; i < counters.verdicts.size(); i++)
     Differ(text, test::VerdictName(static_cast<fl_lb_verdict>(i)),
            counters.verdicts[i], counters_.verdicts[i]);

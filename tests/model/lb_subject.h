@@ -2,6 +2,7 @@
 // all that a packet changed. No assertions but that the kernel does as asked.
 #pragma once
 
+#include <array>
 #include <memory>
 #include <set>
 #include <string>
@@ -35,7 +36,8 @@ class LbSubject {
 
   test::TestRunResult Run(const Bytes& frame);
   test::TestRunResult RunCrowded(const Bytes& frame);
-  // Empty if flows, loads and counters are those of `host`; else what differs.
+  // Empty if flows, loads, answers and counters are those of `host`; else what
+  // differs.
   std::string DifferenceFrom(const Host& host);
 
   // Runs so far, and the sum of the verdicts counted.
@@ -48,12 +50,16 @@ class LbSubject {
   test::TestRunResult Run(const Bytes& frame,
                           const test::TestRunOptions& options);
   void ReadCounters();
+  // On every CPU what the model's one has, for packets run anywhere.
+  void InstallAnswered(const Host& host);
+  std::string DifferAnswered(const Host& host);
 
   const uint32_t flow_buckets_;
   test::LbProgram lb_;
   const std::unique_ptr<Crowd> crowd_;
   std::set<base::Endpoint> services_;
-  Counters counters_;  // as last read
+  Counters counters_;                               // as last read
+  std::array<AnswerCount, kAnswerKinds> answered_;  // as last installed
   uint64_t runs_ = 0;
 };
 

@@ -17,30 +17,7 @@ constexpr uint8_t kRare[] = {kFin,        kFin | kAck, kRst,
                              kRst | kAck, kSyn | kAck, 0,
                              kSyn | kFin, kSyn | kRst};
 
-constexpr uint8_t kProtos[] = {0,  1,  4,  6,  6,  17, 41,
-                               43, 44, 50, 51, 58, 59, 60};
-constexpr uint16_t kEtherTypes[] = {0x0800, 0x86dd, 0x0806, 0x8100,
-                                    0x88a8, 0x88cc, 0x0000, 0x0026};
-// Flags and offset: don't, more, reserved.
-constexpr uint16_t kFragments[] = {0x4000, 0x2000, 0x8000, 0x0000, 0xc000,
-                                   0x2001, 0x0001, 0x1fff, 0x6000, 0xe000};
 constexpr size_t kLongestIp = 3300;
-
-void Put16(Bytes& to, uint64_t value) {
-  to.push_back(static_cast<uint8_t>(value >> 8));
-  to.push_back(static_cast<uint8_t>(value));
-}
-void PutAll(Bytes& to, std::span<const uint8_t> bytes) {
-  to.insert(to.end(), bytes.begin(), bytes.end());
-}
-void Set16(Bytes& to, size_t at, uint64_t value) {
-  if (to.size() < at + 2) return;
-  to[at] = static_cast<uint8_t>(value >> 8);
-  to[at + 1] = static_cast<uint8_t>(value);
-}
-void PutAddress(Bytes& to, const base::IpAddress& address) {
-  PutAll(to, std::span(address.bytes()).subspan(address.is_ipv4() ? 12 : 0));
-}
 
 bool IsIpv6(const Bytes& frame) { return ReadEtherType(frame) == kEtherIpv6; }
 
@@ -61,7 +38,7 @@ base::Endpoint RandomClient(SimulatedRandom& random, bool is_ipv4) {
 }
 
 Bytes RandomFrames::Next() {
-  Bytes frame = random_.Chance(0.9) ? Segment(AnyFlow()) : Stranger();
+  Bytes frame = random_.Chance(0.8) ? Segment(AnyFlow()) : Stranger();
   if (random_.Chance(0.25)) {
     Mutate(frame);
     while (random_.Chance(0.3)) Mutate(frame);
@@ -153,74 +130,6 @@ Bytes RandomFrames::Frame(uint16_t type, const Bytes& packet) {
   return frame;
 }
 
-Bytes RandomFrames::Stranger() {
-  const test::Flow flow = AnyFlow();
-  switch (random_.Below(8)) {
-    case 0:
-    case 1:
-      return Extended(flow);
-    case 2:
-      return Tagged(flow);
-    case 3:
-      return IcmpError(flow);
-    case 4:
-      return IcmpEcho(flow);
-    case 5: {
-      const uint16_t type = OneOf(random_, kEtherTypes);
-      return Frame(type, RandomBytes(46));
-    }
-    case 6:
-      return RandomBytes(14 + random_.Next() % 80);
-    default: {
-      const uint8_t proto = OneOf(random_, kProtos);
-      return Ip(flow, proto, Tcp(flow, 8));
-    }
-  }
-}
-
-// One to three extension headers before TCP, or a fragment header.
-Bytes RandomFrames::Extended(const test::Flow& flow) {
-  static constexpr uint8_t kTypes[] = {0, 43, 44, 51, 60, 60};
-  Bytes payload = Tcp(flow, DataLength());
-  uint8_t next = kProtoTcp;
-  do {
-    const size_t units = random_.Next() % 3;
-    Bytes header = {next, static_cast<uint8_t>(units)};
-    PutAll(header, RandomBytes(6 + 8 * units));
-    payload.insert(payload.begin(), header.begin(), header.end());
-    next = OneOf(random_, kTypes);
-  } while (random_.Chance(0.3));
-  return Ip(flow, next, payload);
-}
-
-Bytes RandomFrames::Tagged(const test::Flow& flow) {
-  Bytes frame = Segment(flow);
-  const Bytes tag = {0x81, 0x00, Byte(), Byte()};
-  frame.insert(frame.begin() + 12, tag.begin(), tag.end());
-  return frame;
-}
-
-// A router says that what the service sent to its client went nowhere.
-Bytes RandomFrames::IcmpError(const test::Flow& flow) {
-  const bool is_ipv4 = flow.service.address.is_ipv4();
-  const test::Flow sent = {flow.service, flow.client};
-  Bytes quoted = Segment(sent);
-  quoted.erase(quoted.begin(), quoted.begin() + kEthernetBytes);
-  quoted.resize(std::min(quoted.size(), 28 + random_.Next() % 60));
-  Bytes icmp = {static_cast<uint8_t>(is_ipv4 ? 3 : 2),
-                static_cast<uint8_t>(is_ipv4 ? 4 : 0)};
-  PutAll(icmp, RandomBytes(6));
-  PutAll(icmp, quoted);
-  return Ip(flow, is_ipv4 ? kProtoIcmp : kProtoIcmpv6, icmp);
-}
-
-Bytes RandomFrames::IcmpEcho(const test::Flow& flow) {
-  const bool is_ipv4 = flow.service.address.is_ipv4();
-  Bytes icmp = {static_cast<uint8_t>(is_ipv4 ? 8 : 128), 0};
-  PutAll(icmp, RandomBytes(6 + random_.Next() % 64));
-  return Ip(flow, is_ipv4 ? kProtoIcmp : kProtoIcmpv6, icmp);
-}
-
 void RandomFrames::Mutate(Bytes& frame) {
   switch (random_.Below(3)) {
     case 0:
@@ -257,7 +166,7 @@ void RandomFrames::MutateIp(Bytes& frame) {
   const size_t destination = v6 ? 38 : 30;
   const size_t bytes = v6 ? 16 : 4;
   if (frame.size() < 54) return;
-  switch (random_.Below(8)) {
+  switch (random_.Below(11)) {
     case 0:
     case 1: {
       const size_t length = frame.size() - (v6 ? 54 : 14);
@@ -297,6 +206,12 @@ void RandomFrames::MutateIp(Bytes& frame) {
                           frame.begin() + static_cast<int>(destination));
       return;
     }
+    case 7:
+    case 8:
+      frame[v6 ? 21 : 22] = 0;  // hop limit
+      return;
+    case 9:
+      return SetSource(frame);
     default:
       frame[destination + bytes - 1] = Byte();
   }

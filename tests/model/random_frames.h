@@ -1,5 +1,6 @@
 // Frames for the differential test: segments of known and of unknown flows,
-// most of them whole; what is near them (other protocols, tags, quotes); and
+// most of them whole; what is near them (fragments, extension headers, ICMP,
+// other protocols, tags); and
 // all of these again with a few bytes wrong. The same random numbers, the same
 // frames.
 #pragma once
@@ -22,6 +23,32 @@ using testing::SimulatedRandom;
 inline constexpr uint16_t kMtus[] = {
     1500, 1500, 1500, 1500, 1500, 1500, 1500, 9000, 9000, 65535, 576,
     576,  577,  577,  575,  0,    1280, 1280, 1400, 1400, 2000,  2000};
+
+inline constexpr uint8_t kProtos[] = {0,  1,  4,  6,  6,  17, 41,
+                                      43, 44, 50, 51, 58, 59, 60};
+inline constexpr uint16_t kEtherTypes[] = {0x0800, 0x86dd, 0x0806, 0x8100,
+                                           0x88a8, 0x88cc, 0x0000, 0x0026};
+// IPv4's flags and offset: don't, more, reserved.
+inline constexpr uint16_t kFragments[] = {0x4000, 0x2000, 0x8000, 0x0000,
+                                          0xc000, 0x2001, 0x0001, 0x1fff,
+                                          0x6000, 0xe000};
+
+inline void Put16(Bytes& to, uint64_t value) {
+  to.push_back(static_cast<uint8_t>(value >> 8));
+  to.push_back(static_cast<uint8_t>(value));
+}
+inline void PutAll(Bytes& to, std::span<const uint8_t> bytes) {
+  to.insert(to.end(), bytes.begin(), bytes.end());
+}
+// Nothing if `to` ends before.
+inline void Set16(Bytes& to, size_t at, uint64_t value) {
+  if (to.size() < at + 2) return;
+  to[at] = static_cast<uint8_t>(value >> 8);
+  to[at + 1] = static_cast<uint8_t>(value);
+}
+inline void PutAddress(Bytes& to, const base::IpAddress& address) {
+  PutAll(to, std::span(address.bytes()).subspan(address.is_ipv4() ? 12 : 0));
+}
 
 template <typename T>
 const T& OneOf(SimulatedRandom& random, std::span<const T> from) {
@@ -59,11 +86,19 @@ class RandomFrames {
   // With Ethernet in front, and sometimes padding behind.
   Bytes Frame(uint16_t type, const Bytes& packet);
 
+  // random_strangers.cc.
   Bytes Stranger();
-  Bytes Extended(const test::Flow& flow);
-  Bytes Tagged(const test::Flow& flow);
-  Bytes IcmpError(const test::Flow& flow);
-  Bytes IcmpEcho(const test::Flow& flow);
+  Bytes Extended();
+  Bytes Extend(uint8_t& proto, Bytes payload);
+  Bytes Extension(uint8_t type, uint8_t next);
+  Bytes Fragment();
+  Bytes Tagged();
+  Bytes IcmpError();
+  Bytes Quote(const test::Flow& flow);
+  Bytes IcmpEcho();
+  test::Flow Ipv6Flow();
+  // As one that is no host's, or just is.
+  void SetSource(Bytes& frame);
 
   void Mutate(Bytes& frame);
   void MutateAnywhere(Bytes& frame);

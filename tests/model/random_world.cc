@@ -97,6 +97,9 @@ RandomWorld::RandomWorld(const WorldOptions& options)
   AddBackends();
   AddServices();
   AddFlows();
+  if (random_.Chance(0.4)) {
+    for (AnswerCount& count : host_.answered) count = RandomAnswered();
+  }
 }
 
 bool RandomWorld::Disturb() {
@@ -193,6 +196,7 @@ void RandomWorld::AddServices() {
       free.pop_back();
     }
   }
+  if (random_.Chance(0.3)) Silence(OneOf(random_, taken).address);
   std::vector<test::Flow> known;
   for (size_t i = 0; i < kKnownFlows; i++) {
     const base::Endpoint& service = OneOf(random_, taken);
@@ -202,6 +206,20 @@ void RandomWorld::AddServices() {
     known_tags_.push_back(hash >> 19);
   }
   frames_ = std::make_unique<RandomFrames>(random_, taken, known);
+}
+
+void RandomWorld::Silence(const base::IpAddress& address) {
+  for (auto& [at, service] : host_.services) {
+    if (at.address == address) service.flags |= FL_SERVICE_TOMBSTONE;
+  }
+}
+
+// Few are left in this tick, none, or the tick is another.
+AnswerCount RandomWorld::RandomAnswered() {
+  static constexpr uint32_t kGiven[] = {990, 995, 997, 998, 999, 1000, 5000};
+  static constexpr uint32_t kTicks[] = {0, 0, 0, 0, 0, 1, 2, 0xffffff};
+  return {.tick = (TickAt(now_ns_) - OneOf(random_, kTicks)) & FL_TICK_MASK,
+          .given = OneOf(random_, kGiven)};
 }
 
 void RandomWorld::AddRows(uint32_t base, bool empty) {
@@ -234,22 +252,25 @@ FlowSlot RandomWorld::RandomSlot(uint64_t tag) {
       FL_SLOT_EXPIRING_PENDING, FL_SLOT_EXPIRING_ESTABLISHED,
       FL_SLOT_EXPIRING_CLOSING, FL_SLOT_YOUNG,
       FL_SLOT_EMBRYONIC,        FL_SLOT_CLOSING};
+  static constexpr unsigned int kBusyStates[] = {
+      FL_SLOT_ESTABLISHED, FL_SLOT_ESTABLISHED, FL_SLOT_ESTABLISHED,
+      FL_SLOT_YOUNG,       FL_SLOT_YOUNG,       FL_SLOT_CLOSING};
   const uint32_t now = TickAt(now_ns_);
   // Nobody may take it.
+  const bool fin = random_.Chance(0.25);
   if (random_.Chance(busy_))
     return {.tag = tag,
-            .state = random_.Chance(0.6) ? unsigned{FL_SLOT_ESTABLISHED}
-                                         : unsigned{FL_SLOT_YOUNG},
+            .state = OneOf(random_, kBusyStates),
             .backend = AnyBackend(),
             .born = RandomTick(),
-            .last_seen = random_.Chance(0.5) ? now : now - 5};
-  return {
-      .tag = tag,
-      .state = OneOf(random_, kStates),
-      .backend = AnyBackend(),
-      .born = RandomTick(),
-      .last_seen = RandomTick(),
-      .flags = static_cast<uint16_t>(random_.Chance(0.25) ? FL_SLOT_FIN : 0)};
+            .last_seen = random_.Chance(0.5) ? now : now - 5,
+            .flags = static_cast<uint16_t>(fin ? FL_SLOT_FIN : 0)};
+  return {.tag = tag,
+          .state = OneOf(random_, kStates),
+          .backend = AnyBackend(),
+          .born = RandomTick(),
+          .last_seen = RandomTick(),
+          .flags = static_cast<uint16_t>(fin ? FL_SLOT_FIN : 0)};
 }
 
 void RandomWorld::AddFlows() {

@@ -50,6 +50,9 @@ class RandomWorld {
   void SetBackend(uint16_t id);
   uint64_t RandomState();
   void AddServices();
+  // Tombstones for all services of an address.
+  void Silence(const base::IpAddress& address);
+  AnswerCount RandomAnswered();
   void AddRows(uint32_t base, bool empty);
   void SetLease(uint16_t service);
   void AddFlows();

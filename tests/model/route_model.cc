@@ -152,27 +152,32 @@ void RouteSynAgain(Route& route, Host& host, const Row& row,
                    const fl_service& service, const TcpSegment& tcp,
                    fl_slot& slot, uint32_t now) {
   const FlowSlot flow = Decode(slot);
-  const bool lives = flow.state == FL_SLOT_YOUNG ||
-                     flow.state == FL_SLOT_ESTABLISHED ||
-                     flow.state == FL_SLOT_EXPIRING_ESTABLISHED;
+  const bool ended = HasEnded(flow);
+  const bool lives = !ended && (flow.state == FL_SLOT_YOUNG ||
+                                flow.state == FL_SLOT_ESTABLISHED ||
+                                flow.state == FL_SLOT_EXPIRING_ESTABLISHED);
   const bool has_agent = Has(host, flow.backend, FL_BACKEND_AGENT);
-  std::optional<uint16_t> chosen;
-  if (!TakesNewFlows(host, flow.backend))
-    chosen = ChooseEligible(host, row, service);
-  // It stays where it takes new flows, where there is nobody else, and where it
-  // lives and nobody can be asked whether it still does.
-  if (!chosen || chosen == flow.backend || (lives && !has_agent)) {
+  // Where nobody can be asked whether it has ended, it stays as long as it can.
+  const bool leaves =
+      !TakesNewFlows(host, flow.backend) || (ended && has_agent);
+  const uint16_t chosen =
+      leaves ? ChooseEligible(host, row, service).value_or(flow.backend)
+             : flow.backend;
+  const bool stays = chosen == flow.backend;
+  if (!ended && (stays || (lives && !has_agent))) {
     route.verdict = FL_LB_TX_SYN_AGAIN;
     TouchFlow(host, slot, tcp, now);
     return RouteSynTo(route, host, row, flow.backend);
   }
-  // A SYN can be forged: it moves no flow that is known to live.
-  if (!lives) MoveFlow(host, slot, *chosen, now);
-  RouteTo(route, row, *chosen);
-  route.verdict = FL_LB_TX_SYN_NEW;
-  if (!has_agent) return;
+  // A SYN can be forged: it moves no flow that may live.
+  if (!lives) MoveFlow(host, slot, chosen, now);
+  if (stays || !has_agent) {
+    route.verdict = FL_LB_TX_SYN_NEW;
+    return RouteSynTo(route, host, row, chosen);
+  }
   // Whoever may have the connection is asked first, and keeps the SYN only if
   // it has; next is who was chosen now.
+  RouteTo(route, row, chosen);
   route.verdict = FL_LB_TX_SYN_CLAIM;
   route.hops = StartingWith(flow.backend, route.hops);
   route.acceptors = 1 << 1;
@@ -190,8 +195,17 @@ void RouteMiss(Route& route, const Host& host, const Row& row) {
     hops = StartingWith(*first, hops);
   route.hops = hops;
   route.target = hops.front();
-  route.flags = FL_WIRE_LEARN;
   route.verdict = FL_LB_TX_MISS;
+}
+
+void RouteError(Route& route, const Host& host, const Row& row,
+                const fl_slot* slot) {
+  if (slot != nullptr) {
+    RouteTo(route, row, Decode(*slot).backend);
+  } else {
+    RouteMiss(route, host, row);
+  }
+  if (!route.hops.empty()) route.verdict = FL_LB_TX_ICMP_ERROR;
 }
 
 }  // namespace
@@ -210,7 +224,9 @@ Route FindRoute(Host& host, const Segment& segment, const fl_service& service,
   const Row row = {IdsOf(words.candidates), IdsOf(words.owners)};
 
   fl_slot* slot = FindFlow(host, route.hash);
-  if (segment.tcp.opens()) {
+  if (segment.is_error) {
+    RouteError(route, host, row, slot);
+  } else if (segment.tcp.opens()) {
     if (slot == nullptr) {
       RouteNewSyn(route, host, row, service, now);
     } else {
@@ -218,6 +234,8 @@ Route FindRoute(Host& host, const Segment& segment, const fl_service& service,
     }
   } else if (slot == nullptr) {
     RouteMiss(route, host, row);
+    // Whoever has the connection shall say so.
+    route.flags = FL_WIRE_LEARN;
   } else {
     RouteTo(route, row, Decode(*slot).backend);
     TouchFlow(host, *slot, segment.tcp, now);

@@ -1,6 +1,6 @@
 // Where a segment goes, by docs/WIRE.md, "Who is listed": its flow's backend if
 // the flow is recorded, a choice if it is a SYN, and otherwise everybody who
-// may have the connection.
+// may have the connection. An ICMP error goes where a segment would.
 #pragma once
 
 #include <cstdint>
@@ -19,8 +19,10 @@ using Ids = std::vector<uint16_t>;
 // A segment for a service.
 struct Segment {
   IpPacket ip;
-  TcpSegment tcp;
+  TcpSegment tcp;  // of an error: none
   test::Flow flow;
+  // An ICMP error about the flow instead.
+  bool is_error = false;
 };
 
 struct Route {
@@ -36,7 +38,8 @@ struct Route {
   bool fail_open = false;
 };
 
-// Records the flow, or moves its record on, as the segment says.
+// Records the flow, or moves its record on, as the segment says. An error does
+// neither: anybody can send one.
 Route FindRoute(Host& host, const Segment& segment, const fl_service& service,
                 uint32_t now);
 

@@ -15,6 +15,8 @@ constexpr uint8_t kTtl = 64;
 // Quoted of a packet that was too big: all IPv4 options and the first 8 bytes
 // behind them; for IPv6 a round number.
 constexpr size_t kQuote4 = 68, kQuote6 = 448;
+// Of a first fragment: its headers and 8 bytes, as RFC 792 has it.
+constexpr size_t kFragmentQuote4 = 28, kFragmentQuote6 = 56;
 // IPv6 promises this to every client (RFC 8200, section 5).
 constexpr uint32_t kMinMtu6 = 1280;
 
@@ -96,6 +98,34 @@ std::array<uint8_t, 6> MacOf(uint64_t word) {
   return mac;
 }
 
+// From whom `frame` was for, to whom it is from.
+Bytes EthernetBack(std::span<const uint8_t> frame) {
+  Bytes out;
+  PutAll(out, frame.subspan(6, 6));
+  PutAll(out, frame.subspan(0, 6));
+  PutAll(out, frame.subspan(12, 2));
+  return out;
+}
+
+struct Replacement {
+  size_t at = 0;
+  uint8_t value = 0;
+  size_t checksum = 0;  // of what the byte is in
+};
+
+// Changes a byte that is an even number of bytes into what the checksum is of,
+// and the checksum by as much. It counts modulo 0xffff (RFC 1071), and 0 is
+// what a sum of 0 has, for what is not all zeros sums up to 0xffff.
+void Replace8(Bytes& to, const Replacement& change) {
+  constexpr uint32_t kRing = 0xffff;
+  const uint32_t claimed = kRing - Get16(to, change.checksum);
+  const uint32_t sum = (claimed + kRing - uint32_t{to[change.at]} * 256 +
+                        uint32_t{change.value} * 256) %
+                       kRing;
+  to[change.at] = change.value;
+  Set16(to, change.checksum, static_cast<uint16_t>((kRing - sum) % kRing));
+}
+
 }  // namespace
 
 Bytes OuterHeaders(const Tunnel& tunnel) {
@@ -136,33 +166,87 @@ Bytes Encapsulate(std::span<const uint8_t> frame, const fl_backend& backend,
   return out;
 }
 
-Bytes AnswerTooBig(std::span<const uint8_t> frame, const TooBigAnswer& answer) {
-  const size_t quote = answer.is_ipv4 ? kQuote4 : kQuote6;
+IcmpError TooBigError(const TooBig& answer) {
+  IcmpError error = {.is_ipv4 = answer.is_ipv4,
+                     .service = answer.service,
+                     .client = answer.client};
+  if (answer.is_ipv4) {
+    // Unreachable: fragmentation needed (RFC 1191).
+    error.type = 3;
+    error.code = 4;
+    error.rest = answer.mtu;
+    error.quoted = kQuote4;
+  } else {
+    // Packet too big (RFC 4443).
+    error.type = 2;
+    error.rest = std::max(answer.mtu, kMinMtu6);
+    error.quoted = kQuote6;
+  }
+  return error;
+}
+
+// Unreachable: communication administratively prohibited, which RFC 1812 and
+// RFC 4443 have by different numbers.
+IcmpError FragmentError(const base::IpAddress& service,
+                        const base::IpAddress& client) {
+  const bool is_ipv4 = service.is_ipv4();
+  return {.is_ipv4 = is_ipv4,
+          .service = service,
+          .client = client,
+          .type = static_cast<uint8_t>(is_ipv4 ? 3 : 1),
+          .code = static_cast<uint8_t>(is_ipv4 ? 13 : 1),
+          .quoted = is_ipv4 ? kFragmentQuote4 : kFragmentQuote6};
+}
+
+Bytes AnswerError(std::span<const uint8_t> frame, const IcmpError& error) {
   Bytes icmp;
-  Put8(icmp, answer.is_ipv4 ? 3 : 2);
-  Put8(icmp, answer.is_ipv4 ? 4 : 0);
+  Put8(icmp, error.type);
+  Put8(icmp, error.code);
   Put16(icmp, 0);  // checksum
-  Put32(icmp, answer.is_ipv4 ? answer.mtu : std::max(answer.mtu, kMinMtu6));
-  PutAll(icmp, frame.subspan(kEthernetBytes, quote));
+  Put32(icmp, error.rest);
+  PutAll(icmp, frame.subspan(kEthernetBytes, error.quoted));
   const uint64_t pseudo =
-      answer.is_ipv4 ? 0
-                     : test::PseudoHeaderSum(answer.service, answer.client,
-                                             kProtoIcmpv6, icmp.size());
+      error.is_ipv4 ? 0
+                    : test::PseudoHeaderSum(error.service, error.client,
+                                            kProtoIcmpv6, icmp.size());
   Set16(icmp, 2, test::InternetChecksum(icmp, pseudo));
 
-  Bytes out;
-  PutAll(out, frame.subspan(6, 6));
-  PutAll(out, frame.subspan(0, 6));
-  PutAll(out, frame.subspan(12, 2));
-  const IpFields ip = {.source = answer.service,
-                       .destination = answer.client,
-                       .protocol = answer.is_ipv4 ? kProtoIcmp : kProtoIcmpv6,
+  Bytes out = EthernetBack(frame);
+  const IpFields ip = {.source = error.service,
+                       .destination = error.client,
+                       .protocol = error.is_ipv4 ? kProtoIcmp : kProtoIcmpv6,
                        .payload = icmp.size()};
-  PutAll(out, answer.is_ipv4 ? Ipv4Header(ip) : Ipv6Header(ip));
+  PutAll(out, error.is_ipv4 ? Ipv4Header(ip) : Ipv6Header(ip));
   PutAll(out, icmp);
   return out;
 }
 
 size_t AnswerHeaderBytes(bool is_ipv4) { return is_ipv4 ? 28 : 48; }
+
+Bytes AnswerPing(std::span<const uint8_t> frame) {
+  Bytes out = EthernetBack(frame);
+  PutAll(out, frame.subspan(kEthernetBytes));
+  const bool is_ipv4 = ReadEtherType(frame) == kEtherIpv4;
+  const size_t icmp = kEthernetBytes + (is_ipv4 ? 20 : 40);
+  const size_t addresses = icmp - (is_ipv4 ? 8 : 32);
+  const auto first = out.begin() + static_cast<std::ptrdiff_t>(addresses);
+  const std::ptrdiff_t length = is_ipv4 ? 4 : 16;
+  std::swap_ranges(first, first + length, first + length);
+  if (is_ipv4) {
+    Replace8(out, {.at = kEthernetBytes + 8,
+                   .value = kTtl,
+                   .checksum = kEthernetBytes + 10});
+    Replace8(out, {.at = icmp, .value = 0, .checksum = icmp + 2});
+    // 0 and 0xffff are one number, and a receiver sums up either; but a message
+    // of nothing but zeros has 0xffff. It is said where all may be zero.
+    if (Get16(out, icmp + 2) == 0 && Get16(out, icmp + 4) == 0 &&
+        Get16(out, icmp + 6) == 0)
+      Set16(out, icmp + 2, 0xffff);
+  } else {
+    out[kEthernetBytes + 7] = kTtl;
+    Replace8(out, {.at = icmp, .value = 129, .checksum = icmp + 2});
+  }
+  return out;
+}
 
 }  // namespace fairlead::model

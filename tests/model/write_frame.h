@@ -1,6 +1,6 @@
 // What an LB host puts on the wire, byte by byte: the encapsulation as
-// docs/WIRE.md draws it, and "too big" as RFC 1191 and RFC 4443 do. It shares
-// no code with bpf/lib.
+// docs/WIRE.md draws it, and ICMP as RFC 792, RFC 1191 and RFC 4443 do. It
+// shares no code with bpf/lib.
 #pragma once
 
 #include <cstdint>
@@ -44,15 +44,34 @@ Bytes OuterHeaders(const Tunnel& tunnel);
 Bytes Encapsulate(std::span<const uint8_t> frame, const fl_backend& backend,
                   const Bytes& outer);
 
-struct TooBigAnswer {
+// An ICMP error from a service's address to a client.
+struct IcmpError {
+  bool is_ipv4 = false;
+  base::IpAddress service, client;
+  uint8_t type = 0, code = 0;
+  uint32_t rest = 0;  // of the header
+  size_t quoted = 0;  // bytes of the client's packet
+};
+
+struct TooBig {
   bool is_ipv4 = false;
   base::IpAddress service, client;
   uint32_t mtu = 0;
 };
+IcmpError TooBigError(const TooBig& answer);
 
-// What the client is told when `frame` is too big, back to where it came from.
-Bytes AnswerTooBig(std::span<const uint8_t> frame, const TooBigAnswer& answer);
+// A first fragment to `service`.
+IcmpError FragmentError(const base::IpAddress& service,
+                        const base::IpAddress& client);
+
+// What the client is told about `frame`, back to where it came from.
+Bytes AnswerError(std::span<const uint8_t> frame, const IcmpError& error);
 // How much longer than what it quotes the answer is.
 size_t AnswerHeaderBytes(bool is_ipv4);
+
+// The answer to the ping that `frame` is, back to where it came from: all of it
+// again, with right checksums if those of the ping are.
+// Requires: IsPlainPing().
+Bytes AnswerPing(std::span<const uint8_t> frame);
 
 }  // namespace fairlead::model

@@ -198,6 +198,10 @@ int LbProgram::backend_stats_map() const {
   return bpf_map__fd(skeleton_->object->maps.fl_bkd_stats);
 }
 
+int LbProgram::answered_map() const {
+  return bpf_map__fd(skeleton_->object->maps.fl_answered);
+}
+
 int LbProgram::trace_map() const {
   return bpf_map__fd(skeleton_->object->maps.fl_trace);
 }

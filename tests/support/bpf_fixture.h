@@ -90,6 +90,8 @@ class LbProgram {
   int verdicts_map() const;
   int service_stats_map() const;
   int backend_stats_map() const;
+  // Of struct fl_answers in bpf/lib/icmp.h.
+  int answered_map() const;
   // Of fairlead/abi/trace.h.
   int trace_map() const;
   int traced_map() const;
