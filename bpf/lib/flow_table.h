@@ -105,13 +105,10 @@ __noinline __u64 fl_flow_peek(__u64 hash)
 /* Has the flow whose slot has this word 0 ended? */
 __noinline int fl_flow_has_ended(__u64 word0)
 {
-	struct fl_buckets buckets;
 	struct fl_slot *slot;
 	__u64 found;
 
-	if (!fl_buckets_of(word0, &buckets))
-		return 0;
-	slot = fl_slot_find(&buckets, word0, &found);
+	slot = fl_flow_find(word0, &found);
 	return slot && found == word0 && fl_slot_has_ended(word0, fl_load64(&slot->word1));
 }
 
