@@ -21,6 +21,8 @@ Kind Parse(fl_cursor* cursor, fl_packet* packet) {
   if (type == fl_swap16(ETH_P_IP)) whole = fl_parse_ipv4(cursor, packet, &odd);
   if (type == fl_swap16(ETH_P_IPV6))
     whole = fl_parse_ipv6(cursor, packet, &odd);
+  if (whole != 0 && odd == FL_IP_FINE && fl_has_extensions(packet) != 0)
+    odd = fl_skip_extensions(cursor, packet, packet->ip_length);
   if (whole == 0 || odd != FL_IP_FINE) return Kind::kOther;
   if (packet->service.proto == fl_icmp_proto(packet->is_ipv4))
     return fl_parse_quote(cursor, packet) != 0 ? Kind::kError : Kind::kOther;
