@@ -10,24 +10,20 @@
 #include "lib/tick.h"
 
 /* False only if the table is smaller than its configured mask: a defect. */
-static __always_inline int fl_buckets_of(__u64 hash, struct fl_buckets *buckets)
+static __always_inline int fl_buckets_in(void *table, __u32 mask, __u64 hash,
+					 struct fl_buckets *buckets)
 {
-	__u32 first = fl_bucket_first(hash, fl_config.flow_bucket_mask);
-	__u32 second = fl_bucket_second(hash, fl_config.flow_bucket_mask);
+	__u32 first = fl_bucket_first(hash, mask);
+	__u32 second = fl_bucket_second(hash, mask);
 
-	buckets->first = bpf_map_lookup_elem(&fl_flows, &first);
-	buckets->second = bpf_map_lookup_elem(&fl_flows, &second);
+	buckets->first = bpf_map_lookup_elem(table, &first);
+	buckets->second = bpf_map_lookup_elem(table, &second);
 	return buckets->first && buckets->second;
 }
 
-static __always_inline int fl_old_buckets_of(__u64 hash, struct fl_buckets *buckets)
+static __always_inline int fl_buckets_of(__u64 hash, struct fl_buckets *buckets)
 {
-	__u32 first = fl_bucket_first(hash, fl_config.old_bucket_mask);
-	__u32 second = fl_bucket_second(hash, fl_config.old_bucket_mask);
-
-	buckets->first = bpf_map_lookup_elem(&fl_old_flows, &first);
-	buckets->second = bpf_map_lookup_elem(&fl_old_flows, &second);
-	return buckets->first && buckets->second;
+	return fl_buckets_in(&fl_flows, fl_config.flow_bucket_mask, hash, buckets);
 }
 
 /*
@@ -42,7 +38,8 @@ static __always_inline struct fl_slot *fl_flow_find(__u64 hash, __u64 *word0)
 
 	if (fl_buckets_of(hash, &buckets))
 		slot = fl_slot_find(&buckets, hash, word0);
-	if (!slot && fl_config.old_bucket_mask && fl_old_buckets_of(hash, &buckets))
+	if (!slot && fl_config.old_bucket_mask &&
+	    fl_buckets_in(&fl_old_flows, fl_config.old_bucket_mask, hash, &buckets))
 		slot = fl_slot_find(&buckets, hash, word0);
 	return slot;
 }
