@@ -4,21 +4,11 @@ narrower than both ends know, IPv6 extension headers."""
 import socket
 import sys
 
+import large_echo
 from lab import LabOptions, bpf_maps, services
-from lab.processes import in_netns, run
 from lab.testcase import LabTestCase, main
 
 PORT = 8080
-DOWNLOAD = """
-import asyncio, websockets
-async def download():
-    async with websockets.connect("{url}", max_size=None) as ws:
-        await ws.recv()
-        await ws.send(b"x" * 400000)
-        echo = await asyncio.wait_for(ws.recv(), 20)  # with a prefix
-        assert echo.endswith(b"x" * 400000)
-asyncio.run(download())
-"""
 # A destination options header of padding, in front of each segment.
 WITH_OPTIONS = """
 import socket, struct, sys
@@ -72,9 +62,7 @@ class IcmpTest(LabTestCase):
         self.addCleanup(self.narrow, ())
         for vip in (lab.vip, f"[{lab.vip6}]"):
             before = self.verdict("TX_ICMP_ERROR")
-            run(in_netns(lab.client.netns, [
-                sys.executable, "-c",
-                DOWNLOAD.format(url=f"ws://{vip}:{PORT}")]), timeout=60)
+            large_echo.exchange(lab.client, f"{vip}:{PORT}")
             self.assertGreater(self.verdict("TX_ICMP_ERROR"), before)
 
     def narrow(self, mtu: tuple[str, ...]) -> None:

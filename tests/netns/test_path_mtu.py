@@ -1,21 +1,12 @@
 """A client whose packets do not fit when encapsulated is told so, and its
 upload goes through."""
 
+import large_echo
 from lab import LabOptions
-from lab.processes import in_netns, run, wait_until
+from lab.processes import wait_until
 from lab.testcase import LabTestCase, main
 
 PORT = 8080
-UPLOAD = """
-import asyncio, websockets
-async def upload():
-    async with websockets.connect("{url}", max_size=None) as ws:
-        await ws.recv()
-        await ws.send(b"x" * 400000)
-        echo = await asyncio.wait_for(ws.recv(), 20)  # with a prefix
-        assert echo.endswith(b"x" * 400000)
-asyncio.run(upload())
-"""
 
 
 class PathMtuTest(LabTestCase):
@@ -33,9 +24,7 @@ class PathMtuTest(LabTestCase):
             lb.cli("backend", "add", name, backend.address, "--name", "b1")
             wait_until(lambda: lb.cli("backend", "show", name, "b1", json=True)[
                 "backend"]["eligible"], timeout=30, what="b1 up")
-            run(in_netns(lab.client.netns, [
-                "/usr/bin/python3", "-c",
-                UPLOAD.format(url=f"ws://{vip}:{PORT}")]), timeout=60)
+            large_echo.exchange(lab.client, f"{vip}:{PORT}")
             self.assertGreater(
                 lb.cli("service", "show", name, json=True)["service"][
                     "too_big"], 0)

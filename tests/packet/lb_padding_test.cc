@@ -7,21 +7,6 @@
 namespace fairlead::test {
 namespace {
 
-struct Case {
-  std::string name;
-  Packet packet;
-  fl_lb_verdict verdict;
-};
-
-// None of these is counted for a service or a backend, and none is changed.
-void CheckUntouched(const std::vector<Case>& cases) {
-  LbWorld world;
-  for (const Case& c : cases) {
-    INFO(c.name);
-    world.Check(c.packet, {.verdict = c.verdict, .service = 0});
-  }
-}
-
 const base::IpAddress kHost4 = Ip("192.0.2.200");
 
 TEST_CASE("a packet that ends before its ports is dropped whatever pads it",

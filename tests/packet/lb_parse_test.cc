@@ -11,26 +11,10 @@
 namespace fairlead::test {
 namespace {
 
-struct Case {
-  std::string name;
-  Packet packet;
-  fl_lb_verdict verdict;
-};
-
-// None of these is counted for a service or a backend, and none is changed.
-void CheckUntouched(const std::vector<Case>& cases) {
+// As CheckUntouched, but counted as the service's.
+void CheckDropped(const std::vector<PacketCase>& cases) {
   LbWorld world;
-  for (const Case& c : cases) {
-    INFO(c.name);
-    world.Check(c.packet, {.verdict = c.verdict, .service = 0});
-  }
-  world.CheckLoad();
-}
-
-// As these, but counted as the service's.
-void CheckDropped(const std::vector<Case>& cases) {
-  LbWorld world;
-  for (const Case& c : cases) {
+  for (const PacketCase& c : cases) {
     INFO(c.name);
     world.Check(c.packet, {.verdict = c.verdict});
   }

@@ -264,4 +264,13 @@ void LbWorld::CheckLoad() {
   }
 }
 
+void CheckUntouched(const std::vector<PacketCase>& cases) {
+  LbWorld world;
+  for (const PacketCase& c : cases) {
+    INFO(c.name);
+    world.Check(c.packet, {.verdict = c.verdict, .service = 0});
+  }
+  world.CheckLoad();
+}
+
 }  // namespace fairlead::test

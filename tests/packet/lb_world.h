@@ -127,4 +127,14 @@ class LbWorld {
   uint64_t next_filler_ = 0;
 };
 
+struct PacketCase {
+  std::string name;
+  Packet packet;
+  fl_lb_verdict verdict;
+};
+
+// In one world, one after the other: none of these is counted for a service or
+// a backend, and none is changed.
+void CheckUntouched(const std::vector<PacketCase>& cases);
+
 }  // namespace fairlead::test
