@@ -1,6 +1,7 @@
 #include "core/applier.h"
 
 #include <algorithm>
+#include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -19,6 +20,16 @@ bool Lists(const RowWords& words, BackendId id) {
       if (listed == id) return true;
   }
   return false;
+}
+
+// `word` with the id in the first free one of its first places.
+std::optional<uint64_t> WithOneMore(uint64_t word, size_t places,
+                                    BackendId id) {
+  auto ids = UnpackWord(word);
+  const auto free = std::find(ids.begin(), ids.begin() + places, 0);
+  if (free == ids.begin() + places) return std::nullopt;
+  *free = id;
+  return PackWord(ids);
 }
 
 bool IsMember(const std::vector<WeightedMember>& members, BackendId id) {
@@ -217,6 +228,7 @@ void Applier::SetState(BackendId id, uint64_t state) {
 bool Applier::RefreshRows(RowTable& table, MayOwn may_own) {
   table.has_owners = false;
   table.overflowed = 0;
+  table.stuck.clear();
   table.owned.clear();
   table.unlisted.clear();
   bool changed = false;
@@ -227,8 +239,14 @@ bool Applier::RefreshRows(RowTable& table, MayOwn may_own) {
     // Nothing to store: most rows, and most of the time that this took.
     if (before == RowWords{.candidates = PackWord(wanted)}) continue;
     const auto may_own_row = [&](uint16_t id) { return may_own(id, i); };
-    if (!RefreshRow(row, wanted, may_own_row)) ++table.overflowed;
+    const bool has_room = RefreshRow(row, wanted, may_own_row);
     const RowWords after = datapath_.ReadRow(row);
+    if (!has_room) {
+      ++table.overflowed;
+      for (const BackendId id : UnpackWord(after.candidates))
+        if (std::ranges::find(wanted, id) == wanted.end())
+          table.stuck.insert(id);
+    }
     if (after.owners != 0) table.has_owners = true;
     if (after.candidates != before.candidates) changed = true;
   }
@@ -308,19 +326,26 @@ void Applier::AddOwner(const base::Endpoint& vip, BackendId id,
   uint64_t unlisted = 0;
   for (uint32_t i = 0; i < rows.rows(); ++i) {
     if (!rows.Contains(i)) continue;
-    const RowWords words = datapath_.ReadRow(table.base + i);
-    if (Lists(words, id)) continue;
-    auto owners = UnpackWord(words.owners);
-    const auto free = std::find(owners.begin(), owners.begin() + kRowOwners, 0);
-    if (free == owners.begin() + kRowOwners) {
-      ++unlisted;
-      continue;
-    }
-    *free = id;
-    datapath_.StoreOwners(table.base + i, PackWord(owners));
-    table.has_owners = true;
+    if (!ListOwner(table, table.base + i, id)) ++unlisted;
   }
   table.unlisted[id] = unlisted;
+}
+
+bool Applier::ListOwner(RowTable& table, uint32_t row, BackendId id) {
+  const RowWords words = datapath_.ReadRow(row);
+  if (Lists(words, id)) return true;
+  if (const auto owners = WithOneMore(words.owners, kRowOwners, id)) {
+    datapath_.StoreOwners(row, *owners);
+    table.has_owners = true;
+    return true;
+  }
+  // Behind the candidates, where it is offered flows only if they may not be.
+  if (const auto all = WithOneMore(words.candidates, kRowCandidates, id)) {
+    datapath_.StoreCandidates(row, *all);
+    table.stuck.insert(id);
+    return true;
+  }
+  return false;
 }
 
 void Applier::Release(BackendId id) {
@@ -333,6 +358,12 @@ uint64_t Applier::OwnersUnlisted(const base::Endpoint& vip) const {
   uint64_t sum = 0;
   for (const auto& [id, unlisted] : found->second.unlisted) sum += unlisted;
   return sum;
+}
+
+absl::btree_set<BackendId> Applier::Stuck(const base::Endpoint& vip) const {
+  const auto found = tables_.find(vip);
+  if (found == tables_.end()) return {};
+  return found->second.stuck;
 }
 
 uint64_t Applier::RowsOverflowed(const base::Endpoint& vip) const {

@@ -83,8 +83,11 @@ class Applier {
   // Requires: no row lists it (Contract() with it gone).
   void Release(BackendId id);
 
-  // Rows in which a new candidate had to be refused.
+  // Rows in which a new candidate had to be refused, or another had to stay.
   uint64_t RowsOverflowed(const base::Endpoint& vip) const;
+  // Who stands among the candidates of a row that does not want it, for want of
+  // another place: it may be offered flows that no other host offers it.
+  absl::btree_set<BackendId> Stuck(const base::Endpoint& vip) const;
   // (backend, row) pairs without a place, though the backend has sockets there.
   uint64_t OwnersUnlisted(const base::Endpoint& vip) const;
 
@@ -99,6 +102,7 @@ class Applier {
     std::vector<WeightedMember> members = {};
     bool has_owners = false;
     uint64_t overflowed = 0;
+    absl::btree_set<BackendId> stuck = {};
     // What AddOwner() was told since the rows changed, and how many of those
     // rows had no place.
     absl::btree_map<BackendId, RowSet> owned = {};
@@ -120,6 +124,8 @@ class Applier {
   // Brings one row to `wanted`; false if it had no place for all.
   bool RefreshRow(uint32_t row, const CandidateWord& wanted,
                   absl::FunctionRef<bool(uint16_t id)> may_own);
+  // False if the row has no place for it.
+  bool ListOwner(RowTable& table, uint32_t row, BackendId id);
   void ClearRows(uint32_t base, uint32_t rows);
   void ClearFreeRows(const Target& target);
 

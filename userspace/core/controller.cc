@@ -119,13 +119,14 @@ class Controller::Impl {
   std::vector<std::string> Alarms() const;
   const DesiredState& desired() const { return desired_; }
   absl::btree_map<BackendId, base::IpAddress> Peers() const;
-  // Until now, flows of the service were offered by rows that are not the
-  // desired ones, or by another LB host's table.
-  void NoteOtherOffers(const Service& service, base::MonoTime now);
-  std::string WhyUnsettled(const Service& service) const;
-  uint64_t RowsOverflowed(const Service& service) const {
-    return applier_.RowsOverflowed(service.vip);
+  void OnOtherTable(const Service& service, base::MonoTime now) {
+    other_tables_[service.id] = now;
   }
+  void OnStuckElsewhere(const Service& service,
+                        const absl::btree_set<base::IpAddress>& addresses,
+                        base::MonoTime now);
+  absl::btree_set<base::IpAddress> Stuck(const Service& service) const;
+  std::string WhyUnsettled(const Service& service) const;
   ServiceView View(const Service& service) const;
 
  private:
@@ -141,8 +142,9 @@ class Controller::Impl {
   // Does nothing without a runtime.
   void Store(const BackendRuntime* runtime);
   bool MayOwnFlows(BackendId id, uint32_t row) const;
-  void NoteFullRows(base::MonoTime now);
-  // Its agent has scanned twice since that ended, and its window.
+  void NoteStuck(base::MonoTime now);
+  // Its agent has scanned twice since it may have been offered flows that the
+  // table does not say, and since their window.
   bool HasCountedSince(const Service& service, BackendId id) const;
   // The rows of services in which the two differ change now.
   void NoteRowChanges(const DesiredState& before, const DesiredState& after,
@@ -172,7 +174,11 @@ class Controller::Impl {
   // When the members of a service changed last: until then, a backend that is
   // no candidate of a row now may have been offered flows of it.
   absl::btree_map<ServiceId, base::MonoTime> rows_changed_;
-  absl::btree_map<ServiceId, base::MonoTime> other_offers_;
+  // Until then flows were offered by another LB host's table.
+  absl::btree_map<ServiceId, base::MonoTime> other_tables_;
+  // Until then this backend had a place among the candidates of a row, here or
+  // on another LB host, only for want of another.
+  absl::btree_map<BackendId, base::MonoTime> stuck_;
   absl::btree_map<base::IpAddress, std::optional<NextHop>> next_hops_;
 };
 
@@ -295,7 +301,7 @@ absl::Status Controller::Impl::Apply(base::MonoTime now) {
 
 absl::Status Controller::Impl::Settle(absl::Status applied,
                                       base::MonoTime now) {
-  NoteFullRows(now);
+  NoteStuck(now);
   refused_ = std::move(applied);
   retry_at_ =
       refused_.ok() ? std::nullopt : std::optional(now + kRetryInterval);
@@ -320,26 +326,37 @@ void Controller::Impl::NoteRowChanges(const DesiredState& before,
   }
 }
 
-void Controller::Impl::NoteOtherOffers(const Service& service,
-                                       base::MonoTime now) {
-  other_offers_[service.id] = now;
+void Controller::Impl::NoteStuck(base::MonoTime now) {
+  for (const auto& [name, service] : desired_.services)
+    for (const BackendId id : applier_.Stuck(service.vip)) stuck_[id] = now;
 }
 
-// A row without room for a new candidate goes on offering flows to the old
-// ones, even to those that were deleted, whom other LB hosts do not offer any.
-void Controller::Impl::NoteFullRows(base::MonoTime now) {
-  for (const auto& [name, service] : desired_.services)
-    if (applier_.RowsOverflowed(service.vip) > 0) NoteOtherOffers(service, now);
+void Controller::Impl::OnStuckElsewhere(
+    const Service& service, const absl::btree_set<base::IpAddress>& addresses,
+    base::MonoTime now) {
+  for (const auto& [name, backend] : service.backends)
+    if (addresses.contains(backend.address)) stuck_[backend.id] = now;
+}
+
+absl::btree_set<base::IpAddress> Controller::Impl::Stuck(
+    const Service& service) const {
+  absl::btree_set<base::IpAddress> addresses;
+  for (const BackendId id : applier_.Stuck(service.vip))
+    addresses.insert(datapath_.BackendAddress(id));
+  return addresses;
 }
 
 bool Controller::Impl::HasCountedSince(const Service& service,
                                        BackendId id) const {
-  const auto other = other_offers_.find(service.id);
-  if (other == other_offers_.end()) return true;
   const AgentReport& report = runtimes_.At(id).agent.report();
-  return report.owned_begun.has_value() &&
-         *report.owned_begun >
-             other->second + OfferWindow(report, other->second);
+  const auto has_since = [&](base::MonoTime last_offer) {
+    return report.owned_begun.has_value() &&
+           *report.owned_begun > last_offer + OfferWindow(report, last_offer);
+  };
+  const auto other = other_tables_.find(service.id);
+  const auto stuck = stuck_.find(id);
+  return (other == other_tables_.end() || has_since(other->second)) &&
+         (stuck == stuck_.end() || has_since(stuck->second));
 }
 
 void Controller::Impl::TakeOwnedRows(const BackendRuntime* runtime) {
@@ -456,7 +473,7 @@ std::vector<Event> Controller::Impl::TakeEvents() {
 
 void Controller::Impl::OnFlowScan(const std::vector<BackendId>& seen,
                                   absl::Time begun, base::MonoTime now) {
-  NoteFullRows(now);
+  NoteStuck(now);
   // First, so that who is wanted again is not dropped for a moment.
   LetGo(begun, now);
   const absl::btree_set<BackendId> seen_ids(seen.begin(), seen.end());
@@ -480,6 +497,7 @@ void Controller::Impl::OnFlowScan(const std::vector<BackendId>& seen,
     desired_.quarantine.erase(id);
     scans_.erase(id);
     empty_.erase(id);
+    stuck_.erase(id);
     dirty_ = true;
   }
 }
@@ -623,11 +641,18 @@ std::vector<std::string> Controller::Alarms() const { return impl_->Alarms(); }
 const DesiredState& Controller::desired() const { return impl_->desired(); }
 
 void Controller::OnOtherTable(const Service& service, base::MonoTime now) {
-  impl_->NoteOtherOffers(service, now);
+  impl_->OnOtherTable(service, now);
 }
 
-uint64_t Controller::RowsOverflowed(const Service& service) const {
-  return impl_->RowsOverflowed(service);
+void Controller::OnStuckElsewhere(
+    const Service& service, const absl::btree_set<base::IpAddress>& addresses,
+    base::MonoTime now) {
+  impl_->OnStuckElsewhere(service, addresses, now);
+}
+
+absl::btree_set<base::IpAddress> Controller::Stuck(
+    const Service& service) const {
+  return impl_->Stuck(service);
 }
 
 std::string Controller::WhyUnsettled(const Service& service) const {

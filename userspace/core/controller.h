@@ -21,6 +21,7 @@
 #include <vector>
 
 #include "absl/container/btree_map.h"
+#include "absl/container/btree_set.h"
 #include "absl/functional/any_invocable.h"
 #include "absl/status/statusor.h"
 #include "core/commands.h"
@@ -110,6 +111,11 @@ class Controller {
   // Until now, another LB host may have offered flows of the service by another
   // table: only younger scans prove that a backend has none.
   void OnOtherTable(const Service& service, base::MonoTime now);
+  // Until now, another LB host may have offered these backends flows that the
+  // table does not say: it had no other place for them.
+  void OnStuckElsewhere(const Service& service,
+                        const absl::btree_set<base::IpAddress>& addresses,
+                        base::MonoTime now);
 
   // Changes of effective states since the last call, in order. The events of
   // commands are in their Change.
@@ -118,8 +124,8 @@ class Controller {
   // What an operator should look at, a line each, in a fixed order.
   std::vector<std::string> Alarms() const;
 
-  // Rows without room for a wanted candidate: they still offer flows to others.
-  uint64_t RowsOverflowed(const Service& service) const;
+  // Those whom rows of this host list so.
+  absl::btree_set<base::IpAddress> Stuck(const Service& service) const;
 
   // Why this host is not sure to list every owner of the service's flows; empty
   // when it is, as far as it can know alone.

@@ -30,9 +30,14 @@ PeerTables TablesOf(const core::DesiredState& desired, absl::string_view node,
 std::string EncodeTables(const PeerTables& tables) {
   Json digests = Json::object();
   for (const auto& [vip, digest] : tables.digests) digests[vip] = digest;
+  Json stuck = Json::object();
+  for (const auto& [vip, addresses] : tables.stuck)
+    for (const base::IpAddress& address : addresses)
+      stuck[vip].push_back(address.ToString());
   return Json({{"node", tables.node},
                {"lb_id", tables.lb_id},
-               {"tables", std::move(digests)}})
+               {"tables", std::move(digests)},
+               {"stuck", std::move(stuck)}})
       .dump();
 }
 
@@ -56,6 +61,19 @@ absl::StatusOr<PeerTables> DecodeTables(absl::string_view json) {
   for (const auto& [vip, digest] : digests->items()) {
     if (!digest.is_string()) return WrongField("tables");
     tables.digests[vip] = digest.get<std::string>();
+  }
+  const auto stuck = document.find("stuck");
+  if (stuck == document.end()) return tables;
+  if (!stuck->is_object()) return WrongField("stuck");
+  for (const auto& [vip, addresses] : stuck->items()) {
+    if (!addresses.is_array()) return WrongField("stuck");
+    for (const Json& address : addresses) {
+      if (!address.is_string()) return WrongField("stuck");
+      const absl::StatusOr<base::IpAddress> parsed =
+          base::IpAddress::Parse(address.get<std::string>());
+      if (!parsed.ok()) return WrongField("stuck");
+      tables.stuck[vip].insert(*parsed);
+    }
   }
   return tables;
 }

@@ -6,8 +6,10 @@
 #include <string>
 
 #include "absl/container/btree_map.h"
+#include "absl/container/btree_set.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "base/ip_address.h"
 #include "core/model.h"
 
 namespace fairlead::daemon {
@@ -17,6 +19,9 @@ struct PeerTables {
   uint16_t lb_id = 0;
   // VIP -> TableDigest(), of every service.
   absl::btree_map<std::string, std::string> digests;
+  // VIP -> whom rows there list among the candidates only for want of another
+  // place; of services that have such rows.
+  absl::btree_map<std::string, absl::btree_set<base::IpAddress>> stuck = {};
 
   friend bool operator==(const PeerTables&, const PeerTables&) = default;
 };

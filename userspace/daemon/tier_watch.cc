@@ -93,10 +93,11 @@ event::Task<http::Response> TierWatch::Handle(http::Request request) {
   } else {
     PeerTables tables =
         TablesOf(controller_.desired(), options_.node, options_.lb_id);
-    // Rows that lack room offer flows to whom no other host offers them.
-    for (const auto& [name, service] : controller_.desired().services)
-      if (controller_.RowsOverflowed(service) > 0)
-        absl::StrAppend(&tables.digests[service.vip.ToString()], " full");
+    for (const auto& [name, service] : controller_.desired().services) {
+      auto stuck = controller_.Stuck(service);
+      if (!stuck.empty())
+        tables.stuck[service.vip.ToString()] = std::move(stuck);
+    }
     response.body = EncodeTables(tables);
   }
   guard_.Sign(request, response);
@@ -134,6 +135,8 @@ std::string TierWatch::WhyUnsettled(const core::Service& service) const {
       case State::kAnswers:
         if (Differs(*peer, service))
           return absl::StrCat(who, " has another table");
+        if (peer->tables.stuck.contains(service.vip.ToString()))
+          return absl::StrCat(who, " has rows without a place for an owner");
         break;
       case State::kSilent:
         break;
@@ -149,6 +152,11 @@ void TierWatch::NoteOtherTables() {
         std::any_of(peers_.begin(), peers_.end(),
                     [&](const auto& peer) { return Differs(*peer, service); });
     if (differs) controller_.OnOtherTable(service, loop_.Now());
+    for (const std::unique_ptr<Peer>& peer : peers_) {
+      const auto stuck = peer->tables.stuck.find(service.vip.ToString());
+      if (peer->state == State::kAnswers && stuck != peer->tables.stuck.end())
+        controller_.OnStuckElsewhere(service, stuck->second, loop_.Now());
+    }
   }
 }
 

@@ -3,6 +3,7 @@
 #include "core/applier.h"
 
 #include <algorithm>
+#include <array>
 #include <catch2/catch.hpp>
 #include <cstdint>
 #include <set>
@@ -107,6 +108,33 @@ TEST_CASE("rows are what plans for all of them make", "[core][applier]") {
     }
     CHECK(overflowed > 0);
   }
+}
+
+TEST_CASE("an owner takes any place that its row has", "[core][applier]") {
+  FakeDatapath tables(kSizes);
+  Applier applier(kSizes, tables);
+  const auto owns = [](BackendId, uint32_t) { return true; };
+  const auto members = {Member(1), Member(2)};
+  REQUIRE(applier.Apply(MakeTarget(members), owns).ok());
+  RowSet rows(kSizes.rows / 2);
+  rows.Add(7);
+  for (uint16_t id = 3; id <= 8; ++id) applier.AddOwner(kVip, id, rows);
+  const auto row = [&] { return RowsOfService(tables)[7]; };
+  CHECK(UnpackWord(row().owners) == std::array<uint16_t, 4>{3, 4, 5, 0});
+  const auto candidates = UnpackWord(row().candidates);
+  CHECK(candidates[0] + candidates[1] == 3);
+  CHECK(candidates[2] == 6);
+  CHECK(candidates[3] == 7);
+  CHECK(applier.OwnersUnlisted(kVip) == 1);
+  // They stay as long as they own, and make room afterwards.
+  CHECK(applier.Contract({}, owns).empty());
+  CHECK(applier.RowsOverflowed(kVip) == 1);
+  const auto some = [](BackendId id, uint32_t) { return id >= 6; };
+  CHECK(applier.Contract({}, some) == std::vector<base::Endpoint>{kVip});
+  CHECK(UnpackWord(row().owners) == std::array<uint16_t, 4>{7, 6, 0, 0});
+  CHECK(applier.RowsOverflowed(kVip) == 0);
+  applier.AddOwner(kVip, 8, rows);
+  CHECK(applier.OwnersUnlisted(kVip) == 0);
 }
 
 TEST_CASE("a join plans the rows that it changes and no others",

@@ -618,6 +618,53 @@ TEST_CASE("who was deleted and owns nothing makes room in rows full of owners",
     CHECK(RowsWith(world.tables(), world.IdOf("b" + std::to_string(i))) == 512);
 }
 
+TEST_CASE("a row without room holds up who is stuck there and nobody else",
+          "[core][controller][ownership]") {
+  CoreWorld world;
+  AddAgentService(world);
+  RowSet one(512);
+  one.Add(7);
+  uint64_t scan = 1;
+  const auto round = [&](int owners) {
+    world.Advance(absl::Seconds(10));
+    ++scan;
+    for (int i = 1; i <= 6; ++i) {
+      AgentReport report = RowsReport(world, i <= owners ? one : RowSet(512),
+                                      absl::Seconds(1));
+      report.scan = scan;
+      world.controller().OnAgentReport("web", "b" + std::to_string(i), report,
+                                       world.now());
+    }
+    world.Scan({});
+  };
+  round(5);
+  world.Do(AddBackend{
+      .service = "web", .name = "b7", .address = Address("192.0.2.7")});
+  world.AnswerAll(kSuccess);
+  for (int i = 1; i <= 6; ++i) {
+    world.Do(SetAdmin{"web", "b" + std::to_string(i), Admin::kDrain, true});
+    world.Do(DeleteBackend{"web", "b" + std::to_string(i)});
+  }
+  const auto stuck = [&] {
+    return world.controller().Stuck(
+        world.controller().desired().services.at("web"));
+  };
+  for (int i = 0; i < 4; ++i) round(5);
+  CHECK(world.View().rows_overflowed == 1);
+  CHECK(stuck().size() == 2);
+  CHECK(world.View().backends.size() == 6);  // b6 has gone
+  // Another LB host has no place for b2 but that.
+  world.controller().OnStuckElsewhere(
+      world.controller().desired().services.at("web"), {Address("192.0.2.2")},
+      world.now() + absl::Seconds(18));
+  for (int i = 0; i < 2; ++i) round(1);
+  CHECK(world.View().rows_overflowed == 0);
+  CHECK(stuck().empty());
+  CHECK(world.View().backends.size() == 3);  // b1, b2, b7
+  round(1);
+  CHECK(world.View().backends.size() == 2);
+}
+
 TEST_CASE("an agent that counts by other rows proves nothing",
           "[core][controller][ownership]") {
   CoreWorld world;

@@ -20,8 +20,10 @@ core::DesiredState SomeState() {
 
 TEST_CASE("what an LB host tells of its tables is what the other reads",
           "[daemon][peers]") {
-  const PeerTables tables = TablesOf(SomeState(), "lb1", 3);
+  PeerTables tables = TablesOf(SomeState(), "lb1", 3);
   CHECK(tables.digests.size() == 1);
+  tables.stuck["198.51.100.10:443"] = {*base::IpAddress::Parse("192.0.2.7"),
+                                       *base::IpAddress::Parse("2001:db8::7")};
   const absl::StatusOr<PeerTables> read = DecodeTables(EncodeTables(tables));
   REQUIRE(read.ok());
   CHECK(*read == tables);
@@ -29,7 +31,11 @@ TEST_CASE("what an LB host tells of its tables is what the other reads",
        {"", "[]", R"({"lb_id": 1, "tables": {}})",
         R"({"node": "a", "lb_id": -1, "tables": {}})",
         R"({"node": "a", "lb_id": 65536, "tables": {}})",
-        R"({"node": "a", "lb_id": 1, "tables": {"v": 1}})"}) {
+        R"({"node": "a", "lb_id": 1, "tables": {"v": 1}})",
+        R"({"node": "a", "lb_id": 1, "tables": {}, "stuck": []})",
+        R"({"node": "a", "lb_id": 1, "tables": {}, "stuck": {"v": "::1"}})",
+        R"({"node": "a", "lb_id": 1, "tables": {}, "stuck": {"v": [1]}})",
+        R"({"node": "a", "lb_id": 1, "tables": {}, "stuck": {"v": ["x"]}})"}) {
     CHECK_FALSE(DecodeTables(wrong).ok());
   }
 }
