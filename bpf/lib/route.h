@@ -173,7 +173,8 @@ static __always_inline int fl_route_syn_moved(struct fl_route *route, __u64 word
  * new flows. Then a backend with an agent gets the SYN first and keeps it only if it holds the
  * connection; the newly chosen one is next in the list. The record moves to the choice unless the
  * flow goes on: a SYN can be forged. Without an agent there is nobody to ask, so that an ended flow
- * stays where it was as long as it can.
+ * stays where it was as long as it can. One that is silent cannot be asked either; there the hop
+ * list will find the connection if it goes on after all.
  */
 static __always_inline int fl_route_syn_again(struct fl_route *route, __u64 word0,
 					      struct fl_row row, const struct fl_service *service,
@@ -199,7 +200,7 @@ static __always_inline int fl_route_syn_again(struct fl_route *route, __u64 word
 		fl_add_acceptors(route, row);
 		return FL_LB_TX_SYN_AGAIN;
 	}
-	if (!has_agent)
+	if (!has_agent || fl_is_silent((__u16)backend))
 		return fl_route_syn_moved(route, word0, row, chosen);
 	if (!goes_on)
 		fl_flow_move(word0, chosen);

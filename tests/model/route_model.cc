@@ -169,9 +169,10 @@ void RouteSynAgain(Route& route, Host& host, const Row& row,
     TouchFlow(host, slot, tcp, now);
     return RouteSynTo(route, host, row, flow.backend);
   }
+  const bool can_ask = has_agent && !IsSilent(host, flow.backend);
   // A SYN can be forged: it moves no flow that may live.
-  if (!lives) MoveFlow(host, slot, chosen, now);
-  if (stays || !has_agent) {
+  if (!lives || !can_ask) MoveFlow(host, slot, chosen, now);
+  if (stays || !can_ask) {
     route.verdict = FL_LB_TX_SYN_NEW;
     return RouteSynTo(route, host, row, chosen);
   }

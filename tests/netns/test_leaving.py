@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 from lab import LabOptions, services, wait_until
+from lab.fleet import Fleet
 from lab.testcase import LabTestCase, main
 
 PORT = 8080
@@ -41,9 +42,7 @@ class LeavingTest(LabTestCase):
         # The other host still offers it connections.
         lab.route_vips([second])
         fleet = lab.client.start_fleet()
-        for service in both:
-            report = fleet.open(service.vip, PORT, silent=40)
-            self.assertGreater(report["backends"]["b1"]["opened"], 0)
+        self.assertIn("b1", self.open(fleet, both))
         for service in both:
             second.cli("backend", "drain", service.name, "b1")
             second.cli("backend", "delete", service.name, "b1")
@@ -55,11 +54,33 @@ class LeavingTest(LabTestCase):
         report = fleet.verify(within=10)
         self.assertEqual((report["verified"], report["broken"]), (80, 0),
                          report)
-        fleet.close()
+        # Only the first host sees them end.
+        lab.client.run("ss", "-K", "dst", lab.vips[0][0])
+        lab.client.run("ss", "-K", "dst", f"[{lab.vips[0][1]}]")
         for lb in lab.lbs:
             for service in both:
                 wait_until(lambda b=lb, s=service: self.names(b, s) == {"b2"},
                            timeout=30, what=f"b1 gone from {lb.name}")
+
+        # Its host is put away; the client uses its ports again.
+        lab.host("b1").run("ip", "link", "set", "dev", "eth0", "down")
+        lab.route_vips([second])
+        self.assertEqual(self.open(fleet, both, group="again",
+                                   connect_timeout=20), {"b2"})
+        report = fleet.verify(within=10, group="again")
+        self.assertEqual((report["verified"], report["broken"]), (80, 0),
+                         report)
+
+    def open(self, fleet: Fleet, both: list[services.Service],
+             **settings: object) -> set[str]:
+        """Connections from the same ports each time; to which backends."""
+        backends = set()
+        for number, service in enumerate(both):
+            report = fleet.open(service.vip, PORT, silent=40,
+                                local_port=5000 + 100 * number, **settings)
+            self.assertEqual(report["alive"], 40, report)
+            backends |= set(report["backends"])
+        return backends
 
 
 if __name__ == "__main__":

@@ -334,6 +334,28 @@ TEST_CASE("a SYN of a drained backend's flow is a claim",
   }
 }
 
+// Its host is gone, or it was deleted: the SYN must not wait for it. Should the
+// connection live after all, the hop list finds it.
+TEST_CASE("a SYN of a silent backend's flow is a new choice",
+          "[packet][lb][flow][claim]") {
+  for (const unsigned int state : {FL_SLOT_EMBRYONIC, FL_SLOT_YOUNG,
+                                   FL_SLOT_ESTABLISHED, FL_SLOT_CLOSING}) {
+    for (const uint64_t silent :
+         {kDraining | FL_BACKEND_DEAD, kDraining & ~FL_BACKEND_NEXT_HOP}) {
+      INFO("state " << state << ", silent " << silent);
+      LbWorld world;
+      MakeFlow(world, 1, state);
+      world.SetState(1, silent);
+      CHECK_THAT(world.Send(Syn(1), FL_LB_TX_SYN_NEW).packet,
+                 IsPacket(world.Encapsulated(
+                     Syn(1), {.ids = {2, 1, 3, 4}, .acceptors = 0b1101})));
+      CHECK(world.BackendOf(Syn(1)) == 2);
+      CHECK(world.StateOf(Syn(1)) == FL_SLOT_EMBRYONIC);
+      world.CheckLoad();
+    }
+  }
+}
+
 TEST_CASE("the claimed SYN's flow goes on with the backend that was chosen",
           "[packet][lb][flow][claim]") {
   LbWorld world;

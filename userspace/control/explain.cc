@@ -208,11 +208,14 @@ void Router::ClaimThenChoice(const SlotFacts& slot, const Choice& choice) {
       "the flow is recorded with ", NameOf(slot.backend),
       slot.ended ? " and has ended" : ", which takes no new flows");
   RouteTo(choice.id);
-  if (!Has(slot.backend, FL_BACKEND_AGENT)) {
+  const bool agent = Has(slot.backend, FL_BACKEND_AGENT);
+  if (!agent || IsSilent(slot.backend)) {
     answer_.verdict = FL_LB_TX_SYN_NEW;
-    answer_.why =
-        absl::StrCat(recorded, slot.ended ? "" : ", and was never established",
-                     ": ", choice.why);
+    answer_.why = absl::StrCat(recorded,
+                               agent        ? ", and is silent"
+                               : slot.ended ? ""
+                                            : ", and was never established",
+                               ": ", choice.why);
     return AddAcceptors();
   }
   answer_.verdict = FL_LB_TX_SYN_CLAIM;

@@ -92,9 +92,12 @@ void Applier::CloseStates(const Target& target) {
   for (auto& [id, entry] : backends_) {
     const auto wanted = target.backends.find(id);
     uint64_t state = entry.state & ~kOffers;
-    // What may open is left to OpenStates().
+    // What may open is left to OpenStates(). A deleted backend's agent is told
+    // of changes no more: whoever asks it for a connection asks it last.
     if (wanted != target.backends.end())
       state |= entry.state & wanted->second.state & kOffers;
+    else
+      state |= FL_BACKEND_DEAD;
     SetState(id, state);
   }
 }

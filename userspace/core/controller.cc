@@ -118,6 +118,7 @@ class Controller::Impl {
   std::vector<Event> TakeEvents();
   std::vector<std::string> Alarms() const;
   const DesiredState& desired() const { return desired_; }
+  const absl::btree_set<BackendId>& Empty() const { return empty_; }
   absl::btree_map<BackendId, base::IpAddress> Peers() const;
   void OnOtherTable(const Service& service, base::MonoTime now) {
     other_tables_[service.id] = now;
@@ -637,6 +638,10 @@ void Controller::OnFlowScan(const std::vector<BackendId>& seen,
 std::vector<Event> Controller::TakeEvents() { return impl_->TakeEvents(); }
 
 std::vector<std::string> Controller::Alarms() const { return impl_->Alarms(); }
+
+const absl::btree_set<BackendId>& Controller::Empty() const {
+  return impl_->Empty();
+}
 
 const DesiredState& Controller::desired() const { return impl_->desired(); }
 

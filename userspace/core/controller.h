@@ -117,6 +117,10 @@ class Controller {
                         const absl::btree_set<base::IpAddress>& addresses,
                         base::MonoTime now);
 
+  // Deleted backends that are known to have no connection: what the flow table
+  // has of them is over.
+  const absl::btree_set<BackendId>& Empty() const;
+
   // Changes of effective states since the last call, in order. The events of
   // commands are in their Change.
   std::vector<Event> TakeEvents();

@@ -20,7 +20,7 @@ event::Task<void> FlowSweeper::Run() {
   while (true) {
     CountAnew();
     const std::optional<datapath::FlowSweep> sweep =
-        scan_.Step(kBucketsPerStep, NowTick());
+        scan_.Step(kBucketsPerStep, NowTick(), controller_.Empty());
     if (sweep.has_value()) OnSweep(*sweep, begun);
     const bool rests = sweep.has_value() && !recount_.has_value();
     const absl::Status slept =

@@ -34,12 +34,15 @@ void FlowScan::BeginSweep() {
   next_bucket_ = 0;
 }
 
-std::optional<FlowSweep> FlowScan::Step(uint32_t buckets, uint32_t now_tick) {
+std::optional<FlowSweep> FlowScan::Step(
+    uint32_t buckets, uint32_t now_tick,
+    const absl::btree_set<core::BackendId>& empty) {
   EndExpiry();
   const size_t end =
       std::min<size_t>(flows_.size(), next_bucket_ + size_t{buckets});
   for (; next_bucket_ < end; ++next_bucket_) {
-    for (fl_slot& slot : flows_[next_bucket_].slots) LookAt(slot, now_tick);
+    for (fl_slot& slot : flows_[next_bucket_].slots)
+      LookAt(slot, now_tick, empty);
   }
   if (end < flows_.size()) return std::nullopt;
   FlowSweep finished = std::move(sweep_);
@@ -65,7 +68,8 @@ void FlowScan::EndExpiry() {
 // Every slot that this scan made expiring has left that state in EndExpiry, so
 // one that is expiring here was left by a daemon that was killed. It goes back
 // to where it came from and is judged anew by the next sweep.
-void FlowScan::LookAt(fl_slot& slot, uint32_t now_tick) {
+void FlowScan::LookAt(fl_slot& slot, uint32_t now_tick,
+                      const absl::btree_set<core::BackendId>& empty) {
   uint64_t word0 = fl_load64(&slot.word0);
   if (fl_slot_state(word0) >= FL_SLOT_EXPIRING_PENDING) {
     // Another word 1 than the slot's says that it was hit meanwhile.
@@ -74,6 +78,12 @@ void FlowScan::LookAt(fl_slot& slot, uint32_t now_tick) {
     Move(change.before, change.after);
     ++sweep_.reverted;
     word0 = fl_load64(&slot.word0);
+  }
+  if (!empty.empty() && empty.contains(fl_slot_backend(word0)) &&
+      fl_cas64(&slot.word0, word0, 0)) {
+    Move(word0, 0);
+    ++sweep_.expired;
+    return;
   }
   Count(word0);
   __u64 word1 = 0;

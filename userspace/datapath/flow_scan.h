@@ -12,6 +12,7 @@
 #include <span>
 #include <vector>
 
+#include "absl/container/btree_set.h"
 #include "core/model.h"
 #include "fairlead/abi/flow_slot.h"
 #include "fairlead/abi/maps.h"
@@ -52,9 +53,12 @@ class FlowScan {
 
   // Ends the expiry of the slots that the step before began to expire, then
   // looks at the next `buckets` buckets. Requires: packets had time to hit
-  // those slots since, so one step per turn of the loop. Returns the sweep when
-  // this step looked at the last bucket.
-  std::optional<FlowSweep> Step(uint32_t buckets, uint32_t now_tick);
+  // those slots since, so one step per turn of the loop. Slots of backends that
+  // are `empty`, which have no connection any more, are freed. Returns the
+  // sweep when this step looked at the last bucket.
+  std::optional<FlowSweep> Step(
+      uint32_t buckets, uint32_t now_tick,
+      const absl::btree_set<core::BackendId>& empty = {});
 
   // Records a flow that is known to live at the backend, as established; a
   // record that names another backend is corrected. False: no slot may be
@@ -73,7 +77,8 @@ class FlowScan {
   };
 
   void EndExpiry();
-  void LookAt(fl_slot& slot, uint32_t now_tick);
+  void LookAt(fl_slot& slot, uint32_t now_tick,
+              const absl::btree_set<core::BackendId>& empty);
   void Count(uint64_t word0);
   // Moves the counters as R1 says.
   void Move(uint64_t before, uint64_t after);

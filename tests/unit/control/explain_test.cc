@@ -201,6 +201,22 @@ TEST_CASE("a SYN of a flow whose backend is drained is claimed or moves on",
   CHECK(answer.flags == FL_WIRE_CLAIM0);
 }
 
+TEST_CASE("a SYN of a flow whose backend is silent is a new choice",
+          "[control][explain]") {
+  RouteFacts facts = FiveBackends();
+  facts.slot = {.state = FL_SLOT_ESTABLISHED, .backend = 3};
+  for (const uint64_t silent :
+       {kDrained | FL_BACKEND_DEAD, kDrained & ~FL_BACKEND_NEXT_HOP}) {
+    Member(facts, 3).state = silent;
+    const RouteAnswer answer = ExplainSyn(facts);
+    CHECK(answer.verdict == FL_LB_TX_SYN_NEW);
+    CHECK(answer.target == 1);
+    CHECK(answer.hops == Hops{1, 2, 3, 4, 5});
+    CHECK_THAT(answer.why, Contains("web3, which takes no new flows, and is "
+                                    "silent: "));
+  }
+}
+
 TEST_CASE("without an agent an established flow keeps its SYN",
           "[control][explain]") {
   RouteFacts facts = FiveBackends();

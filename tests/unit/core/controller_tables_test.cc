@@ -17,6 +17,9 @@ using testing::Vip;
 using enum ProbeOutcome;
 using Presence = AgentReport::Presence;
 
+// It takes no new flows, and comes last in hop lists.
+constexpr uint64_t kDeleted = FL_BACKEND_USED | FL_BACKEND_DEAD;
+
 ServiceSettings SmallSettings() {
   ServiceSettings settings;
   settings.rows = 512;
@@ -205,7 +208,7 @@ TEST_CASE("a service that cannot be removed keeps its rows and its lines",
   CHECK(world.tables().backends().size() == 3);
   // What can be done is done: no backend takes new flows.
   for (const auto& [id, entry] : world.tables().backends())
-    CHECK(entry.state == FL_BACKEND_USED);
+    CHECK(entry.state == kDeleted);
 
   SECTION("until it can") {
     world.tables().FailPuts(0);
@@ -253,7 +256,7 @@ TEST_CASE("a deleted backend keeps its line while flows are recorded for it",
   world.Do(DeleteBackend{"web", "b1", true});
   CHECK(RowsWith(world.tables(), id) == listed);
   for (int i = 0; i < 5; ++i) world.Scan({id});
-  CHECK(world.tables().BackendState(id) == FL_BACKEND_USED);
+  CHECK(world.tables().BackendState(id) == kDeleted);
   CHECK(RowsWith(world.tables(), id) == listed);
   CHECK(!world.controller().TakeDirty());
 
@@ -276,7 +279,7 @@ TEST_CASE("one scan is not enough to free an id, nor one that began before",
   for (int i = 0; i < 5; ++i)
     world.controller().OnFlowScan({}, before, world.now());
   world.Scan({});
-  CHECK(world.tables().BackendState(id) == FL_BACKEND_USED);
+  CHECK(world.tables().BackendState(id) == kDeleted);
   world.Scan({});
   CHECK(world.tables().BackendState(id) == 0);
 }
@@ -393,12 +396,12 @@ TEST_CASE("what an unknown writer left is cleaned up in good order",
   REQUIRE(world.Restart().ok());
   CHECK(!tables.services().contains(Vip("203.0.113.1:1")));
   CHECK(tables.rows()[1025] == RowWords());
-  CHECK(tables.BackendState(40) == FL_BACKEND_USED);
+  CHECK(tables.BackendState(40) == kDeleted);
   CHECK(world.controller().desired().quarantine.contains(40));
   CHECK(world.controller().TakeDirty());
   world.Scan({40});
   world.Scan({40});
-  CHECK(tables.BackendState(40) == FL_BACKEND_USED);
+  CHECK(tables.BackendState(40) == kDeleted);
   world.Scan({});
   CHECK(tables.BackendState(40) == 0);
 }

@@ -89,6 +89,25 @@ TEST_CASE("a silent flow is freed one step after it was marked",
   CHECK(sweep->expired == 1);
 }
 
+TEST_CASE("what is recorded for a backend that is empty is freed at once",
+          "[datapath][flows]") {
+  const unsigned int state =
+      GENERATE(FL_SLOT_EMBRYONIC, FL_SLOT_YOUNG, FL_SLOT_ESTABLISHED,
+               FL_SLOT_CLOSING, FL_SLOT_EXPIRING_ESTABLISHED);
+  CAPTURE(state);
+  Table table;
+  const fl_slot& gone = table.Add(5, state, 3, 0);
+  const fl_slot& other = table.Add(6, FL_SLOT_ESTABLISHED, 2, 0);
+  FlowScan scan(table.flows, table.load, kTimeouts);
+  const auto sweep = scan.Step(kAll, kNow, {3, 4});
+  CHECK(gone.word0 == 0);
+  CHECK(StateOf(other) == FL_SLOT_ESTABLISHED);
+  CHECK(table.Adds());
+  REQUIRE(sweep.has_value());
+  CHECK_FALSE(sweep->Saw(3));
+  CHECK(sweep->expired == 1);
+}
+
 TEST_CASE("a segment between mark and end saves its flow",
           "[datapath][flows]") {
   Table table;
