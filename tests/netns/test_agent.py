@@ -280,7 +280,7 @@ class TrafficTest(AgentTestCase):
         state = self.state(self.b1)
         expected = {vip: set() for vip in self.lab.vips[0]}
         for hash_, vip in hashes("rows").items():
-            expected[vip].add((hash_ >> 48) & (ROWS - 1))
+            expected[vip].add(tier.flow_row(hash_, ROWS))
         for service in state["services"]:
             vip = service["vip"].rpartition(":")[0].strip("[]")
             self.assertEqual((service["rows"], service["row_by"]),

@@ -205,8 +205,8 @@ class ClaimsTest(AgentTestCase):
         for number, vip in enumerate(self.lab.vips[0]):
             client = (self.lab.client.address6 if ":" in vip
                       else self.lab.client.address)
-            row = (tier.flow_hash(self.lab.key_file, (client, port),
-                                  (vip, PORT)) >> 48) & (ROWS - 1)
+            row = tier.flow_row(tier.flow_hash(
+                self.lab.key_file, (client, port), (vip, PORT)), ROWS)
             segment = fake_lb.tcp_packet(client, port, vip, PORT, flags=ACK,
                                          acknowledged=7)
             for flags, sent, verdict, resets in (
@@ -227,8 +227,8 @@ class ClaimsTest(AgentTestCase):
         """A backend that was deleted and added again: 11 and 12 are ids that b1
         and b2 had before."""
         client, port, vip = self.lab.client.address, 4446, self.lab.vip
-        row = (tier.flow_hash(self.lab.key_file, (client, port),
-                              (vip, PORT)) >> 48) & (ROWS - 1)
+        row = tier.flow_row(tier.flow_hash(
+            self.lab.key_file, (client, port), (vip, PORT)), ROWS)
         both = (self.b1, self.b2)
         for backend in both:
             document = self.document(digest="2222")

@@ -180,7 +180,7 @@ class Arms:
                 service.vip, PORT, **kinds, timeout=timeout, interval=1.0,
                 **{"group": service.arm, "connect_timeout": 20, **settings}))
         require(report["alive"] == report["requested"],
-                f"not all of {service.name} opened: {report}")
+                f"not all of {service.name} opened: {self._explain(report)}")
         self.opened += report["opened"]
 
     def alive(self, group: str | None = None) -> list[Tuple4]:
@@ -215,9 +215,14 @@ class Arms:
         return total
 
     def tags(self, tuples: Iterable[Tuple4]) -> set[int]:
-        return {tier.flow_hash(self.lab.key_file,
-                               (one.client, one.client_port), (one.vip, PORT))
-                & bpf_maps.TAG_MASK for one in tuples}
+        return {self._hash(one) & bpf_maps.TAG_MASK for one in tuples}
+
+    def row(self, one: Tuple4) -> int:
+        return tier.flow_row(self._hash(one), ROWS)
+
+    def _hash(self, one: Tuple4) -> int:
+        return tier.flow_hash(self.lab.key_file, (one.client, one.client_port),
+                              (one.vip, PORT))
 
     def judge(self) -> None:
         """No connection of the real arm is broken, more than 5 % of the
@@ -242,7 +247,8 @@ class Arms:
                 "the control arm is whole: the case has proven nothing")
 
     def _explain(self, report: dict[str, Any]) -> str:
-        lines = [str(report["reasons"])]
+        lines = [f"{report['broken']} of {report['requested']}, "
+                 f"{report['reasons']}"]
         for one in report["examples"][:3]:
             lines.append(str(one))
             for lb in self.lab.lbs:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import collections
+
 from lab import bpf_maps, services, wait_until
 from lab.hosts import Backend, LbHost
 from lab.progress import during, say
 
-from .arms import PORT, REAL, Arms, require
+from .arms import PORT, REAL, Arms, Tuple4, require
 from .events import go_on
 
 SET = 2
+_ROW_OWNERS = 3
 # Connections that are opened after each replacement, and stay.
 _LATER = {"echo": 6, "silent": 6, "keepalive": 4, "half_closed": 4}
 
@@ -75,28 +78,39 @@ def _open(arms: Arms, newest: list[Backend]) -> int:
     return sum(one.backend in names for one in arms.alive(REAL))
 
 
-def _wait_room(arms: Arms, lb: LbHost) -> None:
-    """Until every row has room for the newest backends."""
+def _wait_room(lb: LbHost, service: services.Service, crowded: int) -> None:
+    """Until no other row lacks room for the newest backends."""
     during("waiting for room", lambda: wait_until(
-        lambda: not any(services.shown(lb, service)["rows_overflowed"]
-                        for service in _real(arms)),
-        timeout=60, interval=0.2, what=f"rows with room on {lb.name}"))
+        lambda: services.shown(lb, service)["rows_overflowed"] == crowded,
+        timeout=60, interval=0.2,
+        what=f"{crowded} rows of {service.name} without room on {lb.name}"))
+
+
+def _crowded(arms: Arms, alive: list[Tuple4], newest: set[str]) -> int:
+    """The rows that old backends hold connections of, more than a row has
+    places for owners: it is of chance that there are any."""
+    owners = collections.defaultdict(set)
+    for one in alive:
+        if one.backend not in newest:
+            owners[arms.row(one)].add(one.backend)
+    return sum(len(names) > _ROW_OWNERS for names in owners.values())
 
 
 def _wait_only_owners(arms: Arms, newest: list[Backend]) -> None:
     """Until the services have the newest backends and those that hold
-    connections, and every row has room; then all that is new goes to the
-    newest."""
+    connections, and every row has the room that these leave; then all that is
+    new goes to the newest."""
     names = {backend.name for backend in newest}
     for service in _real(arms):
-        owners = {one.backend for one in arms.alive(REAL)
-                  if one.vip == service.vip}
+        alive = [one for one in arms.alive(REAL) if one.vip == service.vip]
+        owners = {one.backend for one in alive}
+        crowded = _crowded(arms, alive, names)
         for lb in arms.lab.lbs:
             during("waiting for the agents' proof", lambda b=lb, s=service,
                    o=owners: wait_until(lambda: _names(b, s) == names | o,
                                         timeout=60, interval=0.2,
                                         what=f"only owners of {s.name}"))
-            _wait_room(arms, lb)
+            _wait_room(lb, service, crowded)
         report = arms.fleet.open(service.vip, PORT, silent=20, group="last")
         require(report["alive"] == 20 and set(report["backends"]) <= names,
                 f"new connections went elsewhere: {report}")

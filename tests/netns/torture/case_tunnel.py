@@ -80,9 +80,7 @@ def _ids(arms: Arms) -> dict[str, dict[int, Backend]]:
 def _row(arms: Arms, one: Tuple4) -> int:
     """Any but the right one: who does not have the tier's key hits it once in
     the number of rows."""
-    right = tier.flow_hash(arms.lab.key_file, (one.client, one.client_port),
-                           (one.vip, PORT)) >> 48
-    return (right + random.randrange(1, ROWS)) % ROWS
+    return (arms.row(one) + random.randrange(1, ROWS)) % ROWS
 
 
 def _forgeries(arms: Arms) -> Iterator[tuple[str, str, bytes]]:

@@ -74,6 +74,11 @@ def flow_hash(key_file: pathlib.Path, client: tuple[str, int],
     return siphash13(key, ends[0].packed + ends[1].packed + ports)
 
 
+def flow_row(hash_: int, rows: int) -> int:
+    """Requires: `rows` is a power of two."""
+    return (hash_ >> 48) & (rows - 1)
+
+
 class Caller:
     """Asks agents from the namespace of `host`."""
 

@@ -69,11 +69,14 @@ class Settings:
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"ws://{host}:{self.port}{self.path}"
 
-    @property
-    def local_address(self) -> tuple[str, int] | None:
-        if self.local_port is None:
-            return None
-        return "::" if ":" in self.host else "0.0.0.0", self.local_port
+    def new_socket(self) -> socket.socket:
+        is_ipv6 = ":" in self.host
+        new = socket.socket(socket.AF_INET6 if is_ipv6 else socket.AF_INET,
+                            socket.SOCK_STREAM)
+        new.setblocking(False)
+        if self.local_port is not None:
+            new.bind(("::" if is_ipv6 else "0.0.0.0", self.local_port))
+        return new
 
 
 def _address(pair: tuple) -> str:
@@ -87,7 +90,8 @@ class Connection:
         self.settings = settings
         self.state = OPENING
         self.reason = self.detail = self.backend = self.incarnation = ""
-        self.local = self.remote = ""
+        self.local = ""
+        self.remote = _address((settings.host, settings.port))
         self.accepts = 0  # The server's count when it took this connection.
         self.echo_seconds = 0.0  # Of the latest echo.
         self.broken_at: float | None = None
@@ -101,17 +105,20 @@ class Connection:
     async def open(self) -> bool:
         """Connects and reads the server's identity."""
         settings = self.settings
+        step = "connect"
         try:
             async with asyncio.timeout(settings.connect_timeout):
+                tcp = await self._connect()
+                step = "upgrade"
                 self._socket = await websockets.connect(
                     settings.uri, create_protocol=_Protocol, compression=None,
                     ping_interval=None, max_queue=4, close_timeout=1,
-                    open_timeout=None, local_addr=settings.local_address)
-                self.local = _address(self._socket.local_address)
-                self.remote = _address(self._socket.remote_address)
+                    open_timeout=None, sock=tcp)
+                step = "hello"
                 hello = json.loads(await self._socket.recv())
         except Exception as error:  # The library has many ways to fail.
-            self._break(CONNECT_FAILED, f"{type(error).__name__}: {error}")
+            self._break(CONNECT_FAILED,
+                        f"{step}: {type(error).__name__}: {error}")
             return False
         self.backend = hello["backend"]
         self.incarnation = hello["incarnation"]
@@ -128,6 +135,19 @@ class Connection:
             self._socket.transport.write_eof()
             self._tasks.append(asyncio.create_task(self._listen()))
         return True
+
+    async def _connect(self) -> socket.socket:
+        settings = self.settings
+        tcp = settings.new_socket()
+        try:
+            await asyncio.get_running_loop().sock_connect(
+                tcp, (settings.host, settings.port))
+        except BaseException:  # Cancelled at the end of its time, too.
+            self.local = _address(tcp.getsockname())
+            tcp.close()
+            raise
+        self.local = _address(tcp.getsockname())
+        return tcp
 
     async def echo(self, timeout: float | None = None) -> bool:
         """One message there and back, or the next number if this end is
@@ -179,8 +199,7 @@ class Connection:
         return {"id": self.number, "kind": self.settings.kind,
                 "group": self.settings.group, "state": self.state,
                 "backend": self.backend, "local": self.local,
-                "remote": self.remote or _address(
-                    (self.settings.host, self.settings.port)),
+                "remote": self.remote,
                 "reason": self.reason, "detail": self.detail,
                 "broken_at": self.broken_at}
 

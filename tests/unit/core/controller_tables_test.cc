@@ -632,8 +632,8 @@ TEST_CASE("a row without room holds up who is stuck there and nobody else",
     world.Advance(absl::Seconds(10));
     ++scan;
     for (int i = 1; i <= 6; ++i) {
-      AgentReport report = RowsReport(world, i <= owners ? one : RowSet(512),
-                                      absl::Seconds(1));
+      AgentReport report =
+          RowsReport(world, i <= owners ? one : RowSet(512), absl::Seconds(1));
       report.scan = scan;
       world.controller().OnAgentReport("web", "b" + std::to_string(i), report,
                                        world.now());
