@@ -98,10 +98,10 @@ static __always_inline int fl_hand_on(struct xdp_md *ctx, struct fl_tunnel *tunn
 							? fl_agent_config.node_address
 							: fl_agent_config.node_address6);
 	if (bpf_xdp_adjust_head(ctx,
-				(int)(tunnel->outer_length & 0xff) - (int)fl_outer_bytes(&outer)))
+				(int)(tunnel->outer_length & 0xff) - (int)fl_gue_bytes(&outer)))
 		return FL_AGENT_DROP_INTERNAL;
-	if (!fl_write_outer((void *)(long)ctx->data, (void *)(long)ctx->data_end, &outer,
-			    &tunnel->hops))
+	if (!fl_write_gue((void *)(long)ctx->data, (void *)(long)ctx->data_end, &outer,
+			  &tunnel->hops))
 		return FL_AGENT_DROP_INTERNAL;
 	*egress = peer->egress;
 	return tunnel->hops.flags & FL_WIRE_FINAL ? FL_AGENT_TX_WEAK_HOP : FL_AGENT_TX_NEXT_HOP;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * The outer headers of wire.h, written whole in one go: Ethernet, IPv4 or IPv6, UDP, GUE and the
- * hop list. Pure: also compiled on the host. LB hosts and agents use the same function, so there is
- * one writer of the format.
+ * What a packet gets in front on its way to a backend, from the outside in: Ethernet (all that l2
+ * writes), IPv4 or IPv6 (ipip ends here), UDP, GUE and the hop list of wire.h. Pure: also compiled
+ * on the host. LB hosts and agents use the same functions, so there is one writer of each header.
  */
 #pragma once
 
@@ -29,9 +29,19 @@ static __always_inline __u32 fl_outer_ip_bytes(const __u32 destination[4])
 }
 
 /* Everything in front of the inner packet but Ethernet. */
-static __always_inline __u32 fl_outer_bytes(const struct fl_outer *outer)
+static __always_inline __u32 fl_gue_bytes(const struct fl_outer *outer)
 {
 	return fl_outer_ip_bytes(outer->destination) + FL_ENCAP_PLAIN + outer->hop_bytes;
+}
+
+/* What `encap` adds at most: constant for a service, whatever family the backend's address is. */
+static __always_inline __u32 fl_encap_bytes(__u8 encap)
+{
+	if (encap == FL_ENCAP_GUE)
+		return FL_ENCAP_MAX;
+	if (encap == FL_ENCAP_GUE_PLAIN)
+		return FL_ENCAP_BARE + FL_ENCAP_PLAIN;
+	return encap == FL_ENCAP_IPIP ? FL_ENCAP_BARE : 0;
 }
 
 static __always_inline __u16 fl_fold(__u32 sum)
@@ -60,16 +70,16 @@ static __always_inline __u16 fl_checksum_with(__u16 checksum, __u16 from, __u16 
 }
 
 static __always_inline void fl_write_ipv4(struct iphdr *ip, const struct fl_outer *outer,
-					  __u16 length)
+					  __u8 proto, __u16 payload)
 {
 	ip->version = 4;
 	ip->ihl = 5;
 	ip->tos = outer->tos;
-	ip->tot_len = fl_swap16(length);
+	ip->tot_len = fl_swap16((__u16)(payload + sizeof(*ip)));
 	ip->id = 0; /* DF is set: RFC 6864 allows any */
 	ip->frag_off = fl_swap16(0x4000);
 	ip->ttl = 64;
-	ip->protocol = IPPROTO_UDP;
+	ip->protocol = proto;
 	ip->check = 0;
 	ip->saddr = outer->source[3];
 	ip->daddr = outer->destination[3];
@@ -77,45 +87,79 @@ static __always_inline void fl_write_ipv4(struct iphdr *ip, const struct fl_oute
 }
 
 static __always_inline void fl_write_ipv6(struct ipv6hdr *ip, const struct fl_outer *outer,
-					  __u16 payload)
+					  __u8 proto, __u16 payload)
 {
 	/* Version, traffic class and an empty flow label. */
 	*(__be32 *)ip = fl_swap32(6u << 28 | (__u32)outer->tos << 20);
 	ip->payload_len = fl_swap16(payload);
-	ip->nexthdr = IPPROTO_UDP;
+	ip->nexthdr = proto;
 	ip->hop_limit = 64;
 	fl_copy_address((__u32 *)&ip->saddr, outer->source);
 	fl_copy_address((__u32 *)&ip->daddr, outer->destination);
 }
 
-/*
- * Writes everything in front of the inner packet at `frame`; false when the frame ends before that.
- * The UDP checksum is zero, over IPv6 as well (RFC 6935, RFC 6936): the inner packet is protected
- * by its own.
- */
-static __always_inline int fl_write_outer(void *frame, void *end, const struct fl_outer *outer,
-					  const struct fl_hops *hops)
+static __always_inline void fl_write_macs(struct ethhdr *eth, const struct fl_outer *outer)
 {
-	struct ethhdr *eth = (struct ethhdr *)frame;
-	int is_ipv4 = fl_is_mapped(outer->destination);
+	fl_copy_mac(eth->h_dest, outer->destination_mac);
+	fl_copy_mac(eth->h_source, outer->source_mac);
+}
+
+/*
+ * Writes Ethernet and the IP header in front of `payload` bytes of `proto`, and returns where those
+ * begin. Requires: room for an IPv6 header.
+ */
+static __always_inline void *fl_write_ip(struct ethhdr *eth, const struct fl_outer *outer,
+					 __u8 proto, __u16 payload)
+{
+	void *ip = eth + 1;
+
+	fl_write_macs(eth, outer);
+	if (fl_is_mapped(outer->destination)) {
+		eth->h_proto = fl_swap16(ETH_P_IP);
+		fl_write_ipv4((struct iphdr *)ip, outer, proto, payload);
+		return fl_after(ip, sizeof(struct iphdr));
+	}
+	eth->h_proto = fl_swap16(ETH_P_IPV6);
+	fl_write_ipv6((struct ipv6hdr *)ip, outer, proto, payload);
+	return fl_after(ip, sizeof(struct ipv6hdr));
+}
+
+/* An inner packet has twenty bytes at least, so that there is always room for the longer one. */
+static __always_inline int fl_has_room_for_ip(void *frame, void *end)
+{
+	return fl_after(frame, sizeof(struct ethhdr) + sizeof(struct ipv6hdr)) <= end;
+}
+
+/* Each of these writes everything in front of the packet, which `frame` begins with room for; false
+ * when the frame ends before that. */
+static __always_inline int fl_write_l2(void *frame, void *end, const struct fl_outer *outer)
+{
+	if (fl_after(frame, sizeof(struct ethhdr)) > end)
+		return 0;
+	fl_write_macs((struct ethhdr *)frame, outer);
+	return 1;
+}
+
+static __always_inline int fl_write_ipip(void *frame, void *end, const struct fl_outer *outer)
+{
+	if (!fl_has_room_for_ip(frame, end))
+		return 0;
+	fl_write_ip((struct ethhdr *)frame, outer, outer->inner_proto, outer->inner_length);
+	return 1;
+}
+
+/* The UDP checksum is zero, over IPv6 as well (RFC 6935, RFC 6936): the inner packet is protected
+ * by its own. */
+static __always_inline int fl_write_gue(void *frame, void *end, const struct fl_outer *outer,
+					const struct fl_hops *hops)
+{
 	__u16 payload = (__u16)(outer->inner_length + FL_ENCAP_PLAIN + outer->hop_bytes);
 	struct udphdr *udp;
 	struct fl_gue *gue;
 
-	if (fl_after(frame, sizeof(*eth) + sizeof(struct ipv6hdr)) > end)
+	if (!fl_has_room_for_ip(frame, end))
 		return 0;
-	fl_copy_mac(eth->h_dest, outer->destination_mac);
-	fl_copy_mac(eth->h_source, outer->source_mac);
-	if (is_ipv4) {
-		eth->h_proto = fl_swap16(ETH_P_IP);
-		fl_write_ipv4((struct iphdr *)(eth + 1), outer,
-			      (__u16)(payload + sizeof(struct iphdr)));
-		udp = (struct udphdr *)fl_after(eth + 1, sizeof(struct iphdr));
-	} else {
-		eth->h_proto = fl_swap16(ETH_P_IPV6);
-		fl_write_ipv6((struct ipv6hdr *)(eth + 1), outer, payload);
-		udp = (struct udphdr *)fl_after(eth + 1, sizeof(struct ipv6hdr));
-	}
+	udp = (struct udphdr *)fl_write_ip((struct ethhdr *)frame, outer, IPPROTO_UDP, payload);
 	gue = (struct fl_gue *)(udp + 1);
 	/* A plain packet has more than this behind GUE: an inner header at least. */
 	if (fl_after(gue + 1, sizeof(*hops)) > end)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * Sending a packet on its route: encapsulated to its first hop, or back to the client as "too big".
+ * Sending a packet on its route: to its first hop as the service wants it encapsulated, or back to
+ * the client as "too big".
  */
 #pragma once
 
@@ -89,7 +90,7 @@ static __always_inline int fl_check_fit(const struct fl_packet *packet,
 	mtu = (__u32)(fl_load64(&backend->next_hop) >> 48);
 	if (!(fl_load64(&backend->state) & FL_BACKEND_NEXT_HOP) || mtu < FL_MIN_PATH_MTU)
 		return FL_LB_DROP_NO_NEXT_HOP;
-	route->limit = mtu - sizeof(struct ipv6hdr) - FL_ENCAP_PLAIN - fl_hop_bytes(service);
+	route->limit = mtu - fl_encap_bytes(service->encap);
 	if (packet->ip_length <= route->limit)
 		return FL_CONTINUE;
 	/* No error is answered by another. */
@@ -98,22 +99,59 @@ static __always_inline int fl_check_fit(const struct fl_packet *packet,
 		       : FL_LB_DROP_TOO_BIG;
 }
 
-/* Step: encapsulates to the route's first hop. A function of its own, as fl_find_route is. */
+/* Step: puts the service's headers in front of the packet, for `route`'s first hop. */
+static __always_inline int fl_wrap_gue(struct xdp_md *ctx, const struct fl_packet *packet,
+				       const struct fl_service *service,
+				       const struct fl_backend *backend,
+				       const struct fl_route *route)
+{
+	struct fl_outer outer;
+	struct fl_hops wire __attribute__((aligned(8)));
+
+	fl_fill_outer(&outer, packet, service, backend, route->hash);
+	fl_fill_hops(&wire, route, service);
+	if (bpf_xdp_adjust_head(ctx, -(int)fl_gue_bytes(&outer)))
+		return FL_LB_DROP_NO_HEADROOM;
+	if (!fl_write_gue((void *)(long)ctx->data, (void *)(long)ctx->data_end, &outer, &wire))
+		return FL_LB_DROP_INTERNAL;
+	return FL_CONTINUE;
+}
+
+/* The same where there is no UDP, or nothing at all. A function of its own, so that the way of GUE
+ * is no longer for it. */
+static __noinline int fl_wrap_bare(struct xdp_md *ctx, const struct fl_packet *packet,
+				   const struct fl_service *service,
+				   const struct fl_backend *backend)
+{
+	struct fl_outer outer;
+	int written;
+
+	fl_fill_outer(&outer, packet, service, backend, 0);
+	if (service->encap == FL_ENCAP_IPIP) {
+		if (bpf_xdp_adjust_head(ctx, -(int)fl_outer_ip_bytes(outer.destination)))
+			return FL_LB_DROP_NO_HEADROOM;
+		written =
+			fl_write_ipip((void *)(long)ctx->data, (void *)(long)ctx->data_end, &outer);
+	} else {
+		written = fl_write_l2((void *)(long)ctx->data, (void *)(long)ctx->data_end, &outer);
+	}
+	return written ? FL_CONTINUE : FL_LB_DROP_INTERNAL;
+}
+
+/* Step: sends to the route's first hop. A function of its own, as fl_find_route is. */
 static __noinline int fl_send(struct xdp_md *ctx, const struct fl_packet *packet,
 			      const struct fl_service *service, struct fl_route *route)
 {
 	struct fl_backend *backend = fl_backend_at(fl_hop(&route->hops, 0));
-	struct fl_outer outer;
-	struct fl_hops wire __attribute__((aligned(8)));
+	int wrapped;
 
 	if (!backend)
 		return FL_LB_DROP_INTERNAL;
-	fl_fill_outer(&outer, packet, service, backend, route->hash);
-	fl_fill_hops(&wire, route, service);
-	if (bpf_xdp_adjust_head(ctx, -(int)fl_outer_bytes(&outer)))
-		return FL_LB_DROP_NO_HEADROOM;
-	if (!fl_write_outer((void *)(long)ctx->data, (void *)(long)ctx->data_end, &outer, &wire))
-		return FL_LB_DROP_INTERNAL;
+	wrapped = service->encap >= FL_ENCAP_IPIP
+			  ? fl_wrap_bare(ctx, packet, service, backend)
+			  : fl_wrap_gue(ctx, packet, service, backend, route);
+	if (wrapped != FL_CONTINUE)
+		return wrapped;
 	route->egress = backend->egress;
 	fl_count_backend(route->target, packet->ip_length, route->verdict);
 	return route->verdict;

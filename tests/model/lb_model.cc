@@ -22,11 +22,22 @@ namespace {
 
 // Every host takes this much (RFC 791); a path that does not is none.
 constexpr uint32_t kMinPathMtu = 576;
-// The longest form of the outer headers: IPv6, UDP, GUE and the hop list.
-constexpr uint32_t kLongestOuter = 40 + 8 + 4 + 32;
-constexpr uint32_t kLongestPlainOuter = 40 + 8 + 4;
 // The kernel keeps this much of the room before a frame for itself.
 constexpr size_t kFrameInfo = 40;
+
+// The longest form of the outer headers, of which IPv6 is the longer.
+uint32_t LongestOuter(uint8_t encap) {
+  switch (encap) {
+    case FL_ENCAP_GUE:
+      return 40 + 8 + 4 + 32;
+    case FL_ENCAP_GUE_PLAIN:
+      return 40 + 8 + 4;
+    case FL_ENCAP_IPIP:
+      return 40;
+    default:
+      return 0;
+  }
+}
 
 void CountBackend(Host& host, const Route& route, uint64_t bytes) {
   fl_backend_stats& stats = host.counters.backends[route.target];
@@ -55,7 +66,9 @@ Tunnel TunnelOf(const Host& host, const Segment& segment,
   tunnel.tos = segment.ip.tos;
   tunnel.inner_is_ipv4 = segment.ip.is_ipv4;
   tunnel.inner_length = segment.ip.length;
-  if (service.encap == FL_ENCAP_GUE_PLAIN) return tunnel;
+  if (service.encap == FL_ENCAP_IPIP) tunnel.form = Form::kIpip;
+  if (service.encap == FL_ENCAP_L2) tunnel.form = Form::kBare;
+  if (service.encap != FL_ENCAP_GUE) return tunnel;
   const bool settled = now_ns < host.leases[service.id];
   tunnel.hop_list = HopList{.flags = static_cast<uint8_t>(
                                 route.flags | (settled ? FL_WIRE_SETTLED : 0)),
@@ -73,9 +86,7 @@ Departure Send(Host& host, const Arrival& arrival, const Segment& segment,
   const auto mtu = static_cast<uint32_t>(backend.next_hop >> 48);
   if ((backend.state & FL_BACKEND_NEXT_HOP) == 0 || mtu < kMinPathMtu)
     return Leave(FL_LB_DROP_NO_NEXT_HOP, arrival.frame);
-  const uint32_t limit =
-      mtu - (service.encap == FL_ENCAP_GUE_PLAIN ? kLongestPlainOuter
-                                                 : kLongestOuter);
+  const uint32_t limit = mtu - LongestOuter(service.encap);
   if (segment.ip.length > limit) {
     // No error is answered by another.
     const bool asks = segment.ip.dont_fragment && !segment.is_error;
@@ -85,7 +96,7 @@ Departure Send(Host& host, const Arrival& arrival, const Segment& segment,
   }
   const Bytes outer =
       OuterHeaders(TunnelOf(host, segment, service, route, arrival.now_ns));
-  if (!HasRoom(arrival, outer.size()))
+  if (!outer.empty() && !HasRoom(arrival, outer.size()))
     return Leave(FL_LB_DROP_NO_HEADROOM, arrival.frame);
   CountBackend(host, route, segment.ip.length);
   Departure sent =

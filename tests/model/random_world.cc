@@ -176,6 +176,9 @@ void RandomWorld::AddServices() {
   std::vector<base::Endpoint> taken;
   for (uint16_t id = 1; id <= kWorldServices; id++) {
     static constexpr uint32_t kMasks[] = {0xff, 0x1ff, 0x3ff};
+    static constexpr uint8_t kEncaps[] = {FL_ENCAP_GUE, FL_ENCAP_GUE,
+                                          FL_ENCAP_GUE_PLAIN, FL_ENCAP_IPIP,
+                                          FL_ENCAP_L2};
     fl_service service = {};
     service.id = id;
     service.flags = random_.Chance(0.04) ? FL_SERVICE_TOMBSTONE : 0;
@@ -183,7 +186,7 @@ void RandomWorld::AddServices() {
     service.choices = 1;
     if (service.policy == FL_POLICY_LEAST_CONN)
       service.choices = static_cast<uint8_t>(1 + random_.Below(4));
-    service.encap = random_.Chance(0.25) ? FL_ENCAP_GUE_PLAIN : FL_ENCAP_GUE;
+    service.encap = OneOf(random_, kEncaps);
     // At no multiple of its rows' number.
     service.rows_base = (id - 1u) * kRowsOfService + 37;
     service.row_mask = OneOf(random_, kMasks);

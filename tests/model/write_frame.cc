@@ -129,6 +129,17 @@ void Replace8(Bytes& to, const Replacement& change) {
 }  // namespace
 
 Bytes OuterHeaders(const Tunnel& tunnel) {
+  if (tunnel.form == Form::kBare) return {};
+  if (tunnel.form == Form::kIpip) {
+    const IpFields ip = {
+        .source = tunnel.source,
+        .destination = tunnel.destination,
+        .protocol = tunnel.inner_is_ipv4 ? kProtoIpv4 : kProtoIpv6,
+        .tos = tunnel.tos,
+        .fragment = 0x4000,  // DF
+        .payload = tunnel.inner_length};
+    return tunnel.destination.is_ipv4() ? Ipv4Header(ip) : Ipv6Header(ip);
+  }
   Bytes gue;
   const Bytes list = tunnel.hop_list ? Wire(*tunnel.hop_list) : Bytes{};
   Put8(gue, static_cast<unsigned int>(list.size() / 4));
@@ -159,10 +170,11 @@ Bytes Encapsulate(std::span<const uint8_t> frame, const fl_backend& backend,
   out.reserve(frame.size() + outer.size());
   PutAll(out, MacOf(backend.next_hop));
   PutAll(out, MacOf(backend.source));
-  const bool is_ipv4 = outer[0] >> 4 == 4;
-  Put16(out, is_ipv4 ? kEtherIpv4 : kEtherIpv6);
+  const auto packet = frame.subspan(kEthernetBytes);
+  const uint8_t first = outer.empty() ? packet[0] : outer[0];
+  Put16(out, first >> 4 == 4 ? kEtherIpv4 : kEtherIpv6);
   PutAll(out, outer);
-  PutAll(out, frame.subspan(kEthernetBytes));
+  PutAll(out, packet);
   return out;
 }
 

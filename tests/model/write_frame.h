@@ -26,21 +26,25 @@ struct HopList {
   std::vector<uint16_t> hops;  // 1 to 8
 };
 
+enum class Form : uint8_t { kGue, kIpip, kBare };
+
 struct Tunnel {
+  Form form = Form::kGue;
   base::IpAddress source, destination;
   uint16_t source_port = 0;
   uint16_t gue_port = 0;
   uint8_t tos = 0;  // of the outer header
   bool inner_is_ipv4 = false;
   uint16_t inner_length = 0;
-  // Unset: the service is plain.
+  // Unset: the service is plain. Only GUE has one.
   std::optional<HopList> hop_list;
 };
 
-// Everything between Ethernet and the packet inside.
+// Everything between Ethernet and the packet inside: nothing, if it is bare.
 Bytes OuterHeaders(const Tunnel& tunnel);
 
-// `frame`'s IP packet with `outer` in front, to the backend's next hop.
+// `frame`'s IP packet with `outer` in front, if that is not empty, to the
+// backend's next hop.
 Bytes Encapsulate(std::span<const uint8_t> frame, const fl_backend& backend,
                   const Bytes& outer);
 

@@ -173,29 +173,6 @@ TEST_CASE("a backend without a next hop takes no new flow and is asked last",
   CHECK(world.BackendOf(Syn4()) == 2);
 }
 
-TEST_CASE("packets of a plain service have no hop list",
-          "[packet][lb][forward]") {
-  LbWorld world;
-  world.service().encap = FL_ENCAP_GUE_PLAIN;
-  world.StoreService();
-  world.SetBackend(2, {.address = Ip("2001:db8:2::2")});
-  for (const uint16_t backend : {uint16_t{1}, uint16_t{2}}) {
-    world.SetRows({backend});
-    for (const auto& [syn, data] :
-         {std::pair(Syn4(), Data4()), std::pair(Syn6(), Data6())}) {
-      world.ClearFlows();
-      world.Check(syn, {.verdict = FL_LB_TX_SYN_NEW,
-                        .packet = world.Encapsulated(syn, {.ids = {backend}}),
-                        .backend = backend,
-                        .new_flows = 1,
-                        .backend_new_flows = 1});
-      world.Check(data, {.verdict = FL_LB_TX_HIT,
-                         .packet = world.Encapsulated(data, {.ids = {backend}}),
-                         .backend = backend});
-    }
-  }
-}
-
 TEST_CASE("packets say that the table is settled while the lease lasts",
           "[packet][lb][forward]") {
   LbWorld world;

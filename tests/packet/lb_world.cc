@@ -181,11 +181,13 @@ Packet LbWorld::Encapsulated(const Packet& packet, const HopList& hops,
   const base::IpAddress address(bytes);
 
   Packet out = Eth{.dst = BackendMac(first), .src = kLbMac};
+  if (service_.encap == FL_ENCAP_L2) return out / packet.Inner();
   if (address.is_ipv4()) {
     out /= Ipv4{.src = kNode4, .dst = address, .tos = tos};
   } else {
     out /= Ipv6{.src = kNode6, .dst = address, .tos = tos};
   }
+  if (service_.encap == FL_ENCAP_IPIP) return out / packet.Inner();
   out /= Udp{.sport = static_cast<uint16_t>(0xc000 | hash >> 50)};
   out /= Gue{};
   if (service_.encap == FL_ENCAP_GUE_PLAIN) return out / packet.Inner();

@@ -96,8 +96,8 @@ class LbWorld {
   // Runs `packet` and checks the verdict alone.
   LbResult Send(const Packet& packet, fl_lb_verdict verdict);
 
-  // `packet` as it must leave for hops.ids[0], with the list unless the service
-  // is plain.
+  // `packet` as it must leave for hops.ids[0], encapsulated as the service is;
+  // only FL_ENCAP_GUE has the list.
   Packet Encapsulated(const Packet& packet, const HopList& hops) const {
     return Encapsulated(packet, hops, packet);
   }

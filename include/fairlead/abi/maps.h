@@ -42,9 +42,13 @@ enum fl_policy {
 		2, /* as hash; the less loaded of the first `choices` eligible candidates */
 };
 
+/* How packets get to a backend. Only the first lists hops; the receiver of the others takes what
+ * comes. */
 enum fl_encap {
 	FL_ENCAP_GUE = 0,	/* GUE with the hop list of wire.h */
-	FL_ENCAP_GUE_PLAIN = 1, /* without: the receiver takes what comes */
+	FL_ENCAP_GUE_PLAIN = 1, /* GUE without it */
+	FL_ENCAP_IPIP = 2,	/* IPv4 or IPv6 in IPv4 or IPv6 (RFC 2003, 4213, 2473) */
+	FL_ENCAP_L2 = 3,	/* nothing: as the packet came, to the MAC of the backend */
 };
 
 #define FL_SERVICE_TOMBSTONE 0x1 /* deleted: drop and count */
@@ -73,6 +77,7 @@ FL_STATIC_ASSERT(sizeof(struct fl_service) == 32, "no padding");
 #define FL_BACKEND_DEAD	    0x8ull  /* silent: last in a hop list, never removed from it */
 #define FL_BACKEND_NEXT_HOP 0x10ull /* next_hop, source and egress are valid */
 #define FL_BACKEND_AGENT    0x20ull /* an agent answers there: it honours hop lists and claims */
+#define FL_BACKEND_ON_LINK  0x40ull /* FL_ENCAP_L2: a gateway is no next hop; the daemon's */
 
 /*
  * Everything about one backend in one cache line. next_hop_mtu and source are single words, so that

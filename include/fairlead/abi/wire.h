@@ -58,6 +58,7 @@ FL_STATIC_ASSERT(FL_GUE_HLEN < 32, "five bits");
  */
 #define FL_ENCAP_PLAIN	 (8 + sizeof(struct fl_gue)) /* UDP and GUE, without a hop list */
 #define FL_ENCAP_PAYLOAD (FL_ENCAP_PLAIN + sizeof(struct fl_hops))
+#define FL_ENCAP_BARE	 40 /* IPIP: an outer header alone */
 #define FL_ENCAP_BYTES4	 (20 + FL_ENCAP_PAYLOAD)
 #define FL_ENCAP_BYTES6	 (40 + FL_ENCAP_PAYLOAD)
 #define FL_ENCAP_MAX	 FL_ENCAP_BYTES6
