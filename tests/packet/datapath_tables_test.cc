@@ -289,6 +289,69 @@ TEST_CASE("a next hop reaches every backend with that outer address",
   }
 }
 
+TEST_CASE("a line that needs its backend on the link takes no gateway",
+          "[datapath][tables]") {
+  const Loaded loaded;
+  auto tables = loaded.Open();
+  constexpr uint64_t kUsed = FL_BACKEND_USED | FL_BACKEND_ELIGIBLE;
+  constexpr uint64_t kOnLink = kUsed | FL_BACKEND_ON_LINK;
+  core::NextHop direct = Hop(5, 0xaa), behind = Hop(5, 0xbb);
+  behind.gateway = Ip("192.0.2.254");
+  const auto has_next_hop = [&](core::BackendId id) {
+    return (loaded.Line(id).state & FL_BACKEND_NEXT_HOP) != 0;
+  };
+  tables->SetNextHop(Ip("192.0.2.7"), behind);
+  tables->PutBackend(1, Entry("192.0.2.7"));
+  core::BackendEntry on_link = Entry("192.0.2.7");
+  on_link.state = kOnLink;
+  tables->PutBackend(2, on_link);
+  CHECK(has_next_hop(1));
+  CHECK_FALSE(has_next_hop(2));
+
+  SECTION("which may change with the route") {
+    tables->SetNextHop(Ip("192.0.2.7"), direct);
+    CHECK(has_next_hop(2));
+    tables->SetNextHop(Ip("192.0.2.7"), behind);
+    CHECK(has_next_hop(1));
+    CHECK_FALSE(has_next_hop(2));
+  }
+  SECTION("which may change with the service") {
+    tables->SetBackendState(1, kOnLink);
+    CHECK_FALSE(has_next_hop(1));
+    tables->SetBackendState(1, kUsed);
+    CHECK(has_next_hop(1));
+    CHECK(loaded.Line(1).next_hop >> 48 == 1400);
+  }
+  SECTION("which the next daemon does not know at first") {
+    tables->SetNextHop(Ip("192.0.2.7"), direct);
+    tables = loaded.Open();
+    tables->SetBackendState(1, kOnLink);
+    CHECK_FALSE(has_next_hop(1));
+    // What was found so stays so.
+    tables->SetBackendState(2, kOnLink | FL_BACKEND_DEAD);
+    CHECK(has_next_hop(2));
+    tables->SetNextHop(Ip("192.0.2.7"), direct);
+    CHECK(has_next_hop(1));
+  }
+}
+
+TEST_CASE("each encapsulation is written as the program reads it",
+          "[datapath][tables]") {
+  const Loaded loaded;
+  const auto tables = loaded.Open();
+  const auto written = [&](core::Encap encap, bool hop_lists) {
+    core::ServiceEntry entry = kEntry;
+    entry.encap = encap;
+    entry.hop_lists = hop_lists;
+    REQUIRE(tables->PutService(kVipA, entry).ok());
+    return loaded.Service(kVip4, kVipPort)->encap;
+  };
+  CHECK(written(core::Encap::kGue, true) == FL_ENCAP_GUE);
+  CHECK(written(core::Encap::kGue, false) == FL_ENCAP_GUE_PLAIN);
+  CHECK(written(core::Encap::kIpip, false) == FL_ENCAP_IPIP);
+  CHECK(written(core::Encap::kL2, false) == FL_ENCAP_L2);
+}
+
 TEST_CASE("what the daemon writes, the program forwards by and counts",
           "[datapath][tables]") {
   const Loaded loaded;

@@ -258,6 +258,9 @@ core::ServiceSettings ControllerSim::RandomSettings(bool is_new) {
   settings.guarantee = *settings.agent_port != 0 && random_.Chance(0.8)
                            ? core::Guarantee::kSockets
                            : core::Guarantee::kFlowTable;
+  settings.encap = core::Encap::kGue;
+  if (settings.guarantee == core::Guarantee::kFlowTable)
+    settings.encap = static_cast<core::Encap>(random_.Below(3));
   settings.check =
       random_.Chance(0.1) ? core::CheckKind::kNone : core::CheckKind::kHttp;
   settings.check_interval = absl::Seconds(20 + random_.Below(100));

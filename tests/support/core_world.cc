@@ -151,10 +151,24 @@ std::string ComplainOfRow(const FakeDatapath& tables, uint32_t row) {
   return "";
 }
 
+// Packets that keep their destination must not meet a gateway.
+std::string ComplainOfGateways(const FakeDatapath& tables,
+                               const core::ServiceEntry& entry) {
+  if (entry.encap != core::Encap::kL2) return "";
+  for (const auto& [id, line] : tables.backends())
+    if (line.service == entry.id && (line.state & FL_BACKEND_ON_LINK) == 0)
+      return absl::StrCat("service ", entry.id, ": ", id,
+                          " may be behind a gateway");
+  return "";
+}
+
 std::string ComplainOfService(const FakeDatapath& tables,
                               const base::Endpoint& vip) {
   const core::ServiceEntry& entry = tables.services().at(vip);
   if (entry.tombstone) return "";
+  if (std::string complaint = ComplainOfGateways(tables, entry);
+      !complaint.empty())
+    return complaint;
   for (uint32_t i = 0; i < entry.rows; ++i) {
     const std::string complaint = ComplainOfRow(tables, entry.rows_base + i);
     if (!complaint.empty())
@@ -185,12 +199,15 @@ core::ServiceEntry EntryOf(const core::Service& service) {
           .tombstone = false,
           .policy = service.policy,
           .choices = service.choices,
+          .encap = service.encap,
           .hop_lists = service.guarantee == core::Guarantee::kSockets,
           .rows_base = service.rows_base,
           .rows = service.rows};
 }
 
-uint64_t ExpectedBits(const core::BackendView& view, bool hop_lists) {
+uint64_t ExpectedBits(const core::BackendView& view,
+                      const core::Service& service) {
+  const bool hop_lists = service.guarantee == core::Guarantee::kSockets;
   const auto agent = view.agent.presence;
   uint64_t bits = FL_BACKEND_USED;
   if (view.eligible) bits |= FL_BACKEND_ELIGIBLE;
@@ -198,6 +215,7 @@ uint64_t ExpectedBits(const core::BackendView& view, bool hop_lists) {
   if (hop_lists && (agent == core::AgentReport::Presence::kPresent ||
                     agent == core::AgentReport::Presence::kLost))
     bits |= FL_BACKEND_AGENT;
+  if (service.encap == core::Encap::kL2) bits |= FL_BACKEND_ON_LINK;
   return bits;
 }
 
@@ -216,8 +234,7 @@ std::string ComplainOfBackend(const FakeDatapath& tables,
   // An agent that is about to get a newer map keeps working with the older.
   if (view.agent.presence == core::AgentReport::Presence::kStale)
     ignored |= FL_BACKEND_AGENT;
-  const uint64_t expected =
-      ExpectedBits(view, service.guarantee == core::Guarantee::kSockets);
+  const uint64_t expected = ExpectedBits(view, service);
   if (((entry.state ^ expected) & ~ignored) != 0)
     return absl::StrCat(who, "state ", entry.state, ", not ", expected);
   const bool closed = view.backend.admin != core::Admin::kReady ||

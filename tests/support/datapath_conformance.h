@@ -58,6 +58,9 @@ inline void CheckBackendConformance(core::Datapath& datapath,
     CHECK(datapath.BackendState(1) == entry.state);
     CHECK(datapath.BackendState(last) == entry.state);
     CHECK(datapath.BackendState(2) == 0);
+    CHECK(datapath.BackendAddress(1) == entry.address);
+    CHECK(datapath.BackendService(1) == entry.service);
+    CHECK(datapath.BackendService(2) == 0);
   }
   SECTION("a state is stored alone, and a weight leaves it") {
     datapath.PutBackend(1, entry);

@@ -91,6 +91,11 @@ base::IpAddress FakeDatapath::BackendAddress(core::BackendId id) const {
   return found == backends_.end() ? base::IpAddress() : found->second.address;
 }
 
+core::ServiceId FakeDatapath::BackendService(core::BackendId id) const {
+  const auto found = backends_.find(id);
+  return found == backends_.end() ? core::ServiceId{0} : found->second.service;
+}
+
 core::RowWords FakeDatapath::ReadRow(uint32_t row) const {
   FL_CHECK(row < rows_.size());
   return rows_[row];

@@ -46,6 +46,7 @@ class FakeDatapath : public core::Datapath {
   void RemoveBackend(core::BackendId id) override;
   uint64_t BackendState(core::BackendId id) const override;
   base::IpAddress BackendAddress(core::BackendId id) const override;
+  core::ServiceId BackendService(core::BackendId id) const override;
   bool HasNextHop(core::BackendId id) const override {
     return !unreachable_.contains(id);
   }

@@ -31,8 +31,10 @@ void ServiceCommands::Settings::AddOptions(CLI::App& app) {
   AddSetting(app, "--choices", choices, "N",
              "Backends that a new connection chooses from, 1 to 4")
       .check(WholeNumber(1, 4));
-  AddSetting(app, "--encap", encap, "MODE", "How packets get there: gue")
-      .check(OneOf({"gue"}));
+  AddSetting(app, "--encap", encap, "MODE",
+             "gue (default): in UDP, to agents or to a kernel; ipip: in IP, to "
+             "a kernel; l2: as they came, to the MAC of a backend on the link")
+      .check(OneOf({"gue", "ipip", "l2"}));
   AddSetting(app, "--need", need, "N",
              "Backends that must be available (default 1)")
       .check(WholeNumber(0, UINT32_MAX));

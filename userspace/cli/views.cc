@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
 #include "cli/table.h"
@@ -147,8 +148,22 @@ void AddNextHop(const Json& hop, Facts& facts) {
     return;
   }
   facts.Add("next hop",
-            absl::StrCat(Text(hop, "interface"), " ", Text(hop, "mac"),
-                         ", path MTU ", Number(hop, "path_mtu")));
+            absl::StrCat(
+                Text(hop, "interface"), " ", Text(hop, "mac"), ", path MTU ",
+                Number(hop, "path_mtu"),
+                Text(hop, "gateway").empty()
+                    ? ""
+                    : absl::StrCat(", by the gateway ", Text(hop, "gateway"))));
+}
+
+// A reason that has a remedy names it where there is room.
+std::string ReasonText(const Json& backend) {
+  std::string reason = Text(backend, "reason");
+  if (absl::StartsWith(reason, "route.gateway"))
+    absl::StrAppend(&reason,
+                    ": encap l2 reaches only who is on a link of this host; "
+                    "put it there, or set --encap ipip or gue");
+  return reason;
 }
 
 void AddLastCheck(const Json& check, Facts& facts) {
@@ -238,7 +253,7 @@ void PrintBackend(const Json& backend, std::ostream& out) {
   facts.AddNumber("id", backend, "id");
   facts.AddNumber("weight", backend, "weight");
   facts.Add("state", Text(backend, "state_text"));
-  facts.Add("reason", Text(backend, "reason"));
+  facts.Add("reason", ReasonText(backend));
   facts.Add("new connections", Flag(backend, "eligible") ? "yes" : "no");
   facts.Add("admin", Text(backend, "admin"));
   facts.Add("health", Text(backend, "health"));

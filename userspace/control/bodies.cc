@@ -124,7 +124,7 @@ absl::StatusOr<core::Policy> ParsePolicy(absl::string_view text) {
 }
 
 absl::StatusOr<core::Encap> ParseEncap(absl::string_view text) {
-  return OneOf(text, core::ParseEncap(text), "gue");
+  return OneOf(text, core::ParseEncap(text), "gue, ipip, l2");
 }
 
 absl::StatusOr<core::Guarantee> ParseGuarantee(absl::string_view text) {

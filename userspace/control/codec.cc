@@ -47,6 +47,9 @@ Json EncodeNextHop(const std::optional<core::NextHop>& next_hop) {
   json["interface"] = next_hop->interface_name;
   json["mac"] = MacText(next_hop->destination_mac);
   json["path_mtu"] = next_hop->path_mtu;
+  json["gateway"] = next_hop->gateway.has_value()
+                        ? Json(next_hop->gateway->ToString())
+                        : Json(nullptr);
   return json;
 }
 

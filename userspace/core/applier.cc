@@ -13,6 +13,17 @@ namespace fairlead::core {
 namespace {
 
 constexpr uint64_t kOffers = FL_BACKEND_ELIGIBLE | FL_BACKEND_FAIL_OPEN;
+// Set before the service's entry needs it, cleared after.
+constexpr uint64_t kNeeds = FL_BACKEND_ON_LINK;
+
+// What every line of a service needs, also those that nobody wants any more.
+absl::btree_map<ServiceId, uint64_t> NeedsOf(const Target& target) {
+  absl::btree_map<ServiceId, uint64_t> needs;
+  for (const auto& [vip, wanted] : target.services)
+    needs[wanted.entry.id] =
+        wanted.entry.encap == Encap::kL2 ? uint64_t{FL_BACKEND_ON_LINK} : 0;
+  return needs;
+}
 
 bool Lists(const RowWords& words, BackendId id) {
   for (const uint64_t word : {words.candidates, words.owners}) {
@@ -65,8 +76,10 @@ absl::Status Applier::Adopt(const Target& target, MayOwn may_own) {
   for (uint32_t i = 1; i < sizes_.backends; ++i) {
     const auto id = static_cast<BackendId>(i);
     const uint64_t state = datapath_.BackendState(id) & ~FL_BACKEND_NEXT_HOP;
-    // Only the state is known; the zero weight makes PutBackends() write all.
-    if (state != 0) backends_[id] = {.state = state, .weight = 0};
+    // The zero weight makes PutBackends() write all of it.
+    if (state != 0)
+      backends_[id] = {
+          .state = state, .weight = 0, .service = datapath_.BackendService(id)};
   }
   for (const base::Endpoint& vip : datapath_.Vips()) {
     // In use by nobody that is known: a tombstone has no rows to clear.
@@ -89,15 +102,19 @@ absl::Status Applier::Apply(const Target& target, MayOwn may_own) {
 }
 
 void Applier::CloseStates(const Target& target) {
+  const auto needs = NeedsOf(target);
   for (auto& [id, entry] : backends_) {
     const auto wanted = target.backends.find(id);
     uint64_t state = entry.state & ~kOffers;
     // What may open is left to OpenStates(). A deleted backend's agent is told
     // of changes no more: whoever asks it for a connection asks it last.
     if (wanted != target.backends.end())
-      state |= entry.state & wanted->second.state & kOffers;
+      state |= (entry.state & wanted->second.state & kOffers) |
+               (wanted->second.state & kNeeds);
     else
       state |= FL_BACKEND_DEAD;
+    if (const auto found = needs.find(entry.service); found != needs.end())
+      state |= found->second;
     SetState(id, state);
   }
 }
@@ -219,6 +236,12 @@ absl::Status Applier::PutServices(const Target& target) {
 
 void Applier::OpenStates(const Target& target) {
   for (const auto& [id, wanted] : target.backends) SetState(id, wanted.state);
+  const auto needs = NeedsOf(target);
+  for (const auto& [id, entry] : backends_) {
+    const auto found = needs.find(entry.service);
+    if (!target.backends.contains(id) && found != needs.end())
+      SetState(id, (entry.state & ~kNeeds) | found->second);
+  }
 }
 
 void Applier::SetState(BackendId id, uint64_t state) {

@@ -2,12 +2,13 @@
 // there, in an order in which every prefix of the writes is a correct data
 // plane (make-before-break):
 //
-//   1 states that take new flows away          nobody is offered a bad choice
+//   1 states that take new flows away, or      nobody is offered a bad choice
+//     next hops that are gateways
 //   2 services that are gone: tombstones, then their rows are cleared
 //   3 lines of new backends, weights           before any row lists them
 //   4 rows whose candidates changed            old and new share members
 //   5 services that are new or changed         their rows are complete
-//   6 states that allow new flows
+//   6 states that allow new flows, or gateways
 //
 // Lines of deleted backends stay, without new flows, until Release(): flows
 // recorded for them go on. Only PutService can fail; Apply() then stops where

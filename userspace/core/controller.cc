@@ -61,6 +61,7 @@ TargetService ServiceTarget(const Service& service) {
                   .tombstone = false,
                   .policy = service.policy,
                   .choices = service.choices,
+                  .encap = service.encap,
                   .hop_lists = service.guarantee == Guarantee::kSockets,
                   .rows_base = service.rows_base,
                   .rows = service.rows};
@@ -549,7 +550,7 @@ ServiceView Controller::Impl::View(const Service& service) const {
   std::vector<BackendView> backends;
   for (const auto& [name, backend] : service.backends)
     backends.push_back(MakeBackendView(
-        backend, runtimes_.At(backend.id), datapath_.Load(backend.id),
+        service, backend, runtimes_.At(backend.id), datapath_.Load(backend.id),
         NextHopOf(backend.address), datapath_.HasNextHop(backend.id)));
   return MakeServiceView(service, std::move(backends),
                          applier_.RowsOverflowed(service.vip));

@@ -71,6 +71,7 @@ Effective DeriveEffective(const EffectiveInput& input) {
   if (input.admin == Admin::kReady) effective.bits |= FL_BACKEND_FAIL_OPEN;
   if (input.hop_lists && HasAgent(input.agent))
     effective.bits |= FL_BACKEND_AGENT;
+  if (input.on_link) effective.bits |= FL_BACKEND_ON_LINK;
   if (IsSilent(input)) effective.bits |= FL_BACKEND_DEAD;
   return effective;
 }

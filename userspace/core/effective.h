@@ -20,6 +20,7 @@ struct EffectiveInput {
   bool agent_drains = false;
   bool agent_asked = false;  // the service has an agent port
   bool hop_lists = false;    // and its packets are for agents only
+  bool on_link = false;      // and do not get there through a gateway
   AgentReport::Presence agent = AgentReport::Presence::kUnknown;
   bool drained = false;
 };

@@ -18,6 +18,10 @@ absl::string_view ToString(Encap value) {
   switch (value) {
     case Encap::kGue:
       return "gue";
+    case Encap::kIpip:
+      return "ipip";
+    case Encap::kL2:
+      return "l2";
   }
   return "?";
 }
@@ -147,7 +151,8 @@ std::optional<Policy> ParsePolicy(absl::string_view text) {
 }
 
 std::optional<Encap> ParseEncap(absl::string_view text) {
-  if (text == ToString(Encap::kGue)) return Encap::kGue;
+  for (const Encap value : {Encap::kGue, Encap::kIpip, Encap::kL2})
+    if (text == ToString(value)) return value;
   return std::nullopt;
 }
 

@@ -24,7 +24,9 @@ using ServiceId = uint16_t;  // 1..; names a service in the maps of this host
 using BackendId = uint16_t;  // 1..; names one backend of one service
 
 enum class Policy : uint8_t { kHash, kSource, kLeastConn };
-enum class Encap : uint8_t { kGue };
+// How packets get to a backend: in UDP, to an agent or a kernel; in IP alone,
+// to a kernel; as they came, to the backend's MAC.
+enum class Encap : uint8_t { kGue, kIpip, kL2 };
 // What keeps an established connection with its backend: this host's flow table
 // alone, or the backends' sockets, found by hop lists that agents honour.
 enum class Guarantee : uint8_t { kFlowTable, kSockets };
@@ -184,6 +186,8 @@ struct NextHop {
   uint8_t destination_mac[6] = {};
   uint8_t source_mac[6] = {};
   uint16_t path_mtu = 0;
+  // Whose MAC it is, if not the backend's.
+  std::optional<base::IpAddress> gateway;
 
   friend bool operator==(const NextHop&, const NextHop&) = default;
 };

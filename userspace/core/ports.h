@@ -18,7 +18,8 @@ struct ServiceEntry {
   bool tombstone = false;
   Policy policy = Policy::kHash;
   int choices = 1;
-  bool hop_lists = true;
+  Encap encap = Encap::kGue;
+  bool hop_lists = true;  // only with kGue
   uint32_t rows_base = 0;
   uint32_t rows = 0;
 
@@ -27,7 +28,7 @@ struct ServiceEntry {
 
 // fl_backends line. `state` holds FL_BACKEND_* bits without
 // FL_BACKEND_NEXT_HOP, which the adapter adds while it has a next hop for the
-// address.
+// address; with FL_BACKEND_ON_LINK only one that is the backend itself.
 struct BackendEntry {
   uint64_t state = 0;
   base::IpAddress address;
@@ -61,6 +62,8 @@ class Datapath {
   virtual uint64_t BackendState(BackendId id) const = 0;
   // Likewise; :: when the line is unused.
   virtual base::IpAddress BackendAddress(BackendId id) const = 0;
+  // Likewise; 0 when the line is unused.
+  virtual ServiceId BackendService(BackendId id) const = 0;
   // Can packets reach it? Without that the packet path offers it no new flow.
   virtual bool HasNextHop(BackendId id) const = 0;
 

@@ -39,8 +39,8 @@ std::string ServicePlan(const Service& service) {
   return absl::StrCat("fl_services: ", service.vip.ToString(), " is service ",
                       service.id, " (", service.name, "), policy ",
                       ToString(service.policy), ", choices ", service.choices,
-                      ", guarantee ", ToString(service.guarantee), ", ",
-                      RowsText(service));
+                      ", encap ", ToString(service.encap), ", guarantee ",
+                      ToString(service.guarantee), ", ", RowsText(service));
 }
 
 std::string BackendText(const Backend& backend) {
@@ -179,7 +179,7 @@ absl::Status Planner::operator()(const SetService& command) {
        .before = absl::StrJoin(from, ", "),
        .after = absl::StrJoin(to, ", ")});
   if (before.policy != service->policy || before.choices != service->choices ||
-      before.guarantee != service->guarantee)
+      before.guarantee != service->guarantee || before.encap != service->encap)
     Plan(ServicePlan(*service));
   else
     Plan(absl::StrCat("service ", service->name, ": ", absl::StrJoin(to, ", "),

@@ -145,6 +145,7 @@ void Runtimes::Derive(const Service& service, const Backend& backend,
                        .agent_drains = agent_drains,
                        .agent_asked = service.agent_port != 0,
                        .hop_lists = service.guarantee == Guarantee::kSockets,
+                       .on_link = service.encap == Encap::kL2,
                        .agent = runtime.agent.presence(),
                        .drained = runtime.drain.drained()});
 }

@@ -212,8 +212,11 @@ absl::Status CompleteSettings(const ServiceSettings& settings,
                               Service& service) {
   service.rows = settings.rows.value_or(kDefaultRows);
   service.agent_port = kDefaultAgentPort;
-  service.guarantee =
-      settings.agent_port == 0 ? Guarantee::kFlowTable : Guarantee::kSockets;
+  const bool has_hop_lists =
+      settings.encap.value_or(service.encap) == Encap::kGue;
+  service.guarantee = settings.agent_port == 0 || !has_hop_lists
+                          ? Guarantee::kFlowTable
+                          : Guarantee::kSockets;
   if (settings.check_interval && *settings.check_interval >= kShortestInterval)
     service.check.timeout =
         std::min(service.check.timeout, *settings.check_interval);
@@ -234,6 +237,13 @@ absl::Status CheckService(const Service& service) {
   FL_RETURN_IF_ERROR(CheckRange("vip port", service.vip.port, 1, 65535));
   FL_RETURN_IF_ERROR(CheckRows(service.rows));
   FL_RETURN_IF_ERROR(CheckChoices(service));
+  if (service.guarantee == Guarantee::kSockets && service.encap != Encap::kGue)
+    return Refuse("guarantee", ToString(service.guarantee),
+                  absl::StrCat("needs encap gue, which carries hop lists to "
+                               "agents; with encap ",
+                               ToString(service.encap),
+                               " the guarantee is flow-table: set both, or "
+                               "stay with gue"));
   if (service.guarantee == Guarantee::kSockets && service.agent_port == 0)
     return Refuse("guarantee", ToString(service.guarantee),
                   "needs agents on the backends, and an agent port that is "

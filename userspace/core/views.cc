@@ -71,9 +71,26 @@ std::string FailOpenAlarm(const ServiceView& view) {
                               "maint, new flows go to them all the same");
 }
 
+// Why no packet reaches a backend that would be sent some.
+std::string WhyUnreachable(const Service& service,
+                           const std::optional<NextHop>& next_hop) {
+  if (service.encap == Encap::kL2 && next_hop && next_hop->gateway)
+    return absl::StrCat("route.gateway(", next_hop->gateway->ToString(), ")");
+  return "route.no-next-hop";
+}
+
+std::string GatewayAlarm(const ServiceView& view, const BackendView& backend) {
+  return absl::StrCat(
+      "service ", view.service.name, ": ", backend.backend.name, " (",
+      backend.backend.address.ToString(), ") is behind the gateway ",
+      backend.next_hop->gateway->ToString(),
+      ", and encap l2 reaches only who is on a link of this host: put it "
+      "there, or set --encap ipip or gue");
+}
+
 }  // namespace
 
-BackendView MakeBackendView(const Backend& backend,
+BackendView MakeBackendView(const Service& service, const Backend& backend,
                             const BackendRuntime& runtime,
                             const LoadReport& load,
                             const std::optional<NextHop>& next_hop,
@@ -82,7 +99,7 @@ BackendView MakeBackendView(const Backend& backend,
   return {.backend = backend,
           .state = runtime.effective.state,
           .state_text = StateText(backend, runtime, load),
-          .reason = wanted && !reachable ? "route.no-next-hop"
+          .reason = wanted && !reachable ? WhyUnreachable(service, next_hop)
                                          : runtime.effective.reason,
           .health = runtime.check.health(),
           .signal = runtime.check.signal(),
@@ -130,6 +147,10 @@ std::vector<std::string> ServiceAlarms(
                                     view.service.agent_port,
                                     ", and takes no new connections"));
   }
+  for (const BackendView& backend : view.backends)
+    if (view.service.encap == Encap::kL2 && backend.next_hop &&
+        backend.next_hop->gateway)
+      alarms.push_back(GatewayAlarm(view, backend));
   for (const std::string& name : no_next_hop)
     alarms.push_back(absl::StrCat(service, ": no next hop for ", name));
   return alarms;

@@ -141,6 +141,9 @@ std::string FrameText(std::span<const uint8_t> frame,
   switch (ip->proto) {
     case IPPROTO_TCP:
       return TcpText(*ip, reader);
+    case IPPROTO_IPIP:
+    case IPPROTO_IPV6:
+      return absl::StrCat(ends, " IPIP");
     case IPPROTO_UDP:
       return UdpText(*ip, reader, options);
     case IPPROTO_ICMP:

@@ -153,7 +153,7 @@ absl::StatusOr<std::vector<bool>> FindTableOnly(const OpenMap& services,
   FL_RETURN_IF_ERROR(ForEachService(
       services.fd.get(), [&](const fl_service_key&, const fl_service& value) {
         if ((value.flags & (FL_SERVICE_ADDRESS | FL_SERVICE_TOMBSTONE)) == 0)
-          plain[value.id] = value.encap == FL_ENCAP_GUE_PLAIN;
+          plain[value.id] = value.encap != FL_ENCAP_GUE;
         return absl::OkStatus();
       }));
   FL_ASSIGN_OR_RETURN(

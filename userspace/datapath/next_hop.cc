@@ -125,6 +125,7 @@ NextHopAnswer FindNextHop(const base::IpAddress& destination,
   std::memcpy(hop.destination_mac, neighbour->mac->data(), 6);
   std::memcpy(hop.source_mac, egress.mac->data(), 6);
   hop.path_mtu = PathMtu(*route, egress);
+  hop.gateway = route->gateway;
   answer.next_hop = hop;
   return answer;
 }

@@ -72,13 +72,25 @@ uint8_t PolicyOf(core::Policy policy) {
   return FL_POLICY_HASH;
 }
 
+uint8_t EncapOf(const core::ServiceEntry& entry) {
+  switch (entry.encap) {
+    case core::Encap::kGue:
+      return entry.hop_lists ? FL_ENCAP_GUE : FL_ENCAP_GUE_PLAIN;
+    case core::Encap::kIpip:
+      return FL_ENCAP_IPIP;
+    case core::Encap::kL2:
+      return FL_ENCAP_L2;
+  }
+  return FL_ENCAP_GUE_PLAIN;
+}
+
 fl_service ValueOf(const core::ServiceEntry& entry) {
   fl_service value = {};
   value.id = entry.id;
   value.flags = entry.tombstone ? FL_SERVICE_TOMBSTONE : 0;
   value.policy = PolicyOf(entry.policy);
   value.choices = static_cast<uint8_t>(entry.choices);
-  value.encap = entry.hop_lists ? FL_ENCAP_GUE : FL_ENCAP_GUE_PLAIN;
+  value.encap = EncapOf(entry);
   value.rows_base = entry.rows_base;
   value.row_mask = entry.rows == 0 ? 0 : entry.rows - 1;
   return value;
@@ -166,8 +178,8 @@ absl::Status SharedTables::RemoveUnusedAddresses(
   return absl::OkStatus();
 }
 
-// The name of the interface is not in the line; netlink tells it with the first
-// answer.
+// Neither the interface's name nor whose MAC it is are in the line; netlink
+// tells them with the first answer. Until then it is taken for a gateway's.
 void SharedTables::AdoptNextHops() {
   for (const fl_backend& line : backends_.elements()) {
     const uint64_t wanted = FL_BACKEND_USED | FL_BACKEND_NEXT_HOP;
@@ -177,6 +189,7 @@ void SharedTables::AdoptNextHops() {
     std::memcpy(hop.destination_mac, &line.next_hop, 6);
     std::memcpy(hop.source_mac, &line.source, 6);
     hop.path_mtu = static_cast<uint16_t>(line.next_hop >> 48);
+    hop.gateway = base::IpAddress();
     next_hops_[AddressOf(line.address)] = hop;
   }
 }
@@ -274,8 +287,14 @@ void SharedTables::PutBackend(core::BackendId id,
 // This thread is the only writer of the state, so reading it first is safe.
 void SharedTables::SetBackendState(core::BackendId id, uint64_t state) {
   fl_backend& line = LineOf(id);
-  const uint64_t next_hop = fl_load64(&line.state) & FL_BACKEND_NEXT_HOP;
+  const uint64_t before = fl_load64(&line.state);
+  uint64_t next_hop = before & FL_BACKEND_NEXT_HOP;
+  const bool needs_link = (state & ~before & FL_BACKEND_ON_LINK) != 0;
+  if (needs_link && !MayUse(state, NextHopOf(AddressOf(line.address))))
+    next_hop = 0;
   fl_store64(&line.state, (state & ~FL_BACKEND_NEXT_HOP) | next_hop);
+  if ((before & ~state & FL_BACKEND_ON_LINK) != 0)
+    StoreNextHop(line, NextHopOf(AddressOf(line.address)));
 }
 
 void SharedTables::SetBackendWeight(core::BackendId id, int weight) {
@@ -301,6 +320,10 @@ uint64_t SharedTables::BackendState(core::BackendId id) const {
 
 base::IpAddress SharedTables::BackendAddress(core::BackendId id) const {
   return AddressOf(LineOf(id).address);
+}
+
+core::ServiceId SharedTables::BackendService(core::BackendId id) const {
+  return LineOf(id).service;
 }
 
 void SharedTables::SetLease(core::ServiceId service,
@@ -372,6 +395,13 @@ std::optional<core::NextHop> SharedTables::NextHopOf(
   return found->second;
 }
 
+// A gateway would send a packet whose destination is still the VIP back here.
+bool SharedTables::MayUse(uint64_t state,
+                          const std::optional<core::NextHop>& next_hop) {
+  if (!next_hop) return false;
+  return (state & FL_BACKEND_ON_LINK) == 0 || !next_hop->gateway;
+}
+
 // On the same interface the words are stored in place: a packet that meets old
 // and new MACs mixed is sent all the same. Towards another interface it would
 // leave by the wrong one, so the line has no next hop meanwhile and packets are
@@ -379,7 +409,7 @@ std::optional<core::NextHop> SharedTables::NextHopOf(
 void SharedTables::StoreNextHop(fl_backend& line,
                                 const std::optional<core::NextHop>& next_hop) {
   const uint64_t state = fl_load64(&line.state);
-  if (!next_hop) {
+  if (!MayUse(state, next_hop)) {
     fl_store64(&line.state, state & ~FL_BACKEND_NEXT_HOP);
     return;
   }

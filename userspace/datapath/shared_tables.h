@@ -43,6 +43,7 @@ class SharedTables : public core::Datapath {
   void RemoveBackend(core::BackendId id) override;
   uint64_t BackendState(core::BackendId id) const override;
   base::IpAddress BackendAddress(core::BackendId id) const override;
+  core::ServiceId BackendService(core::BackendId id) const override;
   core::RowWords ReadRow(uint32_t row) const override;
   void StoreCandidates(uint32_t row, uint64_t word) override;
   void StoreOwners(uint32_t row, uint64_t word) override;
@@ -89,6 +90,9 @@ class SharedTables : public core::Datapath {
 
   fl_backend& LineOf(core::BackendId id) const;
   fl_row& RowAt(uint32_t row) const;
+  // May packets of a line in `state` take it?
+  static bool MayUse(uint64_t state,
+                     const std::optional<core::NextHop>& next_hop);
   void StoreNextHop(fl_backend& line,
                     const std::optional<core::NextHop>& next_hop);
 

@@ -115,6 +115,21 @@ TEST_CASE("backend show prints where a healthy backend is reached",
                                  "path MTU 1500\n"));
 }
 
+TEST_CASE("backend show says what to do about a gateway", "[cli][backend]") {
+  FakeApi api;
+  Json answer = *ParseJson(BackendAnswer(1));
+  answer["backend"]["reason"] = "route.gateway(192.0.2.254)";
+  answer["backend"]["next_hop"]["gateway"] = "192.0.2.254";
+  api.On("GET /v1/services/web/backends/192.0.2.11", answer.dump());
+  REQUIRE(api.Run("backend show web 192.0.2.11") == 0);
+  CHECK_THAT(
+      api.out(),
+      Catch::Contains("reason            route.gateway(192.0.2.254): "
+                      "encap l2 reaches only who is on a link of this "
+                      "host; put it there, or set --encap ipip or gue\n") &&
+          Catch::Contains("path MTU 1500, by the gateway 192.0.2.254\n"));
+}
+
 TEST_CASE("what a backend said cannot speak to the terminal",
           "[cli][backend]") {
   FakeApi api;

@@ -32,7 +32,7 @@ inline constexpr char kWebService[] = R"j({"generation": 7, "service": {
               "detail": "", "age_seconds": 1},
     "agent": {"presence": "present", "live_sockets": 10399},
     "next_hop": {"interface": "eth0", "mac": "02:00:00:00:00:01",
-                 "path_mtu": 1500},
+                 "path_mtu": 1500, "gateway": null},
     "drain": null}]}})j";
 
 }  // namespace fairlead::cli

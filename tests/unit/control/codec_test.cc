@@ -67,7 +67,7 @@ constexpr absl::string_view kDrainingBackend = R"({
   "agent": {"presence": "present", "live_sockets": 752, "draining": false,
               "hot": false},
   "next_hop": {"interface": "eth0", "mac": "02:00:00:00:00:1f",
-               "path_mtu": 1500},
+               "path_mtu": 1500, "gateway": null},
   "drain": {"since": "2026-11-20T12:00:00Z", "elapsed_seconds": 60,
             "connections_at_start": 1200, "connections": 752,
             "basis": "agent"}

@@ -73,6 +73,8 @@ std::vector<Command> Commands() {
       DeleteBackend{"web", "b1", true},
       SetAdmin{"web", "b1", Admin::kDrain, true},
       SetAdmin{"web", "b1", Admin::kMaint, true},
+      SetService{"web", {.encap = Encap::kL2}},
+      SetService{"web", {.encap = Encap::kIpip}},
   };
 }
 

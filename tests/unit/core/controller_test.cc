@@ -2,6 +2,7 @@
 
 #include <catch2/catch.hpp>
 
+#include "absl/strings/str_cat.h"
 #include "fairlead/abi/maps.h"
 #include "tests/support/core_world.h"
 
@@ -486,6 +487,73 @@ TEST_CASE("an address known to have no next hop raises an alarm",
   world.controller().OnNextHop(Address("192.0.2.1"), hop);
   CHECK(world.controller().Alarms().empty());
   CHECK(world.View("web1").next_hop->interface_name == "eth0");
+}
+
+TEST_CASE("a service whose packets list no hops has guarantee flow-table",
+          "[core][controller]") {
+  for (const auto& [encap, name] :
+       {std::pair(Encap::kIpip, "ipip"), std::pair(Encap::kL2, "l2")}) {
+    INFO(name);
+    CoreWorld world;
+    ServiceSettings settings = WithAgents();
+    settings.encap = encap;
+    AddWeb(world, 1, settings);
+    CHECK(world.View().service.guarantee == Guarantee::kFlowTable);
+    const auto entry = [&] {
+      return world.tables().services().at(world.View().service.vip);
+    };
+    CHECK(entry().encap == encap);
+    CHECK_FALSE(entry().hop_lists);
+    const absl::Status refused =
+        world.Try(SetService{"web", {.guarantee = Guarantee::kSockets}});
+    CHECK(refused.message() ==
+          absl::StrCat("service \"web\": guarantee sockets: needs encap gue, "
+                       "which carries hop lists to agents; with encap ",
+                       name,
+                       " the guarantee is flow-table: set both, or stay with "
+                       "gue"));
+    // Back, and not by half.
+    world.Report("web1", Presence::kPresent);
+    world.Do(SetService{
+        "web", {.encap = Encap::kGue, .guarantee = Guarantee::kSockets}});
+    CHECK(entry().hop_lists);
+    CHECK(world.Try(SetService{"web", {.encap = encap}}).code() ==
+          absl::StatusCode::kInvalidArgument);
+    world.Do(SetService{"web",
+                        {.encap = encap, .guarantee = Guarantee::kFlowTable}});
+    CHECK(entry().encap == encap);
+  }
+}
+
+TEST_CASE("encap l2 reaches nobody behind a gateway, and says so",
+          "[core][controller]") {
+  CoreWorld world;
+  AddHealthyWeb(world, 2);
+  NextHop hop;
+  hop.interface_name = "eth0";
+  world.controller().OnNextHop(Address("192.0.2.2"), hop);
+  hop.gateway = Address("192.0.2.254");
+  world.controller().OnNextHop(Address("192.0.2.1"), hop);
+  CHECK(world.controller().Alarms().empty());
+
+  world.Do(SetService{"web", {.encap = Encap::kL2}});
+  CHECK((world.LineOf("web1") & FL_BACKEND_ON_LINK) != 0);
+  CHECK((world.LineOf("web2") & FL_BACKEND_ON_LINK) != 0);
+  // Which is what the tables do with it.
+  world.tables().SetReachable(world.IdOf("web1"), false);
+  CHECK(world.View("web1").reason == "route.gateway(192.0.2.254)");
+  CHECK_FALSE(world.View("web1").eligible);
+  CHECK(world.View("web2").eligible);
+  CHECK(world.controller().Alarms() ==
+        Strings{"service web: web1 (192.0.2.1) is behind the gateway "
+                "192.0.2.254, and encap l2 reaches only who is on a link of "
+                "this host: put it there, or set --encap ipip or gue"});
+
+  world.Do(SetService{"web", {.encap = Encap::kIpip}});
+  CHECK((world.LineOf("web1") & FL_BACKEND_ON_LINK) == 0);
+  world.tables().SetReachable(world.IdOf("web1"), true);
+  CHECK(world.View("web1").eligible);
+  CHECK(world.controller().Alarms().empty());
 }
 
 TEST_CASE("a backend without a next hop is not available",

@@ -38,6 +38,9 @@ TEST_CASE("a tunnel is told with its hops", "[datapath][trace]") {
   CHECK(Text((Eth{} / Ipv6{} / Udp{} / Gue{} / Hops{.ids = {7, 300}} / inner)
                  .Wire()) == ends + " hops web7,web300");
   CHECK(Text((Eth{} / Ipv6{} / Udp{} / Gue{} / inner).Wire()) == ends);
+  for (const Packet& packet : {inner, Ipv6{} / Tcp{.syn = true}})
+    CHECK(Text((Eth{} / Ipv6{} / packet).Wire()) ==
+          absl::StrCat(kClient6.ToString(), " > ", kVip6.ToString(), " IPIP"));
 }
 
 TEST_CASE("a frame may end anywhere", "[datapath][trace]") {

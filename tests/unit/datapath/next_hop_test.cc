@@ -48,6 +48,7 @@ TEST_CASE("a backend behind a router is reached by the router's MAC",
   CHECK(answer.next_hop->destination_mac[5] == 1);
   CHECK(answer.next_hop->source_mac[5] == 2);
   CHECK(answer.next_hop->path_mtu == 1500);
+  CHECK(answer.next_hop->gateway == kRouter);
   CHECK(answer.reason.empty());
   CHECK(answer.neighbour == NeighbourKey{3, kRouter});
 }
@@ -63,7 +64,9 @@ TEST_CASE("a backend on the link is reached by its own MAC",
                                     .address = kBackend,
                                     .mac = kRouterMac,
                                     .state = NUD_PERMANENT};
-  CHECK(FindNextHop(kBackend, route, view).next_hop.has_value());
+  const auto next_hop = FindNextHop(kBackend, route, view).next_hop;
+  REQUIRE(next_hop.has_value());
+  CHECK_FALSE(next_hop->gateway.has_value());
 }
 
 TEST_CASE("the path MTU is the lesser of route and interface",
