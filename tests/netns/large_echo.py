@@ -13,12 +13,13 @@ async def exchange():
     async with websockets.connect(sys.argv[1], max_size=None) as ws:
         await ws.recv()
         await ws.send(b"x" * 400000)
-        echo = await asyncio.wait_for(ws.recv(), 20)  # with a prefix
+        echo = await asyncio.wait_for(ws.recv(), float(sys.argv[2]))  # with a prefix
         assert echo.endswith(b"x" * 400000)
 asyncio.run(exchange())
 """
 
 
-def exchange(client: Host, authority: str) -> None:
+def exchange(client: Host, authority: str, timeout: float = 20) -> None:
     run(in_netns(client.netns, [sys.executable, "-c", _PROGRAM,
-                                f"ws://{authority}"]), timeout=60)
+                                f"ws://{authority}", timeout]),
+        timeout=3 * timeout)
