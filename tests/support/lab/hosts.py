@@ -123,7 +123,8 @@ class LbHost(LinkedHost):
         self.state_dir = self.directory / "state"
         self.state_dir.mkdir(mode=0o700)
         self.key_file = lab.key_file
-        self.flows = lab.options.flows  # Of node.toml at the next start.
+        self.interfaces = ["eth0"]  # Of node.toml at the next start.
+        self.flows = lab.options.flows
         self.extra_config = ""  # Appended to it.
         self.daemon: Child | None = None
 
@@ -131,7 +132,7 @@ class LbHost(LinkedHost):
         self.config.write_text(f"""[node]
 name = "{self.name}"
 id = {self.number}
-interfaces = ["eth0"]
+interfaces = {json_module.dumps(self.interfaces)}
 address = "{self.address}"
 address6 = "{self.address6}"
 key_file = "{self.key_file}"
