@@ -1,8 +1,9 @@
 """Encapsulation l2: a backend on a link of the LB host gets what clients send
-as it is, by MAC address alone, and one behind a gateway is told apart."""
+as it is, by MAC address alone; the link may be another one than they come by,
+or the same. A backend behind a gateway is told apart."""
 
 import large_echo
-from lab import LabOptions, netns, wait_until
+from lab import Host, LabOptions, netns, wait_until
 from lab.testcase import LabTestCase, main
 
 PORT = 8080
@@ -10,6 +11,16 @@ CONNECTIONS = 20
 # Of the link between the LB host and the first backend, `direct` on both.
 LB, BACKEND = "192.0.2.128", "192.0.2.129"
 LB6, BACKEND6 = "2001:db8:30::1", "2001:db8:30::2"
+# A subnet that all share: the router, the LB host and the second backend.
+LAN = {"router": ("192.0.2.161", "2001:db8:32::1"),
+       "lb1": ("192.0.2.162", "2001:db8:32::2"),
+       "b2": ("192.0.2.163", "2001:db8:32::3")}
+
+
+def raise_lan(host: Host, address: str, address6: str) -> None:
+    netns.ip_batch(host.netns, f"address add {address}/28 dev lan",
+                   f"address add {address6}/64 dev lan nodad",
+                   "link set lan up")
 
 
 class EncapTest(LabTestCase):
@@ -17,7 +28,7 @@ class EncapTest(LabTestCase):
     # Nothing is in front of a packet, so that full segments fit.
     lab_options = LabOptions(lbs=1, backends=2, advmss=False)
 
-    def setUp(self) -> None:
+    def join_directly(self) -> None:
         lab = self.lab
         lb, backend = lab.lbs[0], lab.backends[0]
         netns.ip_batch(lb.netns, "link add direct type veth peer name direct "
@@ -28,6 +39,47 @@ class EncapTest(LabTestCase):
         # A frame that is redirected to the other end is only taken there.
         lab.attach_xdp(backend, "direct", "xdp_pass")
 
+    def join_lan(self) -> None:
+        """Makes the router a switch with a port `lan` on each other host."""
+        lab = self.lab
+        router = lab.router
+        netns.ip_batch(router.netns, "link add lan type bridge")
+        raise_lan(router, *LAN["router"])
+        for host in (lab.lbs[0], lab.backends[1]):
+            port = f"lan-{host.name}"
+            netns.ip_batch(router.netns, f"link add {port} type veth peer name "
+                           f"lan netns {host.netns}",
+                           f"link set {port} master lan up")
+            router.run("ethtool", "-K", port, "tx", "off", "tso", "off", "gso",
+                       "off", "gro", "off")
+            lab.attach_xdp(router, port, "xdp_pass")
+            raise_lan(host, *LAN[host.name])
+
+    def test_a_backend_in_the_subnet_that_clients_come_by(self) -> None:
+        lab = self.lab
+        lb, backend = lab.lbs[0], lab.backends[1]
+        self.join_lan()
+        lb.interfaces = ["lan"]
+        backend.start_server(PORT + 2)
+        lb.restart_daemon()
+        fleet = lab.client.start_fleet("lan")
+        for family, address in enumerate(lab.vips[1]):
+            authority = (f"[{address}]" if family else address) + f":{PORT + 2}"
+            netns.ip_batch(
+                lab.router.netns,
+                f"route replace {address} via {LAN['lb1'][family]} dev lan",
+                options=("-6",) if family else ())
+            name = f"lan{family}"
+            lb.cli("service", "add", name, authority, "--encap", "l2",
+                   "--agent-port", 0)
+            lb.cli("backend", "add", name, LAN["b2"][family], "--name", "b2")
+            wait_until(lambda n=name: self.show(n)["available"] == 1,
+                       timeout=30, what="b2 up")
+            fleet.open(address, PORT + 2, echo=CONNECTIONS, silent=CONNECTIONS)
+            large_echo.exchange(lab.client, authority)
+        report = fleet.verify(within=20)
+        self.assertEqual(report["verified"], 4 * CONNECTIONS, report)
+
     def show(self, name: str) -> dict:
         return self.lab.lbs[0].cli("service", "show", name,
                                    json=True)["service"]
@@ -35,9 +87,11 @@ class EncapTest(LabTestCase):
     def test_backends_on_the_link_are_reached_by_their_macs(self) -> None:
         lab = self.lab
         lb, (near, far) = lab.lbs[0], lab.backends
+        self.join_directly()
         for backend in lab.backends:
             backend.start_server(PORT)
-        lab.start_fairlead(agents=False)
+        lb.interfaces = ["eth0"]
+        lb.restart_daemon()
         fleet = lab.client.start_fleet()
         services = {"ws": (lab.vip, BACKEND, far.address),
                     "ws6": (lab.vip6, BACKEND6, far.address6)}
