@@ -13,7 +13,8 @@ async def exchange():
     async with websockets.connect(sys.argv[1], max_size=None) as ws:
         await ws.recv()
         await ws.send(b"x" * 400000)
-        echo = await asyncio.wait_for(ws.recv(), float(sys.argv[2]))  # with a prefix
+        echo = await asyncio.wait_for(ws.recv(), float(sys.argv[2]))
+        # It has a prefix.
         assert echo.endswith(b"x" * 400000)
 asyncio.run(exchange())
 """
