@@ -158,43 +158,72 @@ static __always_inline __u32 fl_slot_expired(__u64 word0, __u64 word1, __u32 now
 			fl_tick_age(now, fl_slot_last_seen(word1)));
 }
 
-/* A young flow may be taken by a new one after this many ticks of silence (60 s), an established
- * one never. */
-#define FL_YOUNG_IDLE_TICKS 56
+/* Ticks of silence after which a new flow may take a handshake that was recorded within its
+ * service's fair share (4 s), and a young flow (60 s); an established one never. */
+#define FL_HANDSHAKE_IDLE_TICKS 4
+#define FL_YOUNG_IDLE_TICKS	56
 
-/*
- * How willingly a slot is given to a new flow: 0 never, then the higher the sooner. Four ranks a
- * state: in use, young and idle, expired, expired. An expiring slot is never taken: the daemon is
- * about to free it, or a hit to bring it back. Not static: libbpf 1.1 leaves the offsets of static
- * variables unset, and the kernel then refuses the object's BTF.
- */
-const __u8 fl_slot_ranks[8 * 4] = {
-	4, 4, 4, 4, /* free */
-	2, 2, 3, 3, /* embryonic */
-	0, 1, 3, 3, /* young */
-	0, 0, 3, 3, /* established */
-	0, 0, 3, 3, /* closing */
+/* A flow that is to be recorded. One within its service's fair share displaces what other flows are
+ * recorded beyond theirs, never the other way round: so a flood at one service takes nothing from
+ * another. */
+struct fl_newcomer {
+	const struct fl_timeouts *timeouts;
+	__u32 now;
+	__u16 mark; /* FL_SLOT_FAIR or 0 */
 };
 
-static __always_inline __u32 fl_slot_rank(__u64 word0, __u64 word1, __u32 now,
-					  const struct fl_timeouts *timeouts)
-{
-	__u32 idle = fl_below(FL_YOUNG_IDLE_TICKS, fl_tick_age(now, fl_slot_last_seen(word1)));
-	__u32 expired = fl_slot_expired(word0, word1, now, timeouts);
+/*
+ * How willingly a slot is given to a new flow: 0 never, then the higher the sooner. By the new
+ * flow's mark, the slot's state and its mark, four ranks each: in use, idle, expired, expired. An
+ * expiring slot is never taken: the daemon is about to free it, or a hit to bring it back. Not
+ * static: libbpf 1.1 leaves the offsets of static variables unset, and the kernel then refuses the
+ * object's BTF.
+ */
+const __u8 fl_slot_ranks[2 * 8 * 2 * 4] = {
+	/* A new flow beyond its service's fair share. */
+	8, 8, 8, 8, 8, 8, 8, 8, /* free */
+	6, 6, 7, 7, 0, 0, 7, 7, /* embryonic: beyond the fair share too, within it */
+	0, 5, 7, 7, 0, 0, 7, 7, /* young */
+	0, 0, 7, 7, 0, 0, 7, 7, /* established */
+	0, 0, 7, 7, 0, 0, 7, 7, /* closing */
+	0, 0, 0, 0, 0, 0, 0, 0, /* expiring */
+	0, 0, 0, 0, 0, 0, 0, 0, /**/
+	0, 0, 0, 0, 0, 0, 0, 0, /**/
+	/* A new flow within it. */
+	8, 8, 8, 8, 8, 8, 8, 8, /* free */
+	6, 6, 7, 7, 0, 3, 7, 7, /* embryonic */
+	4, 5, 7, 7, 0, 2, 7, 7, /* young */
+	0, 0, 7, 7, 0, 0, 7, 7, /* established */
+	0, 0, 7, 7, 0, 0, 7, 7, /* closing */
+};
 
-	return fl_slot_ranks[fl_masked(fl_slot_state(word0) << 2 | expired << 1 | idle, 31)];
+/* Ticks after which a slot is idle, by its state. */
+const __u8 fl_slot_patience[8] = { 0, FL_HANDSHAKE_IDLE_TICKS, FL_YOUNG_IDLE_TICKS };
+
+static __always_inline __u32 fl_slot_rank(__u64 word0, __u64 word1,
+					  const struct fl_newcomer *newcomer)
+{
+	__u32 state = fl_slot_state(word0);
+	__u32 patience = fl_slot_patience[fl_masked(state, 7)];
+	__u32 idle = fl_below(patience, fl_tick_age(newcomer->now, fl_slot_last_seen(word1)));
+	__u32 expired = fl_slot_expired(word0, word1, newcomer->now, newcomer->timeouts);
+	__u32 fair = (fl_slot_flags(word1) & FL_SLOT_FAIR) << 1;
+
+	FL_STATIC_ASSERT(FL_SLOT_FAIR == 2, "the arithmetic here");
+	return fl_slot_ranks[fl_masked(
+		(__u32)newcomer->mark << 5 | state << 3 | fair | expired << 1 | idle, 127)];
 }
 
 /* The position that a new flow should take; FL_POSITIONS when none may be taken. */
-static __always_inline __u32 fl_slot_victim(const struct fl_buckets *buckets, __u32 now,
-					    const struct fl_timeouts *timeouts)
+static __always_inline __u32 fl_slot_victim(const struct fl_buckets *buckets,
+					    const struct fl_newcomer *newcomer)
 {
 	__u32 best = 0;
 
 	for (__u32 i = 0; i < FL_POSITIONS; i++) {
 		struct fl_slot *slot = fl_slot_at(buckets, i);
-		__u32 rank = fl_slot_rank(fl_load64(&slot->word0), fl_load64(&slot->word1), now,
-					  timeouts);
+		__u32 rank =
+			fl_slot_rank(fl_load64(&slot->word0), fl_load64(&slot->word1), newcomer);
 		__u32 candidate = rank * FL_POSITIONS + (FL_POSITIONS - 1 - i);
 
 		best = fl_select(fl_below(best, candidate), candidate, best);
@@ -210,8 +239,8 @@ static __always_inline __u32 fl_slot_victim(const struct fl_buckets *buckets, __
  */
 static __always_inline struct fl_slot_change fl_slot_insert(const struct fl_buckets *buckets,
 							    __u32 position, __u64 hash,
-							    __u16 backend, __u32 now,
-							    const struct fl_timeouts *timeouts)
+							    __u16 backend,
+							    const struct fl_newcomer *newcomer)
 {
 	struct fl_slot *slot = fl_slot_at(buckets, position);
 	__u64 word0 = fl_load64(&slot->word0);
@@ -219,12 +248,19 @@ static __always_inline struct fl_slot_change fl_slot_insert(const struct fl_buck
 	struct fl_slot_change change = { word0, word0 };
 
 	/* It was free to take when the position was chosen; is it still, as just read? */
-	if (!fl_slot_rank(word0, fl_load64(&slot->word1), now, timeouts))
+	if (!fl_slot_rank(word0, fl_load64(&slot->word1), newcomer))
 		return change;
-	fl_store64(&slot->word1, fl_slot_word1(now, now, 0));
+	fl_store64(&slot->word1, fl_slot_word1(newcomer->now, newcomer->now, newcomer->mark));
 	if (fl_cas64(&slot->word0, word0, after))
 		change.after = after;
 	return change;
+}
+
+/* Word 1 of a recorded flow whose tuple is used again: as a new flow's, with the mark that it has,
+ * for nobody took of its service's share. */
+static __always_inline __u64 fl_slot_reused(__u64 word1, __u32 now)
+{
+	return fl_slot_word1(now, now, fl_slot_flags(word1) & FL_SLOT_FAIR);
 }
 
 /* Copies of a tag that can arise at once: one per CPU that records the flow's first SYN, and that

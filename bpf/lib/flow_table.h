@@ -121,27 +121,29 @@ static __always_inline int fl_flow_dedupe(const struct fl_buckets *buckets, __u6
 }
 
 /*
- * Records a new flow; returns the backend that the table now has for it. That is another one than
- * `backend` if a second CPU recorded the same flow first, and FL_NO_BACKEND if no slot may be
- * taken.
+ * Records a new flow with that mark (FL_SLOT_FAIR or 0); returns the backend that the table now has
+ * for it. That is another one than `backend` if a second CPU recorded the same flow first, and
+ * FL_NO_BACKEND if no slot may be taken.
  */
-__noinline __u32 fl_flow_insert(__u64 hash, __u32 backend)
+__noinline __u32 fl_flow_insert(__u64 hash, __u32 backend, __u32 mark)
 {
-	const struct fl_timeouts *timeouts =
-		(const struct fl_timeouts *)fl_rodata(&fl_config.timeouts);
+	struct fl_newcomer newcomer = {
+		.timeouts = (const struct fl_timeouts *)fl_rodata(&fl_config.timeouts),
+		.now = fl_now(),
+		.mark = (__u16)mark & FL_SLOT_FAIR,
+	};
 	struct fl_slot_change change;
 	struct fl_buckets buckets;
-	__u32 now = fl_now();
 	__u32 position;
 	__u64 word0;
 
 	if (!fl_buckets_of(hash, &buckets))
 		return FL_NO_BACKEND;
 	for (int attempt = 0; attempt < 2; attempt++) {
-		position = fl_slot_victim(&buckets, now, timeouts);
+		position = fl_slot_victim(&buckets, &newcomer);
 		if (position >= FL_POSITIONS)
 			return FL_NO_BACKEND;
-		change = fl_slot_insert(&buckets, position, hash, (__u16)backend, now, timeouts);
+		change = fl_slot_insert(&buckets, position, hash, (__u16)backend, &newcomer);
 		fl_load_move(change);
 		if (change.before != change.after && !fl_flow_dedupe(&buckets, hash))
 			return backend;
@@ -157,13 +159,12 @@ __noinline int fl_flow_move(__u64 word0, __u32 backend)
 	struct fl_slot_change change = { word0,
 					 fl_slot_word0(word0, FL_SLOT_EMBRYONIC, (__u16)backend) };
 	struct fl_slot *slot;
-	__u32 now = fl_now();
 	__u64 found;
 
 	slot = fl_flow_find(word0, &found);
 	if (!slot || found != word0)
 		return 0;
-	fl_store64(&slot->word1, fl_slot_word1(now, now, 0));
+	fl_store64(&slot->word1, fl_slot_reused(fl_load64(&slot->word1), fl_now()));
 	if (fl_cas64(&slot->word0, change.before, change.after))
 		fl_load_move(change);
 	return 0;

@@ -10,6 +10,7 @@
 #include "lib/row.h"
 #include "lib/siphash.h"
 #include "lib/stats.h"
+#include "lib/syn_share.h"
 
 struct fl_route {
 	struct fl_hop_ids hops;
@@ -131,11 +132,30 @@ __noinline __u32 fl_choose_fail_open(__u64 candidates)
 	return not_silent != FL_NO_BACKEND ? not_silent : fl_row_id(candidates, 0);
 }
 
+static __always_inline int fl_take_share(const struct fl_service *service)
+{
+	if (!(service->syn_fair | service->syn_limit))
+		return FL_SYN_UNBOUND;
+	return fl_syn_take(service->id, service->syn_fair, service->syn_limit);
+}
+
+/* The candidates that a new flow is chosen from. What will not be recorded has to be found again,
+ * and so has what may soon be displaced, where there is no hop list: the first eligible one is
+ * where its segments look first. */
+static __always_inline __u32 fl_choices(const struct fl_service *service, int share)
+{
+	int may_be_lost =
+		share == FL_SYN_OVER || (share == FL_SYN_CROWD && service->encap != FL_ENCAP_GUE);
+
+	return may_be_lost ? 1 : service->choices;
+}
+
 /* A SYN whose tuple nobody has recorded. */
 static __always_inline int fl_route_new(struct fl_route *route, struct fl_row row,
 					const struct fl_service *service)
 {
-	__u32 chosen = fl_choose_eligible(row.candidates, service->choices);
+	int share = fl_take_share(service);
+	__u32 chosen = fl_choose_eligible(row.candidates, fl_choices(service, share));
 	__u32 recorded;
 
 	if (chosen == FL_NO_BACKEND) {
@@ -144,7 +164,12 @@ static __always_inline int fl_route_new(struct fl_route *route, struct fl_row ro
 			return FL_LB_DROP_NO_BACKEND;
 		fl_count_fail_open(service->id);
 	}
-	recorded = fl_flow_insert(route->hash, chosen);
+	if (share == FL_SYN_OVER) {
+		fl_route_to(route, row, chosen);
+		fl_add_acceptors(route, row);
+		return FL_LB_TX_SYN_OVER_BUDGET;
+	}
+	recorded = fl_flow_insert(route->hash, chosen, share == FL_SYN_FAIR ? FL_SLOT_FAIR : 0);
 	if (recorded == FL_NO_BACKEND) {
 		/* To the first eligible one, where a segment of this flow looks first. */
 		recorded = fl_choose_eligible(row.candidates, 1);

@@ -23,8 +23,10 @@ static __always_inline void fl_count_service(__u32 service, __u16 bytes, int ver
 	stats->packets += 1;
 	stats->bytes += bytes;
 	if (verdict == FL_LB_TX_SYN_NEW || verdict == FL_LB_TX_SYN_UNRECORDED ||
-	    verdict == FL_LB_TX_SYN_CLAIM)
+	    verdict == FL_LB_TX_SYN_CLAIM || verdict == FL_LB_TX_SYN_OVER_BUDGET)
 		stats->new_flows += 1;
+	if (verdict == FL_LB_TX_SYN_OVER_BUDGET)
+		stats->over_budget += 1;
 	if (verdict == FL_LB_TX_MISS)
 		stats->misses += 1;
 	if (verdict == FL_LB_TX_TOO_BIG)
@@ -47,7 +49,8 @@ static __always_inline void fl_count_backend(__u32 backend, __u16 bytes, int ver
 		return;
 	stats->packets += 1;
 	stats->bytes += bytes;
-	if (verdict == FL_LB_TX_SYN_NEW || verdict == FL_LB_TX_SYN_UNRECORDED)
+	if (verdict == FL_LB_TX_SYN_NEW || verdict == FL_LB_TX_SYN_UNRECORDED ||
+	    verdict == FL_LB_TX_SYN_OVER_BUDGET)
 		stats->new_flows += 1;
 	if (verdict == FL_LB_TX_SYN_AGAIN)
 		stats->syn_again += 1;

@@ -46,7 +46,9 @@ uint32_t RecordFlows(LbProgram& lb, const LbCase& c) {
     const fl_buckets buckets = {
         &lb.flows()[fl_bucket_first(hash, lb.bucket_mask())],
         &lb.flows()[fl_bucket_second(hash, lb.bucket_mask())]};
-    const uint32_t position = fl_slot_victim(&buckets, now, &kTimeouts);
+    const fl_newcomer newcomer = {
+        .timeouts = &kTimeouts, .now = now, .mark = 0};
+    const uint32_t position = fl_slot_victim(&buckets, &newcomer);
     if (position >= FL_POSITIONS) {
       unrecorded++;
       continue;
@@ -108,6 +110,13 @@ void SetUpTables(LbProgram& lb, const LbCase& c, uint32_t egress) {
     service.choices = 1;
     service.rows_base = i * rows;
     service.row_mask = rows - 1;
+    service.syn_fair = c.syn_fair;
+    service.syn_limit = c.over_budget ? 1 : 0;
+    // A window that is ahead counts as this tick's, here for as long as any
+    // case runs.
+    if (c.over_budget)
+      lb.syn_windows()[service.id].word =
+          uint64_t{(NowTick() + 10000) & FL_TICK_MASK} << FL_SYN_TICK_SHIFT | 1;
     const auto port = static_cast<uint16_t>(kVipPort + i);
     lb.SetService({kVip4, port}, service);
     lb.SetService({kVip6, port}, service);

@@ -23,6 +23,8 @@ struct LbCase {
   Fill fill = Fill::kEmpty;
   FlowOrder order = {};
   bool is_ipv6 = false;
+  uint32_t syn_fair = 0;
+  bool over_budget = false;  // all new flows are
 };
 
 LbSizes SizesOf(const LbCase& c);

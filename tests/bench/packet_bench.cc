@@ -141,8 +141,13 @@ std::vector<Case> Sizes() {
 
 std::vector<Case> NewFlows() {
   const auto table = [](Fill fill) {
-    return LbCase{.buckets = 1u << 19, .fill = fill, .order = Serial(k1M)};
+    return LbCase{.buckets = 1u << 19,
+                  .fill = fill,
+                  .order = Serial(k1M),
+                  .syn_fair = (1u << 19) * FL_BUCKET_SLOTS / 256};
   };
+  LbCase over_budget = table(Fill::kEmpty);
+  over_budget.over_budget = true;
   return {
       {"new flow, table filling", kSyn4, FL_LB_TX_SYN_NEW, table(Fill::kEmpty),
        120, true},
@@ -150,6 +155,8 @@ std::vector<Case> NewFlows() {
        table(Fill::kHandshakes), 120, true},
       {"new flow, table full of established flows", kSyn4,
        FL_LB_TX_SYN_UNRECORDED, table(Fill::kEstablished), 120, true},
+      {"new flow, over the SYN budget", kSyn4, FL_LB_TX_SYN_OVER_BUDGET,
+       over_budget, 80},
   };
 }
 

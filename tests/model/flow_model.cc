@@ -8,6 +8,8 @@ namespace {
 
 // 60 s.
 constexpr uint32_t kYoungIdleTicks = 56;
+// 4 s.
+constexpr uint32_t kHandshakeIdleTicks = 4;
 
 bool IsPending(unsigned int state) {
   return state == FL_SLOT_EMBRYONIC || state == FL_SLOT_YOUNG ||
@@ -65,17 +67,25 @@ bool IsExpired(const Host& host, const FlowSlot& slot, uint32_t now) {
   return TicksSince(slot.last_seen, now) > host.config.timeouts.by_state[as];
 }
 
-// How willingly the slot is given to a new flow; 0: never.
-int Willingness(const Host& host, const FlowSlot& slot, uint32_t now) {
-  if (slot.state == FL_SLOT_FREE) return 4;
+// How willingly the slot is given to a new flow; 0: never. What is recorded
+// beyond a fair share goes first; what is within one goes for nobody beyond.
+int Willingness(const Host& host, const FlowSlot& slot, uint32_t now,
+                bool fair) {
+  if (slot.state == FL_SLOT_FREE) return 8;
   // The daemon is about to free it, or a segment to bring it back.
   if (slot.state >= FL_SLOT_EXPIRING_PENDING) return 0;
-  if (IsExpired(host, slot, now)) return 3;
-  if (slot.state == FL_SLOT_EMBRYONIC) return 2;
-  if (slot.state == FL_SLOT_YOUNG &&
-      TicksSince(slot.last_seen, now) > kYoungIdleTicks)
-    return 1;
-  return 0;
+  if (IsExpired(host, slot, now)) return 7;
+  const uint32_t silent = TicksSince(slot.last_seen, now);
+  const bool marked = (slot.flags & FL_SLOT_FAIR) != 0;
+  if (slot.state == FL_SLOT_EMBRYONIC) {
+    if (!marked) return 6;
+    return fair && silent > kHandshakeIdleTicks ? 3 : 0;
+  }
+  if (slot.state != FL_SLOT_YOUNG) return 0;
+  const bool idle = silent > kYoungIdleTicks;
+  if (marked) return fair && idle ? 2 : 0;
+  if (idle) return 5;
+  return fair ? 4 : 0;
 }
 
 }  // namespace
@@ -137,11 +147,12 @@ void TouchFlow(Host& host, fl_slot& slot, const TcpSegment& tcp, uint32_t now) {
   ChangeSlot(host, slot, flow);
 }
 
-bool RecordFlow(Host& host, uint64_t hash, uint16_t backend, uint32_t now) {
+bool RecordFlow(Host& host, uint64_t hash, uint16_t backend, uint32_t now,
+                bool fair) {
   fl_slot* taken = nullptr;
   int best = 0;
   for (fl_slot* slot : SlotsOf(host, hash)) {
-    const int willingness = Willingness(host, Decode(*slot), now);
+    const int willingness = Willingness(host, Decode(*slot), now, fair);
     if (willingness <= best) continue;
     best = willingness;
     taken = slot;
@@ -152,17 +163,21 @@ bool RecordFlow(Host& host, uint64_t hash, uint16_t backend, uint32_t now) {
               .state = FL_SLOT_EMBRYONIC,
               .backend = backend,
               .born = now,
-              .last_seen = now});
+              .last_seen = now,
+              .flags = static_cast<uint16_t>(fair ? FL_SLOT_FAIR : 0)});
   return true;
 }
 
 void MoveFlow(Host& host, fl_slot& slot, uint16_t backend, uint32_t now) {
+  const FlowSlot flow = Decode(slot);
   ChangeSlot(host, slot,
-             {.tag = Decode(slot).tag,
+             {.tag = flow.tag,
               .state = FL_SLOT_EMBRYONIC,
               .backend = backend,
               .born = now,
-              .last_seen = now});
+              .last_seen = now,
+              // Of its service's share, it takes nothing and gives nothing.
+              .flags = static_cast<uint16_t>(flow.flags & FL_SLOT_FAIR)});
 }
 
 }  // namespace fairlead::model

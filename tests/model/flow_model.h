@@ -36,9 +36,10 @@ fl_slot* FindFlow(Host& host, uint64_t hash);
 bool HasEnded(const FlowSlot& flow);
 // A segment of the flow came.
 void TouchFlow(Host& host, fl_slot& slot, const TcpSegment& tcp, uint32_t now);
-// False if no slot may be taken.
+// False if no slot may be taken. `fair`: within its service's fair share.
 // Requires: the flow is not recorded.
-bool RecordFlow(Host& host, uint64_t hash, uint16_t backend, uint32_t now);
+bool RecordFlow(Host& host, uint64_t hash, uint16_t backend, uint32_t now,
+                bool fair);
 // Gives the flow to `backend`, as if it were new.
 void MoveFlow(Host& host, fl_slot& slot, uint16_t backend, uint32_t now);
 

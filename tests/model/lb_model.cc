@@ -44,7 +44,8 @@ void CountBackend(Host& host, const Route& route, uint64_t bytes) {
   stats.packets++;
   stats.bytes += bytes;
   if (route.verdict == FL_LB_TX_SYN_NEW ||
-      route.verdict == FL_LB_TX_SYN_UNRECORDED)
+      route.verdict == FL_LB_TX_SYN_UNRECORDED ||
+      route.verdict == FL_LB_TX_SYN_OVER_BUDGET)
     stats.new_flows++;
   if (route.verdict == FL_LB_TX_SYN_AGAIN) stats.syn_again++;
 }
@@ -130,8 +131,9 @@ void CountService(fl_service_stats& stats, uint64_t bytes,
   stats.packets++;
   stats.bytes += bytes;
   if (verdict == FL_LB_TX_SYN_NEW || verdict == FL_LB_TX_SYN_UNRECORDED ||
-      verdict == FL_LB_TX_SYN_CLAIM)
+      verdict == FL_LB_TX_SYN_CLAIM || verdict == FL_LB_TX_SYN_OVER_BUDGET)
     stats.new_flows++;
+  if (verdict == FL_LB_TX_SYN_OVER_BUDGET) stats.over_budget++;
   if (verdict == FL_LB_TX_MISS) stats.misses++;
   if (verdict == FL_LB_TX_TOO_BIG) stats.too_big++;
 }

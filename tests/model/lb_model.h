@@ -53,6 +53,15 @@ struct AnswerCount {
 // Pings shall not use up what tells clients of errors.
 enum AnswerKind : uint8_t { kAnswerEcho, kAnswerError, kAnswerKinds };
 
+// New flows of a service in a tick. The model counts one by one, which is what
+// the program does up to the first thousand.
+struct SynCount {
+  uint32_t tick = 0;
+  uint64_t taken = 0;
+
+  bool operator==(const SynCount&) const = default;
+};
+
 // Everything that an LB host knows. A packet changes flows, loads, answers and
 // counters.
 struct Host {
@@ -65,6 +74,7 @@ struct Host {
   std::vector<fl_load> loads;        // by backend id
   std::vector<fl_bucket> flows;      // a power of two of them, two at least
   std::array<AnswerCount, kAnswerKinds> answered;
+  std::vector<SynCount> syns;  // by service id
   Counters counters;
 };
 

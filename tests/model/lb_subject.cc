@@ -161,6 +161,7 @@ void LbSubject::Install(Host& host) {
   std::ranges::copy(host.rows, lb_.rows().begin());
   InstallBackendsAndFlows(host);
   InstallAnswered(host);
+  InstallSyns(host);
   ReadCounters();
   host.counters = counters_;
 }
@@ -226,6 +227,27 @@ void LbSubject::InstallAnswered(const Host& host) {
   }
 }
 
+// Below a batch of more than one, the windows say all.
+void LbSubject::InstallSyns(const Host& host) {
+  for (size_t id = 0; id < host.syns.size(); id++) {
+    const SynCount& count = host.syns[id];
+    lb_.syn_windows()[id].word =
+        uint64_t{count.tick} << FL_SYN_TICK_SHIFT | count.taken;
+  }
+}
+
+std::string LbSubject::DifferSyns(const Host& host) const {
+  std::string text;
+  for (size_t id = 0; id < host.syns.size(); id++) {
+    const SynCount& count = host.syns[id];
+    const uint64_t word = lb_.syn_windows()[id].word;
+    const std::string of = absl::StrCat("new flows of service ", id);
+    Differ(text, of, count.taken, word & FL_SYN_TAKEN_MASK);
+    Differ(text, of + ", tick", count.tick, word >> FL_SYN_TICK_SHIFT);
+  }
+  return text;
+}
+
 // The CPU that ran the packet has what the model has, the others what they had.
 std::string LbSubject::DifferAnswered(const Host& host) {
   std::string text;
@@ -255,7 +277,7 @@ std::string LbSubject::DifferAnswered(const Host& host) {
 }
 
 std::string LbSubject::DifferenceFrom(const Host& host) {
-  std::string text = DifferAnswered(host);
+  std::string text = DifferAnswered(host) + DifferSyns(host);
   ReadCounters();
   const Counters& counters = host.counters;
   const std::span<const fl_bucket> flows = lb_.flows();

@@ -53,6 +53,8 @@ class LbSubject {
   // On every CPU what the model's one has, for packets run anywhere.
   void InstallAnswered(const Host& host);
   std::string DifferAnswered(const Host& host);
+  void InstallSyns(const Host& host);
+  std::string DifferSyns(const Host& host) const;
 
   const uint32_t flow_buckets_;
   test::LbProgram lb_;

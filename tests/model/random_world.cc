@@ -28,7 +28,7 @@ constexpr uint64_t kConditions[] = {kDrains,
 
 // Ages in ticks around every limit that a slot knows.
 constexpr uint32_t kAges[] = {
-    0,     0,     0,     0,     1,        1,        2,       10,  29,
+    0,     0,     0,     0,     1,        4,        5,       10,  29,
     30,    31,    32,    55,    56,       57,       58,      199, 200,
     201,   399,   400,   401,   402,      300,      300,     300, 500,
     49999, 50000, 50001, 60000, 0x7fffff, 0x800000, 0xffffff};  // the last ones
@@ -93,6 +93,7 @@ RandomWorld::RandomWorld(const WorldOptions& options)
   host_.backends.resize(sizes.backends);
   host_.leases.resize(sizes.services);
   host_.loads.resize(sizes.backends);
+  host_.syns.resize(sizes.services);
   host_.flows.resize(sizes.flow_buckets);
   AddBackends();
   AddServices();
@@ -179,6 +180,7 @@ void RandomWorld::AddServices() {
     static constexpr uint8_t kEncaps[] = {FL_ENCAP_GUE, FL_ENCAP_GUE,
                                           FL_ENCAP_GUE_PLAIN, FL_ENCAP_IPIP,
                                           FL_ENCAP_L2};
+    static constexpr uint32_t kShares[] = {0, 0, 0, 1, 2, 5, 10, 30, 1000000};
     fl_service service = {};
     service.id = id;
     service.flags = random_.Chance(0.04) ? FL_SERVICE_TOMBSTONE : 0;
@@ -191,6 +193,9 @@ void RandomWorld::AddServices() {
     service.rows_base = (id - 1u) * kRowsOfService + 37;
     service.row_mask = OneOf(random_, kMasks);
     service.epoch = static_cast<uint32_t>(random_.Next());
+    service.syn_fair = OneOf(random_, kShares);
+    service.syn_limit = OneOf(random_, kShares);
+    if (random_.Chance(0.5)) host_.syns[id] = RandomSyns();
     AddRows(service.rows_base, random_.Chance(0.05));
     SetLease(id);
     for (int i = random_.Below(3); i >= 0; i--) {
@@ -223,6 +228,14 @@ AnswerCount RandomWorld::RandomAnswered() {
   static constexpr uint32_t kTicks[] = {0, 0, 0, 0, 0, 1, 2, 0xffffff};
   return {.tick = (TickAt(now_ns_) - OneOf(random_, kTicks)) & FL_TICK_MASK,
           .given = OneOf(random_, kGiven)};
+}
+
+// Some of this tick's share has been taken, or of another's.
+SynCount RandomWorld::RandomSyns() {
+  static constexpr uint32_t kTicks[] = {0, 0, 0, 1, 2, 0xffffff};
+  static constexpr uint64_t kTaken[] = {0, 1, 4, 9, 29, 500};
+  return {.tick = (TickAt(now_ns_) - OneOf(random_, kTicks)) & FL_TICK_MASK,
+          .taken = OneOf(random_, kTaken)};
 }
 
 void RandomWorld::AddRows(uint32_t base, bool empty) {
@@ -259,21 +272,23 @@ FlowSlot RandomWorld::RandomSlot(uint64_t tag) {
       FL_SLOT_ESTABLISHED, FL_SLOT_ESTABLISHED, FL_SLOT_ESTABLISHED,
       FL_SLOT_YOUNG,       FL_SLOT_YOUNG,       FL_SLOT_CLOSING};
   const uint32_t now = TickAt(now_ns_);
+  const auto flags =
+      static_cast<uint16_t>((random_.Chance(0.25) ? FL_SLOT_FIN : 0) |
+                            (random_.Chance(0.5) ? FL_SLOT_FAIR : 0));
   // Nobody may take it.
-  const bool fin = random_.Chance(0.25);
   if (random_.Chance(busy_))
     return {.tag = tag,
             .state = OneOf(random_, kBusyStates),
             .backend = AnyBackend(),
             .born = RandomTick(),
             .last_seen = random_.Chance(0.5) ? now : now - 5,
-            .flags = static_cast<uint16_t>(fin ? FL_SLOT_FIN : 0)};
+            .flags = flags};
   return {.tag = tag,
           .state = OneOf(random_, kStates),
           .backend = AnyBackend(),
           .born = RandomTick(),
           .last_seen = RandomTick(),
-          .flags = static_cast<uint16_t>(fin ? FL_SLOT_FIN : 0)};
+          .flags = flags};
 }
 
 void RandomWorld::AddFlows() {

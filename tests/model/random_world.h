@@ -53,6 +53,7 @@ class RandomWorld {
   // Tombstones for all services of an address.
   void Silence(const base::IpAddress& address);
   AnswerCount RandomAnswered();
+  SynCount RandomSyns();
   void AddRows(uint32_t base, bool empty);
   void SetLease(uint16_t service);
   void AddFlows();

@@ -130,15 +130,39 @@ void RouteSynTo(Route& route, const Host& host, const Row& row,
   }
 }
 
+enum class Share { kUnbound, kFair, kCrowd, kOver };
+
+// What the service may still record in this tick.
+Share TakeShare(Host& host, const fl_service& service, uint32_t now) {
+  if (service.syn_fair == 0 && service.syn_limit == 0) return Share::kUnbound;
+  SynCount& count = host.syns[service.id];
+  // A CPU may be a little ahead; what it says counts for this tick.
+  if (TicksSince(count.tick, now) != 0) count = {.tick = now};
+  if (service.syn_limit != 0 && count.taken >= service.syn_limit)
+    return Share::kOver;
+  return count.taken++ < service.syn_fair ? Share::kFair : Share::kCrowd;
+}
+
 void RouteNewSyn(Route& route, Host& host, const Row& row,
                  const fl_service& service, uint32_t now) {
-  std::optional<uint16_t> chosen = ChooseEligible(host, row, service);
+  const Share share = TakeShare(host, service, now);
+  // What is not recorded for long, or at all, must be found again.
+  const bool no_list = service.encap != FL_ENCAP_GUE;
+  const bool finds_itself =
+      share == Share::kOver || (share == Share::kCrowd && no_list);
+  std::optional<uint16_t> chosen = finds_itself
+                                       ? ChooseEligible(host, row, 1u)
+                                       : ChooseEligible(host, row, service);
   if (!chosen) {
     chosen = ChooseFailOpen(host, row);
     if (!chosen) return;
     route.fail_open = true;
   }
-  if (RecordFlow(host, route.hash, *chosen, now)) {
+  if (share == Share::kOver) {
+    route.verdict = FL_LB_TX_SYN_OVER_BUDGET;
+    return RouteSynTo(route, host, row, *chosen);
+  }
+  if (RecordFlow(host, route.hash, *chosen, now, share == Share::kFair)) {
     route.verdict = FL_LB_TX_SYN_NEW;
     return RouteSynTo(route, host, row, *chosen);
   }

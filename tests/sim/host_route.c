@@ -10,6 +10,8 @@
 
 static struct fl_host_tables tables;
 static __u64 now_ns;
+static struct fl_syn_window window;
+static struct fl_syn_batch batch;
 
 static __u64 bpf_ktime_get_coarse_ns(void)
 {
@@ -30,6 +32,10 @@ static void *bpf_map_lookup_elem(void *map, const void *key)
 		return &tables.flows[index];
 	if (map == &fl_svc_stats)
 		return tables.service;
+	if (map == &fl_syn_windows)
+		return &window;
+	if (map == &fl_syn_batches)
+		return &batch;
 	abort();
 }
 

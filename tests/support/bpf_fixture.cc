@@ -94,6 +94,8 @@ LbProgram::LbProgram(const LbSizes& sizes)
   resize(object->maps.fl_flows, sizes.flow_buckets);
   resize(object->maps.fl_svc_stats, sizes.services);
   resize(object->maps.fl_leases, sizes.services);
+  resize(object->maps.fl_syn_windows, sizes.services);
+  resize(object->maps.fl_syn_batches, sizes.services);
   resize(object->maps.fl_bkd_stats, sizes.backends);
   FL_CHECK(fairlead_object::load(object) == 0);
 
@@ -106,6 +108,8 @@ LbProgram::LbProgram(const LbSizes& sizes)
   load_ = share(object->maps.fl_load, sizes.backends * sizeof(fl_load));
   flows_ = share(object->maps.fl_flows, sizes.flow_buckets * sizeof(fl_bucket));
   leases_ = share(object->maps.fl_leases, sizes.services * sizeof(uint64_t));
+  syn_windows_ = share(object->maps.fl_syn_windows,
+                       sizes.services * sizeof(fl_syn_window));
 }
 
 LbProgram::~LbProgram() = default;

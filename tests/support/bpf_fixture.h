@@ -76,6 +76,9 @@ class LbProgram {
   std::span<fl_load> load() const { return load_.as<fl_load>(); }
   std::span<fl_bucket> flows() const { return flows_.as<fl_bucket>(); }
   std::span<uint64_t> leases() const { return leases_.as<uint64_t>(); }
+  std::span<fl_syn_window> syn_windows() const {
+    return syn_windows_.as<fl_syn_window>();
+  }
 
   // Sums over all CPUs.
   LbVerdicts verdicts() const;
@@ -101,7 +104,7 @@ class LbProgram {
 
   const LbSizes sizes_;
   std::unique_ptr<Skeleton> skeleton_;
-  SharedMemory rows_, backends_, load_, flows_, leases_;
+  SharedMemory rows_, backends_, load_, flows_, leases_, syn_windows_;
 };
 
 // The tick that the program sees.

@@ -124,8 +124,10 @@ bool Host::IsRecordable(uint64_t hash) const {
   const uint32_t mask = static_cast<uint32_t>(flows.size()) - 1;
   const fl_buckets buckets = {&flows[fl_bucket_first(hash, mask)],
                               &flows[fl_bucket_second(hash, mask)]};
-  return fl_slot_victim(&buckets, parts_.sweeper.NowTick(),
-                        &parts_.sweeper.scan().timeouts()) < FL_POSITIONS;
+  const fl_newcomer newcomer = {.timeouts = &parts_.sweeper.scan().timeouts(),
+                                .now = parts_.sweeper.NowTick(),
+                                .mark = FL_SLOT_FAIR};
+  return fl_slot_victim(&buckets, &newcomer) < FL_POSITIONS;
 }
 
 control::FlowFacts Host::LookUp(const core::Service& service,

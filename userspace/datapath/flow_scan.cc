@@ -122,10 +122,13 @@ bool FlowScan::Record(uint64_t hash, core::BackendId backend,
   const fl_buckets buckets = BucketsOf(flows_, hash);
   __u64 word0 = 0;
   if (fl_slot_find(&buckets, hash, &word0) == nullptr) {
-    const uint32_t position = fl_slot_victim(&buckets, now_tick, &timeouts_);
+    // An agent has named it: nobody can forge it.
+    const fl_newcomer newcomer = {
+        .timeouts = &timeouts_, .now = now_tick, .mark = FL_SLOT_FAIR};
+    const uint32_t position = fl_slot_victim(&buckets, &newcomer);
     if (position >= FL_POSITIONS) return false;
     const fl_slot_change insert =
-        fl_slot_insert(&buckets, position, hash, backend, now_tick, &timeouts_);
+        fl_slot_insert(&buckets, position, hash, backend, &newcomer);
     Move(insert.before, insert.after);
     fl_slot_change copy;
     for (int i = 0; i < FL_MAX_COPIES && fl_slot_dedupe(&buckets, hash, &copy);

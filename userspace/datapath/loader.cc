@@ -211,6 +211,9 @@ absl::StatusOr<LoadedProgram> LoadProgram(const LoadRequest& request) {
     FL_RETURN_IF_ERROR(
         Adopt(maps[i], absl::StrCat(request.pins, "/", name), loaded.maps[i]));
   }
+  for (bpf_map* map :
+       {skeleton->maps.fl_syn_windows, skeleton->maps.fl_syn_batches})
+    bpf_map__set_max_entries(map, request.sizes.services);
   FL_ASSIGN_OR_RETURN(loaded.old_flows,
                       FindOldFlows(request, loaded.map("fl_flows")));
   if (loaded.old_flows.has_value()) {

@@ -51,7 +51,8 @@ enum fl_slot_state {
 };
 
 /* Bits of word 1's flags. */
-#define FL_SLOT_FIN 0x1 /* FIN or RST seen while the slot was not yet established */
+#define FL_SLOT_FIN  0x1 /* FIN or RST seen while the slot was not yet established */
+#define FL_SLOT_FAIR 0x2 /* recorded within its service's fair share: gives way to no crowd */
 
 struct fl_slot {
 	__u64 word0;

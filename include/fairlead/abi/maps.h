@@ -11,6 +11,8 @@
  *           fl_flows     array   fl_bucket, mmapable               both
  *           fl_verdicts  per-CPU array of u64 by fl_lb_verdict     kernel
  *           fl_svc_stats, fl_bkd_stats  per-CPU arrays (stats.h)   kernel
+ *           fl_syn_windows  array   fl_syn_window, mmapable        kernel; not pinned
+ *           fl_syn_batches  per-CPU array of fl_syn_batch          kernel; not pinned
  * Backend   fl_vips      hash    fl_service_key -> fl_vip          the agent
  *           fl_peers     hash    fl_peer_key -> fl_peer            the agent
  *           fl_sources   hash    address -> u32 (enum fl_source)   the agent
@@ -65,7 +67,11 @@ struct fl_service {
 	__u32 rows_base; /* first row in fl_rows */
 	__u32 row_mask;	 /* rows - 1 */
 	__u32 epoch;	 /* version of the tier's table; 0 until the tier has epochs */
-	__u32 reserved[3];
+	/* Of new flows in a tick: so many are marked FL_SLOT_FAIR, and so many are recorded at all;
+	 * 0: no bound. */
+	__u32 syn_fair;
+	__u32 syn_limit;
+	__u32 reserved;
 };
 FL_STATIC_ASSERT(sizeof(struct fl_service) == 32, "no padding");
 
@@ -114,6 +120,26 @@ struct fl_load {
 	__u64 reserved[5];
 };
 FL_STATIC_ASSERT(sizeof(struct fl_load) == 64, "one cache line");
+
+/* fl_syn_windows, by service id: new flows of this tick that CPUs have taken to record. A line
+ * each, for one service's flood must not slow others. */
+struct fl_syn_window {
+	__u64 word; /* tick:24 | taken:40 */
+	__u64 reserved[7];
+};
+FL_STATIC_ASSERT(sizeof(struct fl_syn_window) == 64, "one cache line");
+#define FL_SYN_TICK_SHIFT 40
+#define FL_SYN_TAKEN_MASK ((1ull << FL_SYN_TICK_SHIFT) - 1)
+
+/* fl_syn_batches, by service id: what is left of that which this CPU took last; of no worth in
+ * another tick. */
+struct fl_syn_batch {
+	__u32 tick;
+	__u32 left;
+	__u32 share; /* enum fl_syn_share of bpf/lib/syn_share.h, of all that is left */
+	__u32 reserved;
+};
+FL_STATIC_ASSERT(sizeof(struct fl_syn_batch) == 16, "no padding");
 
 /* --- agent --- */
 

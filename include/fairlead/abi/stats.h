@@ -9,13 +9,14 @@
 
 /* fl_svc_stats, by service id. */
 struct fl_service_stats {
-	__u64 packets;	 /* for the service, whatever their verdict */
-	__u64 bytes;	 /* of those, as received, from the IP header on */
-	__u64 new_flows; /* SYNs that were given a backend */
-	__u64 misses;	 /* segments of flows not recorded here */
-	__u64 fail_open; /* new flows given a backend although none was eligible */
-	__u64 too_big;	 /* frag-needed and packet-too-big answers */
-	__u64 reserved[2];
+	__u64 packets;	   /* for the service, whatever their verdict */
+	__u64 bytes;	   /* of those, as received, from the IP header on */
+	__u64 new_flows;   /* SYNs that were given a backend */
+	__u64 misses;	   /* segments of flows not recorded here */
+	__u64 fail_open;   /* new flows given a backend although none was eligible */
+	__u64 too_big;	   /* frag-needed and packet-too-big answers */
+	__u64 over_budget; /* new flows not recorded, because the SYN budget was used up */
+	__u64 reserved;
 };
 FL_STATIC_ASSERT(sizeof(struct fl_service_stats) == 64, "one cache line");
 

@@ -51,7 +51,9 @@
 	X(TX_ECHO, TX, "ping of a service's address, answered")                                    \
 	X(TX_FRAGMENT_REFUSED, TX,                                                                 \
 	  "first fragment of a segment to a service, answered with ICMP prohibited")               \
-	X(DROP_ICMP_LIMIT, DROP, "would be answered by ICMP, and so much has been of late")
+	X(DROP_ICMP_LIMIT, DROP, "would be answered by ICMP, and so much has been of late")        \
+	X(TX_SYN_OVER_BUDGET, TX,                                                                  \
+	  "SYN of a new flow, not recorded: its service is above its SYN budget")
 
 /* fl_agent, on a backend. */
 #define FL_AGENT_VERDICTS(X)                                                                       \

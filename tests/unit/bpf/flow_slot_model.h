@@ -115,6 +115,7 @@ class ModelCpu {
     const uint64_t dice = random_();
     hash_ = (dice % kModelFlows + 1) * 0x9e3779b97f4a7c15ull;
     buckets_ = table_.Of(hash_);
+    mark_ = dice >> 32 & 1 ? FL_SLOT_FAIR : 0;
     backend_ = static_cast<uint16_t>(1 + dice / 64 % (kModelBackends - 1));
     const uint64_t kind = dice / 1024 % 8;
     flags_ = kind == 4 ? FL_TCP_FIN | FL_TCP_ACK : FL_TCP_ACK;
@@ -126,14 +127,15 @@ class ModelCpu {
   }
 
   void Choose() {
-    position_ = fl_slot_victim(&buckets_, table_.now.load(), &kModelTimeouts);
+    newcomer_ = {
+        .timeouts = &kModelTimeouts, .now = table_.now.load(), .mark = mark_};
+    position_ = fl_slot_victim(&buckets_, &newcomer_);
     stage_ = position_ < FL_POSITIONS ? Stage::kInsert : Stage::kIdle;
   }
 
   void Insert() {
     const fl_slot_change change =
-        fl_slot_insert(&buckets_, position_, hash_, backend_, table_.now.load(),
-                       &kModelTimeouts);
+        fl_slot_insert(&buckets_, position_, hash_, backend_, &newcomer_);
     table_.Count(change);
     copies_ = 0;
     stage_ = change.before != change.after ? Stage::kDedupe : Stage::kFindOther;
@@ -153,7 +155,7 @@ class ModelCpu {
   void Move() {
     const uint32_t now = table_.now.load();
     const uint64_t after = fl_slot_word0(word0_, FL_SLOT_EMBRYONIC, backend_);
-    fl_store64(&slot_->word1, fl_slot_word1(now, now, 0));
+    fl_store64(&slot_->word1, fl_slot_reused(fl_load64(&slot_->word1), now));
     if (fl_cas64(&slot_->word0, word0_, after)) table_.Count({word0_, after});
     stage_ = Stage::kIdle;
   }
@@ -163,6 +165,8 @@ class ModelCpu {
   Stage stage_ = Stage::kIdle;
   // Of the packet that is being worked on.
   uint64_t hash_ = 0;
+  uint16_t mark_ = 0;
+  fl_newcomer newcomer_ = {};
   uint16_t backend_ = 0;
   uint8_t flags_ = 0;
   fl_buckets buckets_ = {};

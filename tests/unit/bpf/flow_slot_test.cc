@@ -14,8 +14,13 @@ namespace {
 constexpr uint64_t kHash = 0x0123456789abcdef;
 constexpr uint64_t kOther = 0xfedcba9876543210;
 constexpr fl_timeouts kTimeouts = {{0, 10, 100, 1000, 50, 0, 0, 0}};
+
 constexpr uint8_t kAck = FL_TCP_ACK, kFin = FL_TCP_FIN | FL_TCP_ACK,
                   kRst = FL_TCP_RST, kSyn = FL_TCP_SYN;
+
+fl_newcomer At(uint32_t now, uint16_t mark = 0) {
+  return {.timeouts = &kTimeouts, .now = now, .mark = mark};
+}
 
 struct Table {
   std::array<fl_bucket, 2> memory = {};
@@ -34,6 +39,15 @@ struct Table {
     }
   }
 };
+
+uint32_t Victim(const Table& table, const fl_newcomer& newcomer) {
+  return fl_slot_victim(&table.buckets, &newcomer);
+}
+
+fl_slot_change Insert(const Table& table, uint32_t position, uint16_t backend,
+                      const fl_newcomer& newcomer) {
+  return fl_slot_insert(&table.buckets, position, kHash, backend, &newcomer);
+}
 
 TEST_CASE("a word 0 holds tag, state and backend", "[bpf][flow_slot]") {
   const uint64_t word0 = fl_slot_word0(kHash, FL_SLOT_CLOSING, 65535);
@@ -171,9 +185,88 @@ TEST_CASE("an empty slot is nobody's, not even a tag of zeros'",
 TEST_CASE("a full bucket pair has no victim", "[bpf][flow_slot]") {
   Table table;
   table.FillUp(5);
-  CHECK(fl_slot_victim(&table.buckets, 5, &kTimeouts) == FL_POSITIONS);
-  CHECK(fl_slot_victim(&table.buckets, 1005, &kTimeouts) == FL_POSITIONS);
-  CHECK(fl_slot_victim(&table.buckets, 1006, &kTimeouts) == 0);
+  CHECK(Victim(table, At(5)) == FL_POSITIONS);
+  CHECK(Victim(table, At(1005)) == FL_POSITIONS);
+  CHECK(Victim(table, At(1006)) == 0);
+}
+
+struct YieldCase {
+  std::string name;
+  unsigned int state;
+  uint16_t mark;
+  uint32_t idle;
+  bool to_crowd, to_fair;
+};
+
+// No slot is expired here; whatever is, is anybody's.
+TEST_CASE("what is within a fair share gives way to no crowd",
+          "[bpf][flow_slot]") {
+  const YieldCase cases[] = {
+      {"a handshake of the crowd", FL_SLOT_EMBRYONIC, 0, 0, true, true},
+      {"a handshake", FL_SLOT_EMBRYONIC, FL_SLOT_FAIR, 0, false, false},
+      {"a handshake of 4 s", FL_SLOT_EMBRYONIC, FL_SLOT_FAIR, 4, false, false},
+      {"a stale handshake", FL_SLOT_EMBRYONIC, FL_SLOT_FAIR, 5, false, true},
+      {"young of the crowd", FL_SLOT_YOUNG, 0, 0, false, true},
+      {"young of the crowd, idle", FL_SLOT_YOUNG, 0, 57, true, true},
+      {"young", FL_SLOT_YOUNG, FL_SLOT_FAIR, 0, false, false},
+      {"young, 60 s", FL_SLOT_YOUNG, FL_SLOT_FAIR, 56, false, false},
+      {"young, idle", FL_SLOT_YOUNG, FL_SLOT_FAIR, 57, false, true},
+      {"established", FL_SLOT_ESTABLISHED, 0, 900, false, false},
+      {"established and marked", FL_SLOT_ESTABLISHED, FL_SLOT_FAIR, 900, false,
+       false},
+      {"closing", FL_SLOT_CLOSING, 0, 40, false, false},
+  };
+  for (const YieldCase& c : cases) {
+    INFO(c.name);
+    Table table;
+    table.FillUp(1000);
+    table.at(5) = {fl_slot_word0(kOther, c.state, 1),
+                   fl_slot_word1(1000 - c.idle, 1000 - c.idle, c.mark)};
+    const uint32_t taken = 5, none = FL_POSITIONS;
+    CHECK(Victim(table, At(1000)) == (c.to_crowd ? taken : none));
+    CHECK(Victim(table, At(1000, FL_SLOT_FAIR)) == (c.to_fair ? taken : none));
+  }
+}
+
+TEST_CASE("the crowd is displaced before anybody else", "[bpf][flow_slot]") {
+  struct Kind {
+    unsigned int state;
+    uint16_t mark;
+    uint32_t idle;
+  };
+  // Each is taken before all that follow it.
+  const Kind order[] = {{FL_SLOT_EMBRYONIC, 0, 0},
+                        {FL_SLOT_YOUNG, 0, 57},
+                        {FL_SLOT_YOUNG, 0, 0},
+                        {FL_SLOT_EMBRYONIC, FL_SLOT_FAIR, 5},
+                        {FL_SLOT_YOUNG, FL_SLOT_FAIR, 57}};
+  for (size_t i = 0; i + 1 < std::size(order); i++) {
+    INFO("kind " << i);
+    Table table;
+    table.FillUp(1000);
+    const auto put = [&](uint32_t position, const Kind& kind) {
+      table.at(position) = {
+          fl_slot_word0(kOther, kind.state, 1),
+          fl_slot_word1(1000 - kind.idle, 1000 - kind.idle, kind.mark)};
+    };
+    put(6, order[i]);
+    for (const uint32_t position : {0u, 3u, 7u}) put(position, order[i + 1]);
+    CHECK(Victim(table, At(1000, FL_SLOT_FAIR)) == 6);
+  }
+}
+
+TEST_CASE("a recorded flow has its newcomer's mark, and keeps it",
+          "[bpf][flow_slot]") {
+  for (const uint16_t mark : {uint16_t{0}, uint16_t{FL_SLOT_FAIR}}) {
+    Table table;
+    REQUIRE(Insert(table, 2, 7, At(5, mark)).after != 0);
+    fl_slot& slot = table.at(2);
+    CHECK(fl_slot_flags(slot.word1) == mark);
+    fl_slot_touch(&slot, slot.word0, kAck, 6);
+    fl_slot_touch(&slot, slot.word0, kFin, 6);
+    CHECK(fl_slot_flags(slot.word1) == (mark | FL_SLOT_FIN));
+    CHECK(fl_slot_reused(slot.word1, 9) == fl_slot_word1(9, 9, mark));
+  }
 }
 
 TEST_CASE("an insert into a slot that came into use meanwhile wins nothing",
@@ -181,8 +274,7 @@ TEST_CASE("an insert into a slot that came into use meanwhile wins nothing",
   Table table;
   table.Put(3, kOther, FL_SLOT_ESTABLISHED, 5);
   const fl_slot before = table.at(3);
-  const fl_slot_change change =
-      fl_slot_insert(&table.buckets, 3, kHash, 2, 5, &kTimeouts);
+  const fl_slot_change change = Insert(table, 3, 2, At(5));
   CHECK(change.before == change.after);
   CHECK(table.at(3).word0 == before.word0);
   CHECK(table.at(3).word1 == before.word1);
@@ -192,8 +284,7 @@ TEST_CASE("an insert takes the slot's old flow out of the counters",
           "[bpf][flow_slot]") {
   Table table;
   table.Put(3, kOther, FL_SLOT_EMBRYONIC, 5, 7);
-  const fl_slot_change change =
-      fl_slot_insert(&table.buckets, 3, kHash, 2, 6, &kTimeouts);
+  const fl_slot_change change = Insert(table, 3, 2, At(6));
   CHECK(change.before == fl_slot_word0(kOther, FL_SLOT_EMBRYONIC, 7));
   CHECK(change.after == fl_slot_word0(kHash, FL_SLOT_EMBRYONIC, 2));
   CHECK(table.at(3).word1 == fl_slot_word1(6, 6, 0));
@@ -212,10 +303,10 @@ TEST_CASE("of two copies of a flow the earlier stays, whoever looks",
       table.FillUp(5);
       table.at(first) = {};
       fl_slot_change undone = {0, 0};
-      fl_slot_insert(&table.buckets, first, kHash, 1, 5, &kTimeouts);
+      Insert(table, first, 1, At(5));
       REQUIRE(fl_slot_dedupe(&table.buckets, kHash, &undone) == 0);
       table.at(second) = {};
-      fl_slot_insert(&table.buckets, second, kHash, 2, 5, &kTimeouts);
+      Insert(table, second, 2, At(5));
       REQUIRE(fl_slot_dedupe(&table.buckets, kHash, &undone) == 1);
       CHECK(fl_slot_tag(undone.before) == fl_slot_tag(kHash));
       CHECK(undone.after == 0);
