@@ -194,7 +194,10 @@ bool IsLive(const FakeDatapath& tables, uint32_t row) {
   return false;
 }
 
-core::ServiceEntry EntryOf(const core::Service& service) {
+core::ServiceEntry EntryOf(const core::Service& service,
+                           const core::TableSizes& sizes) {
+  const core::SynShares shares =
+      core::SharesOf(service.syn_budget, sizes.flow_buckets);
   return {.id = service.id,
           .tombstone = false,
           .policy = service.policy,
@@ -202,7 +205,9 @@ core::ServiceEntry EntryOf(const core::Service& service) {
           .encap = service.encap,
           .hop_lists = service.guarantee == core::Guarantee::kSockets,
           .rows_base = service.rows_base,
-          .rows = service.rows};
+          .rows = service.rows,
+          .syn_fair = shares.fair,
+          .syn_limit = shares.limit};
 }
 
 uint64_t ExpectedBits(const core::BackendView& view,
@@ -329,7 +334,7 @@ std::string ComplainOfDifference(const FakeDatapath& tables,
     ++entries;
     const auto found = tables.services().find(view.service.vip);
     if (found == tables.services().end() ||
-        found->second != EntryOf(view.service))
+        found->second != EntryOf(view.service, tables.sizes()))
       return absl::StrCat("service ", view.service.name, " is not applied");
     for (const core::BackendView& backend : view.backends) {
       std::string complaint = ComplainOfBackend(tables, view.service, backend);

@@ -38,6 +38,10 @@ void ServiceCommands::Settings::AddOptions(CLI::App& app) {
   AddSetting(app, "--need", need, "N",
              "Backends that must be available (default 1)")
       .check(WholeNumber(0, UINT32_MAX));
+  AddSetting(app, "--syn-budget", syn_budget, "N/s",
+             "New connections a second that are recorded; those above it are "
+             "served, but not recorded. default (by the flow table's size) or "
+             "off");
   AddSetting(app, "--agent-port", agent_port, "PORT",
              "Where the agents on the backends answer; 0: ask none")
       .check(WholeNumber(0, 65535));
@@ -78,6 +82,7 @@ void ServiceCommands::Settings::AddTo(Json& body) const {
   Put(body, "choices", choices);
   Put(body, "encap", encap);
   Put(body, "need", need);
+  Put(body, "syn_budget", syn_budget);
   Put(body, "rows", rows);
   Put(body, "agent_port", agent_port);
   Put(body, "guarantee", guarantee);

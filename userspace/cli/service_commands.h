@@ -26,6 +26,7 @@ class ServiceCommands {
     std::optional<std::string> encap;
     std::optional<std::string> guarantee;
     std::optional<uint64_t> need;
+    std::optional<std::string> syn_budget;
     std::optional<uint64_t> rows;
     std::optional<uint64_t> agent_port;
     std::optional<std::string> check;

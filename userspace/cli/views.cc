@@ -212,6 +212,14 @@ std::string SettledText(const Json& service) {
   return why.empty() ? "yes" : absl::StrCat("no: ", why);
 }
 
+// "30,517/s (default)"
+std::string SynBudgetText(const Json& service) {
+  const std::string setting = Text(service, "syn_budget");
+  if (setting == "off") return setting;
+  return absl::StrCat(Thousands(Number(service, "syn_budget_per_second")), "/s",
+                      setting == "default" ? " (default)" : "");
+}
+
 void PrintService(const Json& service, std::ostream& out) {
   Facts facts(out);
   facts.Add("name", Text(service, "name"));
@@ -224,6 +232,7 @@ void PrintService(const Json& service, std::ostream& out) {
   facts.Add("settled", SettledText(service));
   facts.Add("available", Available(service));
   facts.AddNumber("need", service, "need");
+  facts.Add("syn budget", SynBudgetText(service));
   facts.Add("fail open", Flag(service, "fail_open") ? "yes" : "no");
   facts.AddNumber("rows", service, "rows");
   facts.AddCount("rows overflowed", service, "rows_overflowed");
@@ -237,6 +246,7 @@ void PrintService(const Json& service, std::ostream& out) {
   facts.AddCount("misses", service, "misses");
   facts.AddCount("fail-open flows", service, "fail_open_flows");
   facts.AddCount("too big", service, "too_big");
+  facts.AddCount("over budget", service, "over_budget_flows");
   out << '\n';
   PrintBackendTable(service, out);
 }

@@ -9,6 +9,7 @@
 #include "base/duration.h"
 #include "base/status_macros.h"
 #include "base/text.h"
+#include "core/syn_budget.h"
 #include "fairlead/abi/limits.h"
 
 namespace fairlead::control {
@@ -71,6 +72,8 @@ core::ServiceSettings ReadSettings(ObjectReader& body) {
   settings.choices = body.Integer<int>("choices", {1, FL_MAX_CHOICES});
   settings.encap = body.Parsed<core::Encap>("encap", ParseEncap);
   settings.need = body.Integer<int>("need");
+  settings.syn_budget =
+      body.Parsed<core::SynBudget>("syn_budget", core::ParseSynBudget);
   settings.rows = body.Integer<uint32_t>("rows");
   settings.agent_port = body.Integer<uint16_t>("agent_port");
   settings.guarantee =

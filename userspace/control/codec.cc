@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "control/verdicts.h"
 #include "core/drain.h"
+#include "core/syn_budget.h"
 #include "fairlead/abi/flow_slot.h"
 #include "fairlead/abi/maps.h"
 
@@ -80,6 +81,7 @@ void AddSettings(const core::Service& service, Json& json) {
   json["choices"] = service.choices;
   json["encap"] = Text(core::ToString(service.encap));
   json["need"] = service.need;
+  json["syn_budget"] = core::ToString(service.syn_budget);
   json["rows"] = service.rows;
   json["agent_port"] = service.agent_port;
   json["check"] = EncodeCheckConfig(service.check);
@@ -158,6 +160,7 @@ Json EncodeService(const core::ServiceView& view,
   json["guarantee"] = view.guarantee;
   json["fail_open"] = view.fail_open;
   json["rows_overflowed"] = view.rows_overflowed;
+  json["syn_budget_per_second"] = view.syn_budget_per_second;
   json["active"] = ActiveFlows(view);
   json["new_flows"] = counters.new_flows;
   json["packets"] = counters.packets;
@@ -165,6 +168,7 @@ Json EncodeService(const core::ServiceView& view,
   json["misses"] = counters.misses;
   json["fail_open_flows"] = counters.fail_open;
   json["too_big"] = counters.too_big;
+  json["over_budget_flows"] = counters.over_budget;
   json["backends"] = Json::array();
   for (const core::BackendView& backend : view.backends) {
     json["backends"].push_back(

@@ -68,6 +68,7 @@ struct ServiceCounters {
   uint64_t misses = 0;
   uint64_t fail_open = 0;
   uint64_t too_big = 0;
+  uint64_t over_budget = 0;
 };
 
 struct BackendCounters {

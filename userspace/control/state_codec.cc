@@ -10,6 +10,7 @@
 #include "control/codec.h"
 #include "control/json.h"
 #include "core/settings.h"
+#include "core/syn_budget.h"
 #include "fairlead/abi/limits.h"
 
 namespace fairlead::control {
@@ -41,6 +42,7 @@ Json EncodeStoredService(const core::Service& service) {
   json["choices"] = service.choices;
   json["encap"] = std::string(core::ToString(service.encap));
   json["need"] = service.need;
+  json["syn_budget"] = core::ToString(service.syn_budget);
   json["rows"] = service.rows;
   json["rows_base"] = service.rows_base;
   json["agent_port"] = service.agent_port;
@@ -131,6 +133,10 @@ absl::StatusOr<core::Service> DecodeService(const Json& json,
   service.choices = reader.RequiredInteger<int>("choices", {1, FL_MAX_CHOICES});
   service.encap = reader.RequiredParsed<core::Encap>("encap", ParseEncap);
   service.need = reader.RequiredInteger<int>("need");
+  // Older states have none.
+  service.syn_budget =
+      reader.Parsed<core::SynBudget>("syn_budget", core::ParseSynBudget)
+          .value_or(core::SynBudget());
   service.rows = reader.RequiredInteger<uint32_t>("rows");
   service.rows_base = reader.RequiredInteger<uint32_t>("rows_base");
   service.agent_port = reader.RequiredInteger<uint16_t>("agent_port");

@@ -14,6 +14,8 @@
 #include "core/registry.h"
 #include "core/runtimes.h"
 #include "core/settings.h"
+#include "core/syn_budget.h"
+#include "core/target.h"
 #include "core/views.h"
 #include "fairlead/abi/maps.h"
 
@@ -51,32 +53,6 @@ bool SameIntent(const DesiredState& a, const DesiredState& b) {
          a.tombstones == b.tombstones;
 }
 
-TargetService TombstoneTarget(const Tombstone& tombstone) {
-  return {.entry = {.id = tombstone.id, .tombstone = true}, .members = {}};
-}
-
-TargetService ServiceTarget(const Service& service) {
-  TargetService target;
-  target.entry = {.id = service.id,
-                  .tombstone = false,
-                  .policy = service.policy,
-                  .choices = service.choices,
-                  .encap = service.encap,
-                  .hop_lists = service.guarantee == Guarantee::kSockets,
-                  .rows_base = service.rows_base,
-                  .rows = service.rows};
-  for (const auto& [name, backend] : service.backends) {
-    if (backend.leaving) continue;
-    target.members.push_back(
-        {backend.address, backend.id, static_cast<uint16_t>(backend.weight)});
-  }
-  std::sort(target.members.begin(), target.members.end(),
-            [](const WeightedMember& a, const WeightedMember& b) {
-              return a.id < b.id;
-            });
-  return target;
-}
-
 }  // namespace
 
 class Controller::Impl {
@@ -107,6 +83,8 @@ class Controller::Impl {
     TakeOwnedRows(runtime);
     RebaseLoad(runtime);
   }
+  void OnNewFlows(const std::string& service, const NewFlows& counted,
+                  base::MonoTime now);
   uint64_t Recorded(const std::string& service,
                     const std::string& backend) const;
   void OnNextHop(const base::IpAddress& address,
@@ -182,6 +160,7 @@ class Controller::Impl {
   // on another LB host, only for want of another.
   absl::btree_map<BackendId, base::MonoTime> stuck_;
   absl::btree_map<base::IpAddress, std::optional<NextHop>> next_hops_;
+  absl::btree_map<ServiceId, SynWatch> syn_watches_;
 };
 
 absl::Status Controller::Impl::Adopt(DesiredState desired, base::MonoTime now) {
@@ -280,7 +259,7 @@ Target Controller::Impl::MakeTarget() const {
   for (const auto& [vip, tombstone] : desired_.tombstones)
     target.services[vip] = TombstoneTarget(tombstone);
   for (const auto& [name, service] : desired_.services) {
-    target.services[service.vip] = ServiceTarget(service);
+    target.services[service.vip] = ServiceTarget(service, sizes_);
     for (const auto& [backend_name, backend] : service.backends)
       target.backends[backend.id] = {
           .state = runtimes_.At(backend.id).effective.bits,
@@ -321,8 +300,8 @@ void Controller::Impl::NoteRowChanges(const DesiredState& before,
   for (const auto& [name, service] : after.services) {
     const auto old = before.services.find(name);
     if (old == before.services.end() ||
-        !SameMembers(ServiceTarget(old->second).members,
-                     ServiceTarget(service).members)) {
+        !SameMembers(ServiceTarget(old->second, sizes_).members,
+                     ServiceTarget(service, sizes_).members)) {
       rows_changed_[service.id] = now;
     }
   }
@@ -377,6 +356,25 @@ void Controller::Impl::RebaseLoad(const BackendRuntime* runtime) {
   datapath_.SetElsewhere(runtime->id,
                          static_cast<int64_t>(report.live_sockets) -
                              static_cast<int64_t>(report.recorded));
+}
+
+void Controller::Impl::OnNewFlows(const std::string& service,
+                                  const NewFlows& counted, base::MonoTime now) {
+  const auto of = desired_.services.find(service);
+  if (of == desired_.services.end()) return;
+  SynWatch& watch = syn_watches_[of->second.id];
+  const bool was_above = watch.excess().has_value();
+  watch.OnSample(counted, now);
+  if (was_above == watch.excess().has_value()) return;
+  events_.push_back(
+      {.type = "service.syn-budget",
+       .service = service,
+       .backend = "",
+       .before = was_above ? "above" : "within",
+       .after = was_above ? "within" : "above",
+       .reason = absl::StrCat(
+           BudgetPerSecond(of->second.syn_budget, sizes_.flow_buckets),
+           " new flows/s are recorded")});
 }
 
 uint64_t Controller::Impl::Recorded(const std::string& service,
@@ -552,8 +550,11 @@ ServiceView Controller::Impl::View(const Service& service) const {
     backends.push_back(MakeBackendView(
         service, backend, runtimes_.At(backend.id), datapath_.Load(backend.id),
         NextHopOf(backend.address), datapath_.HasNextHop(backend.id)));
-  return MakeServiceView(service, std::move(backends),
-                         applier_.RowsOverflowed(service.vip));
+  ServiceView view = MakeServiceView(service, std::move(backends),
+                                     applier_.RowsOverflowed(service.vip));
+  view.syn_budget_per_second =
+      BudgetPerSecond(service.syn_budget, sizes_.flow_buckets);
+  return view;
 }
 
 std::vector<std::string> Controller::Impl::Alarms() const {
@@ -576,6 +577,11 @@ std::vector<std::string> Controller::Impl::Alarms() const {
         no_next_hop.push_back(
             absl::StrCat(backend_name, " (", backend.address.ToString(), ")"));
     }
+    const auto watch = syn_watches_.find(service.id);
+    if (watch != syn_watches_.end() && watch->second.excess().has_value())
+      alarms.push_back(SynBudgetAlarm(
+          service, *watch->second.excess(),
+          BudgetPerSecond(service.syn_budget, sizes_.flow_buckets)));
     for (std::string& alarm : ServiceAlarms(View(service), no_next_hop))
       alarms.push_back(std::move(alarm));
   }
@@ -619,6 +625,11 @@ void Controller::OnAgentReport(const std::string& service,
                                const std::string& backend,
                                const AgentReport& report, base::MonoTime now) {
   impl_->OnAgentReport(service, backend, report, now);
+}
+
+void Controller::OnNewFlows(const std::string& service, const NewFlows& counted,
+                            base::MonoTime now) {
+  impl_->OnNewFlows(service, counted, now);
 }
 
 void Controller::OnNextHop(const base::IpAddress& address,

@@ -27,6 +27,7 @@
 #include "core/commands.h"
 #include "core/model.h"
 #include "core/ports.h"
+#include "core/syn_budget.h"
 
 namespace fairlead::core {
 
@@ -52,6 +53,7 @@ struct ServiceView {
   int available = 0;                  // backends that may take new flows
   std::string guarantee;              // "sockets (3/3 agents)"
   uint64_t rows_overflowed = 0;
+  uint64_t syn_budget_per_second = 0;  // 0: off
   bool fail_open = false;
 };
 
@@ -98,6 +100,10 @@ class Controller {
   // agent that is about to be asked. 0 if there is no such backend.
   uint64_t Recorded(const std::string& service,
                     const std::string& backend) const;
+  // What the packet path has counted of the service, once a second or so: tells
+  // by an event and an alarm whether it is above its SYN budget.
+  void OnNewFlows(const std::string& service, const NewFlows& counted,
+                  base::MonoTime now);
   // nullopt: the address has no next hop now.
   void OnNextHop(const base::IpAddress& address,
                  const std::optional<NextHop>& next_hop);

@@ -73,6 +73,14 @@ struct Backend {
   friend bool operator==(const Backend&, const Backend&) = default;
 };
 
+// New flows that a service may record. Nothing: by the flow table's size; 0:
+// any number.
+struct SynBudget {
+  std::optional<uint32_t> per_second;
+
+  friend bool operator==(const SynBudget&, const SynBudget&) = default;
+};
+
 struct Service {
   ServiceId id = 0;
   std::string name;
@@ -81,6 +89,7 @@ struct Service {
   int choices = 1;  // candidates that a new flow chooses from
   Encap encap = Encap::kGue;
   int need = 1;  // backends below which the service raises an alarm
+  SynBudget syn_budget;
   uint32_t rows = 0;
   uint32_t rows_base = 0;
   uint16_t agent_port = 0;  // where agents report; 0: no agents are asked

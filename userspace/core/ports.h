@@ -22,6 +22,9 @@ struct ServiceEntry {
   bool hop_lists = true;  // only with kGue
   uint32_t rows_base = 0;
   uint32_t rows = 0;
+  // New flows in a tick; see core/syn_budget.h.
+  uint32_t syn_fair = 0;
+  uint32_t syn_limit = 0;
 
   friend bool operator==(const ServiceEntry&, const ServiceEntry&) = default;
 };

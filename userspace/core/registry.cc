@@ -10,6 +10,7 @@
 #include "base/text.h"
 #include "core/allocation.h"
 #include "core/settings.h"
+#include "core/syn_budget.h"
 
 namespace fairlead::core {
 namespace {
@@ -40,7 +41,8 @@ std::string ServicePlan(const Service& service) {
                       service.id, " (", service.name, "), policy ",
                       ToString(service.policy), ", choices ", service.choices,
                       ", encap ", ToString(service.encap), ", guarantee ",
-                      ToString(service.guarantee), ", ", RowsText(service));
+                      ToString(service.guarantee), ", SYN budget ",
+                      ToString(service.syn_budget), ", ", RowsText(service));
 }
 
 std::string BackendText(const Backend& backend) {
@@ -179,7 +181,9 @@ absl::Status Planner::operator()(const SetService& command) {
        .before = absl::StrJoin(from, ", "),
        .after = absl::StrJoin(to, ", ")});
   if (before.policy != service->policy || before.choices != service->choices ||
-      before.guarantee != service->guarantee || before.encap != service->encap)
+      before.guarantee != service->guarantee ||
+      before.encap != service->encap ||
+      before.syn_budget != service->syn_budget)
     Plan(ServicePlan(*service));
   else
     Plan(absl::StrCat("service ", service->name, ": ", absl::StrJoin(to, ", "),

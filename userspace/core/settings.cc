@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
 #include "base/text.h"
+#include "core/syn_budget.h"
 #include "fairlead/abi/limits.h"
 
 namespace fairlead::core {
@@ -135,6 +136,7 @@ absl::Status LaySettings(const ServiceSettings& settings, Service& service) {
   Lay(settings.choices, service.choices);
   Lay(settings.encap, service.encap);
   Lay(settings.need, service.need);
+  Lay(settings.syn_budget, service.syn_budget);
   Lay(settings.agent_port, service.agent_port);
   Lay(settings.guarantee, service.guarantee);
   LayCheck(settings, service.check);
@@ -267,6 +269,7 @@ std::vector<std::pair<std::string, std::string>> DescribeSettings(
       {"choices", absl::StrCat(service.choices)},
       {"encap", std::string(ToString(service.encap))},
       {"need", absl::StrCat(service.need)},
+      {"syn-budget", ToString(service.syn_budget)},
       {"rows", absl::StrCat(service.rows)},
       {"agent-port", absl::StrCat(service.agent_port)},
       {"guarantee", std::string(ToString(service.guarantee))},

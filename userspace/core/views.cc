@@ -125,6 +125,16 @@ ServiceView MakeServiceView(const Service& service,
   return view;
 }
 
+std::string SynBudgetAlarm(const Service& service,
+                           const SynWatch::Excess& excess, uint64_t budget) {
+  return absl::StrCat(
+      "service ", service.name, ": ", excess.per_second,
+      " new flows/s, above its SYN budget of ", budget,
+      "/s: ", excess.unrecorded_per_second,
+      "/s are served and not recorded; if they are no flood, raise it with "
+      "service set --syn-budget");
+}
+
 std::vector<std::string> ServiceAlarms(
     const ServiceView& view, const std::vector<std::string>& no_next_hop) {
   std::vector<std::string> alarms;

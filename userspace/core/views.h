@@ -9,6 +9,7 @@
 #include "core/controller.h"
 #include "core/model.h"
 #include "core/runtimes.h"
+#include "core/syn_budget.h"
 
 namespace fairlead::core {
 
@@ -26,6 +27,8 @@ ServiceView MakeServiceView(const Service& service,
 
 // What is wrong with one service. `no_next_hop`: the backends whose addresses
 // are known to have none.
+std::string SynBudgetAlarm(const Service& service,
+                           const SynWatch::Excess& excess, uint64_t budget);
 std::vector<std::string> ServiceAlarms(
     const ServiceView& view, const std::vector<std::string>& no_next_hop);
 

@@ -33,6 +33,8 @@ void TellSystemd(absl::string_view state) {
 
 // Records that followed from the world are kept at the latest after this.
 constexpr absl::Duration kRecordInterval = absl::Seconds(1);
+// A rate is told of this much time.
+constexpr absl::Duration kNewFlowsInterval = absl::Seconds(2);
 
 uint32_t Ticks(absl::Duration duration) {
   const int64_t ticks = absl::ToInt64Nanoseconds(duration) >> FL_TICK_SHIFT;
@@ -239,6 +241,7 @@ event::Task<absl::Status> Daemon::Serve() {
   work.Spawn(agents_->Run());
   work.Spawn(tier_->Run());
   work.Spawn(KeepRecords());
+  work.Spawn(WatchNewFlows());
   work.Spawn(FeedWatchdog());
   event::Scope servers(current);
   servers.Spawn(server_->Serve(std::move(listener_)));
@@ -318,6 +321,20 @@ event::Task<absl::Status> Daemon::RecordOnce() {
         std::move(events), std::nullopt, loop_->WallNow()));
   if (controller_->TakeDirty()) FL_CO_RETURN_IF_ERROR(co_await api_->Persist());
   co_return absl::OkStatus();
+}
+
+event::Task<void> Daemon::WatchNewFlows() {
+  while (true) {
+    const absl::Status slept = co_await loop_->SleepFor(kNewFlowsInterval);
+    if (!slept.ok()) co_return;
+    for (const auto& [name, service] : controller_->desired().services) {
+      const control::ServiceCounters counters = host_->CountersOf(service.id);
+      controller_->OnNewFlows(
+          name,
+          {.all = counters.new_flows, .over_budget = counters.over_budget},
+          loop_->Now());
+    }
+  }
 }
 
 event::Task<void> Daemon::FeedWatchdog() {

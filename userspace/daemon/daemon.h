@@ -64,6 +64,7 @@ class Daemon {
   // Takes to the audit log and to the disk what followed from the world.
   event::Task<void> KeepRecords();
   event::Task<absl::Status> RecordOnce();
+  event::Task<void> WatchNewFlows();
   event::Task<void> FeedWatchdog();
   // The desired state changed, by command or after a scan.
   void OnDesiredChanged();

@@ -96,8 +96,8 @@ std::vector<uint64_t> Host::VerdictCounts() const {
 control::ServiceCounters Host::CountersOf(core::ServiceId service) const {
   const absl::StatusOr<fl_service_stats> stats = stats_.Service(service);
   if (!stats.ok()) return {};
-  return {stats->packets, stats->bytes,     stats->new_flows,
-          stats->misses,  stats->fail_open, stats->too_big};
+  return {stats->packets,   stats->bytes,   stats->new_flows,  stats->misses,
+          stats->fail_open, stats->too_big, stats->over_budget};
 }
 
 control::BackendCounters Host::CountersOfBackend(

@@ -93,6 +93,8 @@ fl_service ValueOf(const core::ServiceEntry& entry) {
   value.encap = EncapOf(entry);
   value.rows_base = entry.rows_base;
   value.row_mask = entry.rows == 0 ? 0 : entry.rows - 1;
+  value.syn_fair = entry.syn_fair;
+  value.syn_limit = entry.syn_limit;
   return value;
 }
 

@@ -6,12 +6,14 @@ namespace fairlead::cli {
 inline constexpr char kWebService[] = R"j({"generation": 7, "service": {
   "name": "web", "vip": "198.51.100.10:443", "id": 1, "policy": "least-conn",
   "choices": 2, "encap": "gue", "need": 1, "rows": 16384, "agent_port": 6082,
+  "syn_budget": "default", "syn_budget_per_second": 30517,
   "check": {"type": "http", "port": 0, "path": "/health", "host": "",
             "status": "200-299", "interval": "2s", "timeout": "1s", "rise": 2,
             "fall": 3},
   "available": 1, "guarantee": "sockets (1/2 agents)", "fail_open": false,
   "rows_overflowed": 0, "active": 41207, "new_flows": 5012, "packets": 1234567,
   "bytes": 7654321, "misses": 3, "fail_open_flows": 0, "too_big": 0,
+  "over_budget_flows": 12,
   "backends": [
    {"name": "web2", "address": "192.0.2.12", "id": 2, "weight": 100,
     "admin": "drain", "health": "down", "signal": "none", "state": "draining",

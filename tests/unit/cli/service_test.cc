@@ -18,14 +18,16 @@ TEST_CASE("service add sends name, VIP and only the settings that were given",
         "POST /v1/services {\"name\":\"web\",\"vip\":\"198.51.100.10:443\"}\n");
   CHECK(api.out().empty());
   REQUIRE(api.Run("vip add ws [2001:db8::10]:443 --policy least-conn "
-                  "--choices 2 --encap gue --need 0 --rows 256 --agent-port 0 "
+                  "--choices 2 --encap gue --need 0 --syn-budget 20000/s "
+                  "--rows 256 --agent-port 0 "
                   "--check http --check-port 8080 --check-path /h --check-host "
                   "ws.example --check-status 200-204 --check-interval 500ms "
                   "--check-timeout 1s --rise 1 --fall 5") == 0);
   CHECK(api.SentLines() ==
         "POST /v1/services {\"name\":\"ws\",\"vip\":\"[2001:db8::10]:443\","
         "\"policy\":\"least-conn\",\"choices\":2,\"encap\":\"gue\",\"need\":0,"
-        "\"rows\":256,\"agent_port\":0,\"check\":{\"type\":\"http\","
+        "\"syn_budget\":\"20000/"
+        "s\",\"rows\":256,\"agent_port\":0,\"check\":{\"type\":\"http\","
         "\"port\":8080,\"path\":\"/h\",\"host\":\"ws.example\","
         "\"status\":\"200-204\",\"interval\":\"500ms\",\"timeout\":\"1s\","
         "\"rise\":1,\"fall\":5}}\n");
@@ -82,6 +84,7 @@ guarantee         sockets (1/2 agents)
 settled           yes
 available         1/2
 need              1
+syn budget        30,517/s (default)
 fail open         no
 rows              16,384
 agent port        6082
@@ -91,6 +94,7 @@ new               5,012
 packets           1,234,567
 bytes             7,654,321
 misses            3
+over budget       12
 
 BACKEND  ADDRESS     STATE         WEIGHT  ACTIVE    NEW  CHECK                     AGENT           REASON
 web1     192.0.2.11  up               100  10,402    512  http 200 3 ms             present 10,399  -

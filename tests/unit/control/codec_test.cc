@@ -122,7 +122,8 @@ TEST_CASE("a service is told as the documentation says", "[control][codec]") {
                                     .new_flows = 5012,
                                     .misses = 7,
                                     .fail_open = 6,
-                                    .too_big = 5};
+                                    .too_big = 5,
+                                    .over_budget = 4};
   const std::string backends =
       "\"backends\": [" + std::string(kDrainingBackend) + "]}";
   CHECK(DumpJson(EncodeService(
@@ -130,14 +131,14 @@ TEST_CASE("a service is told as the documentation says", "[control][codec]") {
             Now())) == Golden(R"json({
     "name": "ws", "vip": "198.51.100.10:443", "id": 1,
     "policy": "least-conn", "choices": 2, "encap": "gue", "need": 1,
-    "rows": 16384, "agent_port": 6082,
+    "syn_budget": "default", "rows": 16384, "agent_port": 6082,
     "check": {"type": "tcp", "port": 0, "path": "/", "host": "",
               "status": "200-299", "interval": "2s", "timeout": "1s",
               "rise": 2, "fall": 3},
     "available": 2, "guarantee": "sockets (3/3 agents)", "fail_open": false,
-    "rows_overflowed": 0,
+    "rows_overflowed": 0, "syn_budget_per_second": 0,
     "active": 402, "new_flows": 5012, "packets": 9, "bytes": 8, "misses": 7,
-    "fail_open_flows": 6, "too_big": 5,)json" +
+    "fail_open_flows": 6, "too_big": 5, "over_budget_flows": 4,)json" +
                               backends));
   CHECK(DumpJson(EncodeServiceSummary(view)) == Golden(R"json({
     "name": "ws", "vip": "198.51.100.10:443", "available": 2, "backends": 1,

@@ -33,6 +33,7 @@ core::DesiredState SomeState() {
                       .policy = core::Policy::kLeastConn,
                       .choices = 2,
                       .need = 1,
+                      .syn_budget = {.per_second = 20000},
                       .rows = 512,
                       .rows_base = 512,
                       .agent_port = 6082,
@@ -79,6 +80,7 @@ constexpr absl::string_view kSomeDocument = R"({
       "choices": 2,
       "encap": "gue",
       "need": 1,
+      "syn_budget": "20000/s",
       "rows": 512,
       "rows_base": 512,
       "agent_port": 6082,
@@ -174,7 +176,7 @@ TEST_CASE("a document that is not understood in full is refused",
        "\"services[0].check.interval\""},
       {"\"fall\": 5", "\"fall\": 5, \"fall\": 5", "twice"},
       {"12:00:00.123456789Z", "noon", "is not a time"},
-      {"\"check\": {", "\"check\": {{", "line 17"},
+      {"\"check\": {", "\"check\": {{", "line 18"},
   };
   for (const Case& broken : cases) {
     const std::string text =

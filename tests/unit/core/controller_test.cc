@@ -474,6 +474,38 @@ TEST_CASE("with guarantee sockets a backend waits for its agent",
   CHECK(world.View("new").eligible);
 }
 
+TEST_CASE("a service above its SYN budget raises an alarm, and two events",
+          "[core][controller][budget]") {
+  CoreWorld world;
+  AddHealthyWeb(world, 1);
+  SetService set = {.name = "web", .settings = {}};
+  set.settings.syn_budget = SynBudget{.per_second = 2000};
+  world.Do(set);
+  CHECK(world.tables().services().begin()->second.syn_limit == 2147);
+  world.controller().TakeEvents();
+  const base::MonoTime start = base::MonoTime::FromNanoseconds(0);
+  const auto sample = [&](uint64_t all, uint64_t over, int second) {
+    world.controller().OnNewFlows("web", {.all = all, .over_budget = over},
+                                  start + absl::Seconds(second));
+  };
+  sample(0, 0, 1);
+  CHECK(world.controller().Alarms().empty());
+  sample(10000, 6000, 3);
+  CHECK(world.controller().Alarms() ==
+        Strings{"service web: 5000 new flows/s, above its SYN budget of "
+                "2000/s: 3000/s are served and not recorded; if they are no "
+                "flood, raise it with service set --syn-budget"});
+  sample(20000, 12000, 5);
+  sample(21000, 12000, 7);
+  CHECK(world.controller().Alarms().empty());
+  CHECK(Texts(world.controller().TakeEvents()) ==
+        Strings{"service.syn-budget : within -> above (2000 new flows/s are "
+                "recorded)",
+                "service.syn-budget : above -> within (2000 new flows/s are "
+                "recorded)"});
+  world.controller().OnNewFlows("nobody", {}, start);
+}
+
 TEST_CASE("an address known to have no next hop raises an alarm",
           "[core][controller]") {
   CoreWorld world;

@@ -1,0 +1,38 @@
+#include "core/target.h"
+
+#include <algorithm>
+
+#include "core/syn_budget.h"
+
+namespace fairlead::core {
+
+TargetService TombstoneTarget(const Tombstone& tombstone) {
+  return {.entry = {.id = tombstone.id, .tombstone = true}, .members = {}};
+}
+
+TargetService ServiceTarget(const Service& service, const TableSizes& sizes) {
+  const SynShares shares = SharesOf(service.syn_budget, sizes.flow_buckets);
+  TargetService target;
+  target.entry = {.id = service.id,
+                  .tombstone = false,
+                  .policy = service.policy,
+                  .choices = service.choices,
+                  .encap = service.encap,
+                  .hop_lists = service.guarantee == Guarantee::kSockets,
+                  .rows_base = service.rows_base,
+                  .rows = service.rows,
+                  .syn_fair = shares.fair,
+                  .syn_limit = shares.limit};
+  for (const auto& [name, backend] : service.backends) {
+    if (backend.leaving) continue;
+    target.members.push_back(
+        {backend.address, backend.id, static_cast<uint16_t>(backend.weight)});
+  }
+  std::sort(target.members.begin(), target.members.end(),
+            [](const WeightedMember& a, const WeightedMember& b) {
+              return a.id < b.id;
+            });
+  return target;
+}
+
+}  // namespace fairlead::core

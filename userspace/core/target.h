@@ -1,0 +1,15 @@
+// What the shared tables are to hold for one service: pure, from the desired
+// state and the sizes of the tables.
+#pragma once
+
+#include "core/applier.h"
+#include "core/model.h"
+
+namespace fairlead::core {
+
+TargetService TombstoneTarget(const Tombstone& tombstone);
+
+// Its entry, and as members all backends that are not leaving, by id.
+TargetService ServiceTarget(const Service& service, const TableSizes& sizes);
+
+}  // namespace fairlead::core
