@@ -24,7 +24,8 @@ static __always_inline int fl_life_of_a_packet(struct xdp_md *ctx, struct fl_pac
 	if (verdict == FL_CONTINUE)
 		verdict = fl_send(ctx, packet, service, route);
 	else
-		verdict = fl_answer(ctx, packet, verdict, route->limit);
+		verdict = fl_answer(ctx, packet, verdict, route->limit,
+				    service ? service->id : packet->address_id);
 	if (service) {
 		route->service = service->id;
 		fl_count_service(service->id, packet->ip_length, verdict);

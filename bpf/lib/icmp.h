@@ -39,30 +39,19 @@ FL_STATIC_ASSERT(sizeof(struct fl_icmp) == 8, "on the wire");
 #define FL_FRAGMENT_QUOTE4 28
 #define FL_FRAGMENT_QUOTE6 56
 
-/* Answers of each kind that a CPU gives within a tick. */
+/* Answers of each kind that a CPU gives within a tick in the place of one service or address. */
 #define FL_ANSWERS_PER_TICK 1000
-
-enum fl_answer_kind {
-	FL_ANSWER_ECHO,
-	FL_ANSWER_ERROR, /* pings shall not use up what tells a client of its path MTU */
-	FL_ANSWER_KINDS,
-};
-
-struct fl_answers {
-	__u32 tick;
-	__u32 given; /* within it */
-};
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, FL_ANSWER_KINDS);
+	__uint(max_entries, 1);
 	__type(key, __u32);
 	__type(value, struct fl_answers);
 } fl_answered SEC(".maps");
 
-static __always_inline int fl_may_answer(enum fl_answer_kind kind)
+static __always_inline int fl_may_answer(__u32 id, enum fl_answer_kind kind)
 {
-	__u32 key = kind, now = fl_now();
+	__u32 key = id * FL_ANSWER_KINDS + kind, now = fl_now();
 	struct fl_answers *answers = bpf_map_lookup_elem(&fl_answered, &key);
 
 	if (!answers)
@@ -209,7 +198,7 @@ static __always_inline int fl_quote_bytes(__u32 is_ipv4, int verdict)
  * Turns the frame into the error that `verdict` names; `mtu` is what would have fitted. Global, as
  * the functions of flow_table.h are.
  */
-__noinline int fl_answer_error(struct xdp_md *ctx, __u32 is_ipv4, int verdict, __u32 mtu)
+__noinline int fl_answer_error(struct xdp_md *ctx, __u32 is_ipv4, int verdict, __u32 mtu, __u32 id)
 {
 	int front =
 		(is_ipv4 ? sizeof(struct iphdr) : sizeof(struct ipv6hdr)) + sizeof(struct fl_icmp);
@@ -218,7 +207,7 @@ __noinline int fl_answer_error(struct xdp_md *ctx, __u32 is_ipv4, int verdict, _
 	long length;
 	void *end;
 
-	if (!fl_may_answer(FL_ANSWER_ERROR))
+	if (!fl_may_answer(id, verdict == FL_LB_TX_TOO_BIG ? FL_ANSWER_TOO_BIG : FL_ANSWER_REFUSAL))
 		return FL_LB_DROP_ICMP_LIMIT;
 	eth = (void *)(long)ctx->data;
 	end = (void *)(long)ctx->data_end;
@@ -276,13 +265,13 @@ static __always_inline int fl_write_echo6(struct ipv6hdr *ip, void *end)
 }
 
 /* Turns a ping into its answer. Requires: fl_is_ping(). */
-__noinline int fl_answer_echo(struct xdp_md *ctx, __u32 is_ipv4)
+__noinline int fl_answer_echo(struct xdp_md *ctx, __u32 is_ipv4, __u32 id)
 {
 	struct ethhdr *eth, old;
 	int written;
 	void *end;
 
-	if (!fl_may_answer(FL_ANSWER_ECHO))
+	if (!fl_may_answer(id, FL_ANSWER_ECHO))
 		return FL_LB_DROP_ICMP_LIMIT;
 	eth = (void *)(long)ctx->data;
 	end = (void *)(long)ctx->data_end;
@@ -297,13 +286,14 @@ __noinline int fl_answer_echo(struct xdp_md *ctx, __u32 is_ipv4)
 	return FL_LB_TX_ECHO;
 }
 
-/* Step: gives the answer that `verdict` asks for; any other verdict stays. */
+/* Step: gives the answer that `verdict` asks for; any other verdict stays. `id` is that of the
+ * service or address which the packet is for. */
 static __always_inline int fl_answer(struct xdp_md *ctx, const struct fl_packet *packet,
-				     int verdict, __u32 mtu)
+				     int verdict, __u32 mtu, __u32 id)
 {
 	if (verdict == FL_LB_TX_ECHO)
-		return fl_answer_echo(ctx, packet->is_ipv4);
+		return fl_answer_echo(ctx, packet->is_ipv4, id);
 	if (verdict == FL_LB_TX_TOO_BIG || verdict == FL_LB_TX_FRAGMENT_REFUSED)
-		return fl_answer_error(ctx, packet->is_ipv4, verdict, mtu);
+		return fl_answer_error(ctx, packet->is_ipv4, verdict, mtu, id);
 	return verdict;
 }

@@ -34,6 +34,7 @@ struct fl_packet {
 	__u8 tcp_flags;
 	__u8 is_error;		/* an ICMP error about this connection, not a segment of it */
 	__u16 ip_header_length; /* and of all extension headers */
+	__u16 address_id;	/* of the destination's entry, where that was looked at */
 };
 
 /* What is odd about an IP header; judged only once the destination is known to be a service's. */

@@ -29,12 +29,13 @@ static __always_inline int fl_unless_silent(const struct fl_service *address, in
  * A packet whose ports cannot be trusted (fragment, extension header, broken header): dropped by
  * name if its destination is a service's address, else none of our business.
  */
-static __always_inline int fl_judge_odd_packet(const struct fl_packet *packet, int verdict)
+static __always_inline int fl_judge_odd_packet(struct fl_packet *packet, int verdict)
 {
 	const struct fl_service *address = fl_find_address(packet);
 
 	if (!address)
 		return FL_LB_PASS_NOT_SERVICE;
+	packet->address_id = address->id;
 	return verdict == FL_LB_TX_FRAGMENT_REFUSED ? fl_unless_silent(address, verdict) : verdict;
 }
 
@@ -70,6 +71,7 @@ __noinline int fl_read_icmp(struct xdp_md *ctx, struct fl_packet *packet)
 	address = fl_find_address(packet);
 	if (!address)
 		return FL_LB_PASS_NOT_TCP;
+	packet->address_id = address->id;
 	if (fl_is_ping(&cursor, packet))
 		return fl_unless_silent(address, FL_LB_TX_ECHO);
 	return fl_parse_quote(&cursor, packet) ? FL_CONTINUE : FL_LB_PASS_NOT_TCP;

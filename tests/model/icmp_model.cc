@@ -16,9 +16,9 @@ bool TakeOfRate(AnswerCount& count, uint64_t now_ns) {
   return count.given++ < kAnswersPerTick;
 }
 
-Departure Answer(Host& host, const Arrival& arrival, fl_lb_verdict verdict,
-                 const IcmpError& error) {
-  if (!TakeOfRate(host.answered[kAnswerError], arrival.now_ns))
+Departure Answer(AnswerCount& count, const Arrival& arrival,
+                 fl_lb_verdict verdict, const IcmpError& error) {
+  if (!TakeOfRate(count, arrival.now_ns))
     return Leave(FL_LB_DROP_ICMP_LIMIT, arrival.frame);
   if (!HasRoom(arrival, AnswerHeaderBytes(error.is_ipv4)))
     return Leave(FL_LB_DROP_NO_HEADROOM, arrival.frame);
@@ -44,8 +44,9 @@ bool IsOneHost(const base::IpAddress& address) {
 }
 
 Departure TellTooBig(Host& host, const Arrival& arrival, const IpPacket& ip,
-                     uint32_t mtu) {
-  return Answer(host, arrival, FL_LB_TX_TOO_BIG,
+                     uint32_t mtu, uint16_t service) {
+  return Answer(host.answered[service][kAnswerTooBig], arrival,
+                FL_LB_TX_TOO_BIG,
                 TooBigError({.is_ipv4 = ip.is_ipv4,
                              .service = ip.destination,
                              .client = ip.source,
@@ -54,12 +55,15 @@ Departure TellTooBig(Host& host, const Arrival& arrival, const IpPacket& ip,
 
 Departure RefuseFragment(Host& host, const Arrival& arrival,
                          const IpPacket& ip) {
-  return Answer(host, arrival, FL_LB_TX_FRAGMENT_REFUSED,
+  const uint16_t id = AddressId(host, ip.destination);
+  return Answer(host.answered[id][kAnswerRefusal], arrival,
+                FL_LB_TX_FRAGMENT_REFUSED,
                 FragmentError(ip.destination, ip.source));
 }
 
-Departure Echo(Host& host, const Arrival& arrival) {
-  if (!TakeOfRate(host.answered[kAnswerEcho], arrival.now_ns))
+Departure Echo(Host& host, const Arrival& arrival, const IpPacket& ip) {
+  const uint16_t id = AddressId(host, ip.destination);
+  if (!TakeOfRate(host.answered[id][kAnswerEcho], arrival.now_ns))
     return Leave(FL_LB_DROP_ICMP_LIMIT, arrival.frame);
   return Leave(FL_LB_TX_ECHO, AnswerPing(arrival.frame));
 }

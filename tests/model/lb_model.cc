@@ -93,7 +93,7 @@ Departure Send(Host& host, const Arrival& arrival, const Segment& segment,
     const bool asks = segment.ip.dont_fragment && !segment.is_error;
     if (!asks || !IsOneHost(segment.ip.source))
       return Leave(FL_LB_DROP_TOO_BIG, arrival.frame);
-    return TellTooBig(host, arrival, segment.ip, limit);
+    return TellTooBig(host, arrival, segment.ip, limit, service.id);
   }
   const Bytes outer =
       OuterHeaders(TunnelOf(host, segment, service, route, arrival.now_ns));
@@ -192,7 +192,7 @@ Departure LiveIcmp(Host& host, const Arrival& arrival, const IpPacket& ip) {
   if (IsPlainPing(ip) && IsOneHost(ip.source)) {
     if (IsTombstone(host, ip.destination))
       return Leave(FL_LB_DROP_TOMBSTONE, arrival.frame);
-    return Echo(host, arrival);
+    return Echo(host, arrival, ip);
   }
   const std::optional<Quote> quote = ReadQuote(ip);
   // It has to tell whoever sent what it quotes.
@@ -239,6 +239,10 @@ Departure Leave(fl_lb_verdict verdict, Bytes frame) {
 
 bool HasRoom(const Arrival& arrival, size_t bytes) {
   return bytes + kFrameInfo <= arrival.headroom;
+}
+
+uint16_t AddressId(const Host& host, const base::IpAddress& address) {
+  return host.services.lower_bound({address, 0})->second.id;
 }
 
 bool IsTombstone(const Host& host, const base::IpAddress& address) {

@@ -50,8 +50,14 @@ struct AnswerCount {
 
   bool operator==(const AnswerCount&) const = default;
 };
-// Pings shall not use up what tells clients of errors.
-enum AnswerKind : uint8_t { kAnswerEcho, kAnswerError, kAnswerKinds };
+// None shall use up what another is for.
+enum AnswerKind : uint8_t {
+  kAnswerEcho,
+  kAnswerRefusal,
+  kAnswerTooBig,
+  kAnswerKinds
+};
+using AnswerCounts = std::array<AnswerCount, kAnswerKinds>;
 
 // New flows of a service in a tick. The model counts one by one, which is what
 // the program does up to the first thousand.
@@ -69,12 +75,12 @@ struct Host {
   // TCP services and tombstones.
   std::map<base::Endpoint, fl_service> services;
   std::vector<fl_row> rows;
-  std::vector<fl_backend> backends;  // by id
-  std::vector<uint64_t> leases;      // by service id
-  std::vector<fl_load> loads;        // by backend id
-  std::vector<fl_bucket> flows;      // a power of two of them, two at least
-  std::array<AnswerCount, kAnswerKinds> answered;
-  std::vector<SynCount> syns;  // by service id
+  std::vector<fl_backend> backends;    // by id
+  std::vector<uint64_t> leases;        // by service id
+  std::vector<fl_load> loads;          // by backend id
+  std::vector<fl_bucket> flows;        // a power of two of them, two at least
+  std::vector<AnswerCounts> answered;  // by id of a service, or of an address
+  std::vector<SynCount> syns;          // by service id
   Counters counters;
 };
 
@@ -96,6 +102,8 @@ Departure Leave(fl_lb_verdict verdict, Bytes frame);
 // May that much be put in front of the frame?
 bool HasRoom(const Arrival& arrival, size_t bytes);
 
+// The id that stands for an address which has a service: its first one's.
+uint16_t AddressId(const Host& host, const base::IpAddress& address);
 // The services of an address are all deleted; it has one at least.
 bool IsTombstone(const Host& host, const base::IpAddress& address);
 

@@ -154,6 +154,7 @@ void LbSubject::Install(Host& host) {
   for (const auto& [at, service] : host.services) {
     add(at, service);
     fl_service address = {};
+    address.id = AddressId(host, at.address);
     address.flags = FL_SERVICE_ADDRESS;
     if (IsTombstone(host, at.address)) address.flags |= FL_SERVICE_TOMBSTONE;
     add({at.address, 0}, address);
@@ -220,9 +221,11 @@ void LbSubject::ReadCounters() {
 void LbSubject::InstallAnswered(const Host& host) {
   static_assert(sizeof(AnswerCount) == 8);
   answered_ = host.answered;
-  for (uint32_t kind = 0; kind < kAnswerKinds; kind++) {
-    const std::vector<AnswerCount> values(PossibleCpus(), answered_[kind]);
-    FL_CHECK(bpf_map_update_elem(lb_.answered_map(), &kind, values.data(),
+  for (uint32_t key = 0; key < answered_.size() * kAnswerKinds; key++) {
+    const AnswerCount& count =
+        answered_[key / kAnswerKinds][key % kAnswerKinds];
+    const std::vector<AnswerCount> values(PossibleCpus(), count);
+    FL_CHECK(bpf_map_update_elem(lb_.answered_map(), &key, values.data(),
                                  BPF_ANY) == 0);
   }
 }
@@ -250,26 +253,36 @@ std::string LbSubject::DifferSyns(const Host& host) const {
 
 // The CPU that ran the packet has what the model has, the others what they had.
 std::string LbSubject::DifferAnswered(const Host& host) {
+  const size_t cpus = PossibleCpus();
+  const size_t entries = answered_.size() * kAnswerKinds;
+  std::vector<AnswerCount> values(entries * cpus);
+  std::vector<uint32_t> keys(entries);
+  uint32_t last = 0;
+  auto count = static_cast<uint32_t>(entries);
+  FL_CHECK(bpf_map_lookup_batch(lb_.answered_map(), nullptr, &last, keys.data(),
+                                values.data(), &count, nullptr) == 0 &&
+           count == entries);
   std::string text;
   bool changed = false;
-  for (uint32_t kind = 0; kind < kAnswerKinds; kind++) {
-    const AnswerCount& before = answered_[kind];
-    const AnswerCount& model = host.answered[kind];
-    std::vector<AnswerCount> values(PossibleCpus());
-    FL_CHECK(bpf_map_lookup_elem(lb_.answered_map(), &kind, values.data()) ==
-             0);
-    const auto as_before = std::ranges::count(values, before);
-    const auto as_model = std::ranges::count(values, model);
-    const auto cpus = std::ssize(values);
+  for (size_t key = 0; key < entries; key++) {
+    const AnswerCount& before =
+        answered_[key / kAnswerKinds][key % kAnswerKinds];
+    const AnswerCount& model =
+        host.answered[key / kAnswerKinds][key % kAnswerKinds];
+    const auto of_cpus = std::span(values).subspan(key * cpus, cpus);
+    const auto as_before = std::ranges::count(of_cpus, before);
+    const auto as_model = std::ranges::count(of_cpus, model);
     const auto changes = model == before ? 0 : 1;
     changed = changed || changes != 0;
-    if (as_before == cpus - changes && (changes == 0 || as_model == changes))
+    if (as_before == std::ssize(of_cpus) - changes &&
+        (changes == 0 || as_model == changes))
       continue;
-    for (const AnswerCount& value : values) {
-      absl::StrAppend(&text, "  answers of kind ", kind, ": model ",
-                      model.given, " in tick ", model.tick, ", before ",
-                      before.given, " in tick ", before.tick, ", a CPU ",
-                      value.given, " in tick ", value.tick, "\n");
+    for (const AnswerCount& value : of_cpus) {
+      absl::StrAppend(&text, "  answers of kind ", key % kAnswerKinds, " for ",
+                      key / kAnswerKinds, ": model ", model.given, " in tick ",
+                      model.tick, ", before ", before.given, " in tick ",
+                      before.tick, ", a CPU ", value.given, " in tick ",
+                      value.tick, "\n");
     }
   }
   if (changed) InstallAnswered(host);

@@ -60,8 +60,8 @@ class LbSubject {
   test::LbProgram lb_;
   const std::unique_ptr<Crowd> crowd_;
   std::set<base::Endpoint> services_;
-  Counters counters_;                               // as last read
-  std::array<AnswerCount, kAnswerKinds> answered_;  // as last installed
+  Counters counters_;                   // as last read
+  std::vector<AnswerCounts> answered_;  // as last installed
   uint64_t runs_ = 0;
 };
 

@@ -94,12 +94,14 @@ RandomWorld::RandomWorld(const WorldOptions& options)
   host_.leases.resize(sizes.services);
   host_.loads.resize(sizes.backends);
   host_.syns.resize(sizes.services);
+  host_.answered.resize(sizes.services);
   host_.flows.resize(sizes.flow_buckets);
   AddBackends();
   AddServices();
   AddFlows();
   if (random_.Chance(0.4)) {
-    for (AnswerCount& count : host_.answered) count = RandomAnswered();
+    for (AnswerCounts& counts : host_.answered)
+      for (AnswerCount& count : counts) count = RandomAnswered();
   }
 }
 

@@ -1,8 +1,12 @@
 // ICMP to a service's address: pings are answered, errors go to whoever has the
 // connection that they quote, all else is the host's.
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
 #include <linux/bpf.h>
 
+#include <array>
 #include <catch2/catch.hpp>
+#include <vector>
 
 #include "tests/packet/lb_world.h"
 #include "tests/support/bpf_run.h"
@@ -258,6 +262,58 @@ TEST_CASE("pings and errors are answered each at their own rate",
   CHECK(answered <= 1000);
   const Packet fragment = Eth{} / Ipv4{.more_fragments = true} / Tcp{};
   world.Send(fragment, FL_LB_TX_FRAGMENT_REFUSED);
+}
+
+// A flood of what is answered, at one service, keeps nobody else's clients from
+// an answer; nor does one kind keep the same service's from another kind.
+TEST_CASE("each service and address answers at a rate of its own",
+          "[packet][lb][icmp][flood]") {
+  const base::IpAddress vip = Ip("198.51.100.77");
+  LbWorld world;
+  fl_service other = world.service();
+  other.id = kServiceId + 1;
+  world.lb().SetService({vip, kVipPort}, other);
+  const auto ping = [](const base::IpAddress& to) {
+    return Eth{} / Ipv4{.dst = to} / Icmp{};
+  };
+  const auto fragment = [](const base::IpAddress& to) {
+    return Eth{} / Ipv4{.dst = to, .more_fragments = true} / Tcp{};
+  };
+  const auto too_big = [](const base::IpAddress& to) {
+    return Eth{} / Ipv4{.dst = to} / Tcp{.ack = true} / Payload(1450);
+  };
+  struct Kind {
+    Packet mine, others;
+    fl_lb_verdict verdict;
+  };
+  const Kind kinds[] = {
+      {ping(kVip4), ping(vip), FL_LB_TX_ECHO},
+      {fragment(kVip4), fragment(vip), FL_LB_TX_FRAGMENT_REFUSED},
+      {too_big(kVip4), too_big(vip), FL_LB_TX_TOO_BIG}};
+  const auto cpus = static_cast<size_t>(libbpf_num_possible_cpus());
+  for (size_t flooded = 0; flooded < std::size(kinds); flooded++) {
+    std::array<fl_lb_verdict, 3> mine = {}, others = {};
+    InOneTick([&] {
+      for (uint32_t kind = 0; kind < std::size(kinds); kind++) {
+        // On every CPU: all of this tick's, or none of them.
+        const std::vector<fl_answers> answers(
+            cpus, {.tick = NowTick(), .given = kind == flooded ? 1000u : 0u});
+        const uint32_t key = kServiceId * FL_ANSWER_KINDS + kind;
+        REQUIRE(bpf_map_update_elem(world.lb().answered_map(), &key,
+                                    answers.data(), BPF_ANY) == 0);
+      }
+      for (size_t i = 0; i < std::size(kinds); i++) {
+        mine[i] = world.lb().Run(kinds[i].mine).verdict;
+        others[i] = world.lb().Run(kinds[i].others).verdict;
+      }
+    });
+    for (size_t i = 0; i < std::size(kinds); i++) {
+      INFO("flood of kind " << flooded << ", kind " << i);
+      CHECK(others[i] == kinds[i].verdict);
+      CHECK(mine[i] ==
+            (i == flooded ? FL_LB_DROP_ICMP_LIMIT : kinds[i].verdict));
+    }
+  }
 }
 
 }  // namespace

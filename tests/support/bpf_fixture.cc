@@ -96,6 +96,7 @@ LbProgram::LbProgram(const LbSizes& sizes)
   resize(object->maps.fl_leases, sizes.services);
   resize(object->maps.fl_syn_windows, sizes.services);
   resize(object->maps.fl_syn_batches, sizes.services);
+  resize(object->maps.fl_answered, sizes.services * FL_ANSWER_KINDS);
   resize(object->maps.fl_bkd_stats, sizes.backends);
   FL_CHECK(fairlead_object::load(object) == 0);
 
@@ -141,6 +142,7 @@ void LbProgram::SetService(const base::Endpoint& vip,
                            const fl_service& service) {
   const int fd = bpf_map__fd(skeleton_->object->maps.fl_services);
   fl_service address = {};
+  address.id = service.id;
   address.flags = static_cast<__u8>(FL_SERVICE_ADDRESS |
                                     (service.flags & FL_SERVICE_TOMBSTONE));
   const fl_service_key keys[] = {KeyOf(vip), AddressKeyOf(vip)};

@@ -22,6 +22,7 @@
 #include "base/status_macros.h"
 #include "datapath/libbpf_log.h"
 #include "datapath/skeleton.h"
+#include "fairlead/abi/maps.h"
 
 namespace fairlead::datapath {
 namespace {
@@ -214,6 +215,8 @@ absl::StatusOr<LoadedProgram> LoadProgram(const LoadRequest& request) {
   for (bpf_map* map :
        {skeleton->maps.fl_syn_windows, skeleton->maps.fl_syn_batches})
     bpf_map__set_max_entries(map, request.sizes.services);
+  bpf_map__set_max_entries(skeleton->maps.fl_answered,
+                           request.sizes.services * FL_ANSWER_KINDS);
   FL_ASSIGN_OR_RETURN(loaded.old_flows,
                       FindOldFlows(request, loaded.map("fl_flows")));
   if (loaded.old_flows.has_value()) {

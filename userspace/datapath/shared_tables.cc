@@ -155,13 +155,14 @@ absl::Status SharedTables::AdoptServices() {
     if (value.flags & FL_SERVICE_ADDRESS) {
       addresses.push_back(AddressOf(key.address));
     } else {
-      vips_[base::Endpoint{AddressOf(key.address), ntohs(key.port)}] =
-          (value.flags & FL_SERVICE_TOMBSTONE) != 0;
+      vips_[base::Endpoint{AddressOf(key.address), ntohs(key.port)}] = {
+          .id = value.id,
+          .tombstone = (value.flags & FL_SERVICE_TOMBSTONE) != 0};
     }
   }
   if (result != -ENOENT) return base::BpfError(result, "list fl_services");
   FL_RETURN_IF_ERROR(RemoveUnusedAddresses(addresses));
-  for (const auto& [vip, tombstone] : vips_)
+  for (const auto& [vip, entry] : vips_)
     FL_RETURN_IF_ERROR(PutAddress(vip.address));
   return absl::OkStatus();
 }
@@ -211,13 +212,15 @@ bool SharedTables::HasVipOn(const base::IpAddress& address) const {
   return first != vips_.end() && first->first.address == address;
 }
 
-// A tombstone, if every VIP on the address is one: nothing answers there.
+// A tombstone, if every VIP on the address is one: nothing answers there. Its
+// answers are counted by the first one's id, which no other address has.
 absl::Status SharedTables::PutAddress(const base::IpAddress& address) {
   fl_service entry = {};
   entry.flags = FL_SERVICE_ADDRESS | FL_SERVICE_TOMBSTONE;
   for (auto vip = vips_.lower_bound(base::Endpoint{address, 0});
        vip != vips_.end() && vip->first.address == address; ++vip) {
-    if (!vip->second) entry.flags = FL_SERVICE_ADDRESS;
+    if (entry.id == 0) entry.id = vip->second.id;
+    if (!vip->second.tombstone) entry.flags = FL_SERVICE_ADDRESS;
   }
   return Update(AddressKeyOf(address), entry, address.ToString());
 }
@@ -236,7 +239,7 @@ absl::Status SharedTables::PutService(const base::Endpoint& vip,
     if (is_new_address) bpf_map_delete_elem(maps_.services, &address_key);
     return status;
   }
-  vips_[vip] = entry.tombstone;
+  vips_[vip] = {.id = entry.id, .tombstone = entry.tombstone};
   return PutAddress(vip.address);
 }
 
@@ -255,7 +258,7 @@ void SharedTables::RemoveService(const base::Endpoint& vip) {
 
 std::vector<base::Endpoint> SharedTables::Vips() const {
   std::vector<base::Endpoint> vips;
-  for (const auto& [vip, tombstone] : vips_) vips.push_back(vip);
+  for (const auto& [vip, entry] : vips_) vips.push_back(vip);
   return vips;
 }
 

@@ -105,9 +105,13 @@ class SharedTables : public core::Datapath {
   const MappedArray<fl_bucket> flows_;
   const MappedArray<uint64_t> leases_;
 
-  // VIPs in fl_services, and whether each is a tombstone: an address entry
-  // exists while its address is here.
-  absl::btree_map<base::Endpoint, bool> vips_;
+  struct Vip {
+    core::ServiceId id = 0;
+    bool tombstone = false;
+  };
+
+  // VIPs in fl_services: an address entry exists while its address is here.
+  absl::btree_map<base::Endpoint, Vip> vips_;
   absl::btree_map<base::IpAddress, core::NextHop> next_hops_;
 };
 

@@ -41,10 +41,11 @@ uint64_t EntryBytes(absl::string_view map, int cpus) {
   if (map == "fl_load") return sizeof(fl_load);
   if (map == "fl_flows") return sizeof(fl_bucket);
   if (map == "fl_leases") return sizeof(uint64_t);
-  // With what the SYN budget needs, which is not pinned.
+  // With SYN budgets and the rates of answers, which are not pinned.
   if (map == "fl_svc_stats") {
     return per_cpu(sizeof(fl_service_stats)) + sizeof(fl_syn_window) +
-           per_cpu(sizeof(fl_syn_batch));
+           per_cpu(sizeof(fl_syn_batch)) +
+           FL_ANSWER_KINDS * per_cpu(sizeof(fl_answers));
   }
   if (map == "fl_bkd_stats") return per_cpu(sizeof(fl_backend_stats));
   return 0;

@@ -13,6 +13,7 @@
  *           fl_svc_stats, fl_bkd_stats  per-CPU arrays (stats.h)   kernel
  *           fl_syn_windows  array   fl_syn_window, mmapable        kernel; not pinned
  *           fl_syn_batches  per-CPU array of fl_syn_batch          kernel; not pinned
+ *           fl_answered     per-CPU array of fl_answers            kernel; not pinned
  * Backend   fl_vips      hash    fl_service_key -> fl_vip          the agent
  *           fl_peers     hash    fl_peer_key -> fl_peer            the agent
  *           fl_sources   hash    address -> u32 (enum fl_source)   the agent
@@ -58,7 +59,7 @@ enum fl_encap {
 	0x2 /* the entry of the address itself; a tombstone if all of its services are */
 
 struct fl_service {
-	__u16 id;
+	__u16 id; /* of an address: that of one of its services */
 	__u8 flags;
 	__u8 policy;  /* enum fl_policy */
 	__u8 choices; /* 1..FL_MAX_CHOICES */
@@ -140,6 +141,22 @@ struct fl_syn_batch {
 	__u32 reserved;
 };
 FL_STATIC_ASSERT(sizeof(struct fl_syn_batch) == 16, "no padding");
+
+/* What is answered by ICMP in a service's place, each at a rate of its own: a flood of one takes
+ * nothing from another, and no service's from another's. */
+enum fl_answer_kind {
+	FL_ANSWER_ECHO,	   /* pings, by address */
+	FL_ANSWER_REFUSAL, /* fragments, by address */
+	FL_ANSWER_TOO_BIG, /* what tells clients of their path MTU, by service */
+	FL_ANSWER_KINDS,
+};
+
+/* fl_answered, by id * FL_ANSWER_KINDS + kind; of an address the id is that of one of its services.
+ */
+struct fl_answers {
+	__u32 tick;
+	__u32 given; /* within it */
+};
 
 /* --- agent --- */
 

@@ -75,7 +75,7 @@ TEST_CASE("each table says its arithmetic", "[datapath][memory]") {
   CHECK(tables[2].arithmetic ==
         "backends = 4096 on 4 CPUs x 392 bytes = 1.5 MiB");
   CHECK(tables[3].arithmetic ==
-        "services = 512 on 4 CPUs x 648 bytes = 324.0 KiB");
+        "services = 512 on 4 CPUs x 768 bytes = 384.0 KiB");
 }
 
 TEST_CASE("room is what the host has available", "[datapath][memory]") {
