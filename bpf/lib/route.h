@@ -9,6 +9,7 @@
 #include "lib/parse.h"
 #include "lib/row.h"
 #include "lib/siphash.h"
+#include "lib/source.h"
 #include "lib/stats.h"
 #include "lib/syn_share.h"
 
@@ -291,6 +292,7 @@ static __always_inline int fl_route_segment(const struct fl_packet *packet,
 	struct fl_row row;
 	__u64 row_hash, word0;
 	__u32 index;
+	int verdict;
 
 	route->hash = fl_hash_tuple(key, packet->client, packet->service.address,
 				    packet->client_port, packet->service.port);
@@ -306,6 +308,11 @@ static __always_inline int fl_route_segment(const struct fl_packet *packet,
 		return fl_route_error(route, row);
 	word0 = is_syn ? fl_flow_peek(route->hash)
 		       : fl_flow_segment(route->hash, packet->tcp_flags);
+	if (is_syn && service->flags & FL_SERVICE_GUARDED) {
+		verdict = fl_admit_syn(packet, service, word0);
+		if (verdict != FL_CONTINUE)
+			return verdict;
+	}
 	if (word0 && is_syn)
 		return fl_route_syn_again(route, word0, row, service, packet->tcp_flags);
 	if (is_syn)

@@ -31,6 +31,8 @@ static __always_inline void fl_count_service(__u32 service, __u16 bytes, int ver
 		stats->misses += 1;
 	if (verdict == FL_LB_TX_TOO_BIG)
 		stats->too_big += 1;
+	if (verdict == FL_LB_DROP_DENIED)
+		stats->denied += 1;
 }
 
 static __always_inline void fl_count_fail_open(__u32 service)

@@ -122,7 +122,7 @@ Departure Serve(Host& host, const Arrival& arrival, const Segment& segment,
 
   const Route route = FindRoute(host, segment, service, TickAt(arrival.now_ns));
   if (route.fail_open) host.counters.services[service.id].fail_open++;
-  if (route.hops.empty()) return Leave(FL_LB_DROP_NO_BACKEND, arrival.frame);
+  if (route.hops.empty()) return Leave(route.verdict, arrival.frame);
   return Send(host, arrival, segment, service, route);
 }
 
@@ -136,6 +136,7 @@ void CountService(fl_service_stats& stats, uint64_t bytes,
   if (verdict == FL_LB_TX_SYN_OVER_BUDGET) stats.over_budget++;
   if (verdict == FL_LB_TX_MISS) stats.misses++;
   if (verdict == FL_LB_TX_TOO_BIG) stats.too_big++;
+  if (verdict == FL_LB_DROP_DENIED) stats.denied++;
 }
 
 bool IsServiceAddress(const Host& host, const base::IpAddress& address) {

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "base/ip_address.h"
+#include "base/ip_prefix.h"
 #include "fairlead/abi/config.h"
 #include "fairlead/abi/flow_slot.h"
 #include "fairlead/abi/maps.h"
@@ -68,12 +69,19 @@ struct SynCount {
   bool operator==(const SynCount&) const = default;
 };
 
+// An entry of a service's lists of who may open connections.
+struct PrefixRule {
+  base::IpPrefix prefix;
+  fl_prefix rule = FL_PREFIX_DENY;
+};
+
 // Everything that an LB host knows. A packet changes flows, loads, answers and
 // counters.
 struct Host {
   Config config;
   // TCP services and tombstones.
   std::map<base::Endpoint, fl_service> services;
+  std::map<uint16_t, std::vector<PrefixRule>> prefixes;  // by service id
   std::vector<fl_row> rows;
   std::vector<fl_backend> backends;    // by id
   std::vector<uint64_t> leases;        // by service id

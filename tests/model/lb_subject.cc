@@ -159,6 +159,7 @@ void LbSubject::Install(Host& host) {
     if (IsTombstone(host, at.address)) address.flags |= FL_SERVICE_TOMBSTONE;
     add({at.address, 0}, address);
   }
+  InstallPrefixes(host);
   std::ranges::copy(host.rows, lb_.rows().begin());
   InstallBackendsAndFlows(host);
   InstallAnswered(host);
@@ -216,6 +217,27 @@ void LbSubject::ReadCounters() {
   ReadSums<fl_service_stats>(lb_.service_stats_map(), 0, counters_.services);
   ReadSums(lb_.backend_stats_map(), kFirstBackend,
            std::span(counters_.backends).subspan(kFirstBackend));
+}
+
+// And into the list that is not in force, the same with the opposite rules.
+void LbSubject::InstallPrefixes(const Host& host) {
+  for (const auto& [listed, service] : prefixes_)
+    lb_.SetPrefix(service, listed.second, std::nullopt);
+  prefixes_.clear();
+  for (const auto& [at, service] : host.services) {
+    const auto rules = host.prefixes.find(service.id);
+    if (rules == host.prefixes.end()) continue;
+    fl_service other = service;
+    other.list = service.list == 1 ? 2 : 1;
+    for (const PrefixRule& rule : rules->second) {
+      const fl_prefix opposite =
+          rule.rule == FL_PREFIX_DENY ? FL_PREFIX_ALLOW : FL_PREFIX_DENY;
+      lb_.SetPrefix(service, rule.prefix, rule.rule);
+      lb_.SetPrefix(other, rule.prefix, opposite);
+      for (const fl_service& list : {service, other})
+        prefixes_[{{list.id, list.list}, rule.prefix}] = list;
+    }
+  }
 }
 
 void LbSubject::InstallAnswered(const Host& host) {

@@ -3,9 +3,11 @@
 #pragma once
 
 #include <array>
+#include <map>
 #include <memory>
 #include <set>
 #include <string>
+#include <utility>
 
 #include "base/ip_address.h"
 #include "tests/model/lb_model.h"
@@ -52,6 +54,7 @@ class LbSubject {
   void ReadCounters();
   // On every CPU what the model's one has, for packets run anywhere.
   void InstallAnswered(const Host& host);
+  void InstallPrefixes(const Host& host);
   std::string DifferAnswered(const Host& host);
   void InstallSyns(const Host& host);
   std::string DifferSyns(const Host& host) const;
@@ -60,6 +63,9 @@ class LbSubject {
   test::LbProgram lb_;
   const std::unique_ptr<Crowd> crowd_;
   std::set<base::Endpoint> services_;
+  // By service id and number of its list, and prefix.
+  std::map<std::pair<std::pair<uint16_t, uint8_t>, base::IpPrefix>, fl_service>
+      prefixes_;
   Counters counters_;                   // as last read
   std::vector<AnswerCounts> answered_;  // as last installed
   uint64_t runs_ = 0;

@@ -1,8 +1,10 @@
 #include "tests/model/random_world.h"
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 #include <memory>
+#include <set>
 #include <span>
 #include <utility>
 
@@ -59,6 +61,14 @@ std::vector<base::Endpoint> Endpoints(SimulatedRandom& random) {
   return all;
 }
 
+base::IpPrefix PrefixOf(const base::IpAddress& address, int bits) {
+  std::array<uint8_t, 16> bytes = address.bytes();
+  for (int bit = bits; bit < 128; bit++)
+    bytes[static_cast<size_t>(bit / 8)] &=
+        static_cast<uint8_t>(~(0x80 >> bit % 8));
+  return {base::IpAddress(bytes), bits};
+}
+
 uint64_t WordOf(std::span<const uint16_t> ids) {
   uint64_t word = 0;
   for (size_t i = 0; i < ids.size(); i++) word |= uint64_t{ids[i]} << 16 * i;
@@ -71,7 +81,8 @@ test::LbSizes WorldSizes(uint32_t flow_buckets) {
   return {.flow_buckets = flow_buckets,
           .rows = (kWorldServices + 1) * kRowsOfService,
           .backends = kFirstBackend + kBackendCount,
-          .services = kWorldServices + 1};
+          .services = kWorldServices + 1,
+          .prefixes = 2 * 8 * kWorldServices};
 }
 
 RandomWorld::RandomWorld(const WorldOptions& options)
@@ -215,7 +226,35 @@ void RandomWorld::AddServices() {
     const uint64_t hash = test::ReferenceFlowHash(test::kHashKey, known.back());
     known_tags_.push_back(hash >> 19);
   }
+  for (uint16_t id = 1; id <= kWorldServices; id++) {
+    if (random_.Chance(0.4)) AddLists(id, known);
+  }
   frames_ = std::make_unique<RandomFrames>(random_, taken, known);
+}
+
+void RandomWorld::AddLists(uint16_t service,
+                           const std::vector<test::Flow>& known) {
+  static constexpr int kLengths[] = {0,   1,   8,   32,  64,  96,  97,
+                                     120, 121, 122, 124, 127, 128, 128};
+  std::vector<PrefixRule>& rules = host_.prefixes[service];
+  std::set<base::IpPrefix> seen;
+  bool allows = false;
+  const bool denies_only = random_.Chance(0.5);
+  for (int i = random_.Below(8); i >= 0; i--) {
+    const base::IpPrefix prefix = PrefixOf(OneOf(random_, known).client.address,
+                                           OneOf(random_, kLengths));
+    if (!seen.insert(prefix).second) continue;
+    const bool allow = !denies_only && random_.Chance(0.5);
+    allows = allows || allow;
+    rules.push_back({prefix, allow ? FL_PREFIX_ALLOW : FL_PREFIX_DENY});
+  }
+  const auto list = static_cast<uint8_t>(1 + random_.Below(2));
+  for (auto& [at, entry] : host_.services) {
+    if (entry.id != service) continue;
+    entry.list = list;
+    entry.flags |= FL_SERVICE_LISTED;
+    if (allows) entry.flags |= FL_SERVICE_ALLOW_ONLY;
+  }
 }
 
 void RandomWorld::Silence(const base::IpAddress& address) {

@@ -52,6 +52,8 @@ class RandomWorld {
   void AddServices();
   // Tombstones for all services of an address.
   void Silence(const base::IpAddress& address);
+  // Prefixes of those clients for a service, some nested.
+  void AddLists(uint16_t service, const std::vector<test::Flow>& known);
   AnswerCount RandomAnswered();
   SynCount RandomSyns();
   void AddRows(uint32_t base, bool empty);

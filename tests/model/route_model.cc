@@ -223,6 +223,32 @@ void RouteMiss(Route& route, const Host& host, const Row& row) {
   route.verdict = FL_LB_TX_MISS;
 }
 
+// Of all prefixes that the client is in, the longest decides. Who is in none
+// may connect, unless some are allowed.
+bool MayConnect(const Host& host, const Segment& segment,
+                const fl_service& service) {
+  if ((service.flags & FL_SERVICE_LISTED) == 0) return true;
+  bool may = (service.flags & FL_SERVICE_ALLOW_ONLY) == 0;
+  int longest = -1;
+  const auto rules = host.prefixes.find(service.id);
+  if (rules == host.prefixes.end()) return may;
+  for (const PrefixRule& rule : rules->second) {
+    if (!rule.prefix.Contains(segment.flow.client.address)) continue;
+    if (rule.prefix.bits < longest) continue;
+    longest = rule.prefix.bits;
+    may = rule.rule == FL_PREFIX_ALLOW;
+  }
+  return may;
+}
+
+// A connection that lives, as far as it is known here.
+bool IsEstablished(const fl_slot* slot) {
+  if (slot == nullptr) return false;
+  const FlowSlot flow = Decode(*slot);
+  return !HasEnded(flow) && flow.state != FL_SLOT_EMBRYONIC &&
+         flow.state != FL_SLOT_EXPIRING_PENDING;
+}
+
 void RouteError(Route& route, const Host& host, const Row& row,
                 const fl_slot* slot) {
   if (slot != nullptr) {
@@ -251,6 +277,9 @@ Route FindRoute(Host& host, const Segment& segment, const fl_service& service,
   fl_slot* slot = FindFlow(host, route.hash);
   if (segment.is_error) {
     RouteError(route, host, row, slot);
+  } else if (segment.tcp.opens() && !IsEstablished(slot) &&
+             !MayConnect(host, segment, service)) {
+    route.verdict = FL_LB_DROP_DENIED;
   } else if (segment.tcp.opens()) {
     if (slot == nullptr) {
       RouteNewSyn(route, host, row, service, now);

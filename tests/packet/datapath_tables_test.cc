@@ -52,7 +52,8 @@ struct Loaded {
             .verdicts = fd(5),
             .service_stats = fd(6),
             .backend_stats = fd(7),
-            .leases = fd(8)};
+            .leases = fd(8),
+            .prefixes = fd(9)};
   }
 
   std::unique_ptr<SharedTables> Open() const {
@@ -103,12 +104,12 @@ core::BackendEntry Entry(const char* address, int weight = 100) {
           .service = 3};
 }
 
-constexpr core::ServiceEntry kEntry = {.id = 3,
-                                       .tombstone = false,
-                                       .policy = core::Policy::kLeastConn,
-                                       .choices = 2,
-                                       .rows_base = 256,
-                                       .rows = 256};
+const core::ServiceEntry kEntry = {.id = 3,
+                                   .tombstone = false,
+                                   .policy = core::Policy::kLeastConn,
+                                   .choices = 2,
+                                   .rows_base = 256,
+                                   .rows = 256};
 
 }  // namespace
 

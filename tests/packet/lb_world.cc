@@ -52,7 +52,7 @@ std::map<std::string, uint64_t> Counters(const LbProgram& lb) {
     add(prefix + "fail_open", s.fail_open);
     add(prefix + "too_big", s.too_big);
     add(prefix + "over_budget", s.over_budget);
-    add(prefix + "reserved", s.reserved);
+    add(prefix + "denied", s.denied);
   }
   for (uint16_t id = 0; id <= kMaxBackend; id++) {
     const fl_backend_stats b = lb.backend_stats(id);
@@ -79,6 +79,7 @@ std::map<std::string, uint64_t> Plus(std::map<std::string, uint64_t> counters,
     add(prefix + "fail_open", e.fail_open);
     add(prefix + "too_big", e.too_big);
     add(prefix + "over_budget", e.over_budget);
+    add(prefix + "denied", e.denied);
   }
   if (e.backend != 0) {
     const std::string prefix = "backend " + std::to_string(e.backend) + " ";

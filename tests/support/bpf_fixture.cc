@@ -88,6 +88,7 @@ LbProgram::LbProgram(const LbSizes& sizes)
     FL_CHECK(bpf_map__set_max_entries(map, entries) == 0);
   };
   resize(object->maps.fl_services, 4 * sizes.services);
+  resize(object->maps.fl_prefixes, sizes.prefixes);
   resize(object->maps.fl_rows, sizes.rows);
   resize(object->maps.fl_backends, sizes.backends);
   resize(object->maps.fl_load, sizes.backends);
@@ -155,6 +156,23 @@ void LbProgram::RemoveService(const base::Endpoint& vip) {
   const fl_service_key keys[] = {KeyOf(vip), AddressKeyOf(vip)};
   FL_CHECK(bpf_map_delete_elem(fd, &keys[0]) == 0);
   FL_CHECK(bpf_map_delete_elem(fd, &keys[1]) == 0);
+}
+
+void LbProgram::SetPrefix(const fl_service& service,
+                          const base::IpPrefix& prefix,
+                          std::optional<fl_prefix> rule) {
+  const int fd = bpf_map__fd(skeleton_->object->maps.fl_prefixes);
+  fl_prefix_key key = {};
+  key.bits = FL_PREFIX_SERVICE_BITS + static_cast<uint32_t>(prefix.bits);
+  key.service = service.id;
+  key.list = service.list;
+  std::memcpy(key.address, prefix.address.bytes().data(), sizeof(key.address));
+  if (!rule.has_value()) {
+    FL_CHECK(bpf_map_delete_elem(fd, &key) == 0);
+    return;
+  }
+  const uint32_t value = *rule;
+  FL_CHECK(bpf_map_update_elem(fd, &key, &value, BPF_ANY) == 0);
 }
 
 LbVerdicts LbProgram::verdicts() const {

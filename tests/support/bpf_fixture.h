@@ -9,11 +9,13 @@
 #include <array>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 
 #include "absl/functional/function_ref.h"
 #include "base/ip_address.h"
+#include "base/ip_prefix.h"
 #include "fairlead/abi/config.h"
 #include "fairlead/abi/flow_slot.h"
 #include "fairlead/abi/maps.h"
@@ -37,6 +39,7 @@ struct LbSizes {
   uint32_t rows = 1024;
   uint32_t backends = 64;
   uint32_t services = 8;
+  uint32_t prefixes = 64;  // of both lists of all services
 };
 
 // Ticks of silence after which a slot of each state is expired.
@@ -70,6 +73,10 @@ class LbProgram {
   // Writes the service's entry and that of its address.
   void SetService(const base::Endpoint& vip, const fl_service& service);
   void RemoveService(const base::Endpoint& vip);
+
+  // Writes an entry of a list of prefixes; without a rule it removes it.
+  void SetPrefix(const fl_service& service, const base::IpPrefix& prefix,
+                 std::optional<fl_prefix> rule);
 
   std::span<fl_row> rows() const { return rows_.as<fl_row>(); }
   std::span<fl_backend> backends() const { return backends_.as<fl_backend>(); }

@@ -65,7 +65,8 @@ void PrintTableSizes(const Json& tables, std::ostream& out) {
                {.title = "FULL", .align = Align::kRight},
                {.title = "MEMORY", .align = Align::kRight}});
   int64_t total = 0;
-  for (const std::string name : {"backends", "flows", "rows", "services"}) {
+  for (const std::string name :
+       {"backends", "flows", "prefixes", "rows", "services"}) {
     const Json& fill = Field(tables, name);
     if (!fill.is_object()) continue;
     const int64_t used = Number(fill, "used");

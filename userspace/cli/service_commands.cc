@@ -111,10 +111,12 @@ ServiceCommands::ServiceCommands(CommandLine& line) {
            "    --choices 2 --check http --check-path /health --need 2",
            "fairlead service list", "fairlead service show ws",
            "fairlead service set ws --check-interval 500ms",
+           "fairlead service deny ws 203.0.113.0/24",
            "fairlead service delete web", "", "Then give it backends:",
            "  fairlead backend add web 192.0.2.11 --name web1"}});
   DeclareChanges(line, noun);
   DeclareReads(line, noun);
+  sources_.emplace(line, noun);
   DeclareTombstones(line, noun);
 }
 

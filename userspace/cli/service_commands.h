@@ -8,6 +8,7 @@
 #include "absl/status/status.h"
 #include "cli/command_line.h"
 #include "cli/session.h"
+#include "cli/source_commands.h"
 
 namespace fairlead::cli {
 
@@ -64,6 +65,7 @@ class ServiceCommands {
   std::string vip_;
   Settings settings_;
   ChangeOptions change_;
+  std::optional<SourceCommands> sources_;
 };
 
 }  // namespace fairlead::cli

@@ -94,6 +94,14 @@ std::string CheckText(const Json& check) {
   return text;
 }
 
+// "deny 3", "allow 2, deny 1, others denied"; empty if everybody may connect.
+std::string SourcesText(const Json& sources) {
+  const int64_t allowed = Number(sources, "allow");
+  const int64_t denied = Number(sources, "deny");
+  if (allowed == 0) return denied == 0 ? "" : absl::StrCat("deny ", denied);
+  return absl::StrCat("allow ", allowed, ", deny ", denied, " and all others");
+}
+
 // "ws  198.51.100.10:443  hash  gue  guarantee ...", the head of the backends.
 std::string ServiceLine(const Json& service) {
   const int64_t need = Number(service, "need");
@@ -239,10 +247,12 @@ void PrintService(const Json& service, std::ostream& out) {
   const int64_t port = Number(service, "agent_port");
   facts.Add("agent port", port == 0 ? "none" : absl::StrCat(port));
   facts.Add("check", CheckText(Field(service, "check")));
+  facts.Add("sources", SourcesText(Field(service, "sources")));
   facts.AddNumber("active", service, "active");
   facts.AddNumber("new", service, "new_flows");
   facts.AddNumber("packets", service, "packets");
   facts.AddNumber("bytes", service, "bytes");
+  facts.AddCount("denied", service, "denied");
   facts.AddCount("misses", service, "misses");
   facts.AddCount("fail-open flows", service, "fail_open_flows");
   facts.AddCount("too big", service, "too_big");

@@ -14,6 +14,7 @@ constexpr IntegerRange kFlowSlots = {.min = 1024, .max = 268435456};
 constexpr IntegerRange kRows = {.min = 4096, .max = 67108864};
 constexpr IntegerRange kBackends = {.min = 16, .max = 65535};
 constexpr IntegerRange kServices = {.min = 4, .max = 65535};
+constexpr IntegerRange kPrefixes = {.min = 16, .max = 131072};
 constexpr size_t kMaxInterfaces = 16;
 constexpr size_t kMaxPeers = 255;
 
@@ -47,6 +48,7 @@ void ReadTables(TomlSection section, NodeTables& tables) {
   ReadInteger(section, "rows", kRows, tables.rows);
   ReadInteger(section, "backends", kBackends, tables.backends);
   ReadInteger(section, "services", kServices, tables.services);
+  ReadInteger(section, "prefixes", kPrefixes, tables.prefixes);
 }
 
 void ReadAccess(TomlSection section, NodeAccess& access) {

@@ -28,6 +28,7 @@ struct NodeTables {
   uint32_t rows = 1u << 20;
   uint32_t backends = 4096;
   uint32_t services = 512;
+  uint32_t prefixes = 4096;  // of who may open connections
 
   uint32_t flow_buckets() const { return flow_slots / 4; }
 };

@@ -138,6 +138,28 @@ absl::StatusOr<core::CheckKind> ParseCheckKind(absl::string_view text) {
   return OneOf(text, core::ParseCheckKind(text), "tcp, http, none");
 }
 
+std::vector<base::IpPrefix> ReadPrefixes(ObjectReader& reader,
+                                         absl::string_view name) {
+  std::vector<base::IpPrefix> prefixes;
+  const Json* array = reader.Array(name);
+  if (array == nullptr) return prefixes;
+  for (size_t i = 0; i < array->size(); ++i) {
+    const std::string at = absl::StrCat(name, "[", i, "]");
+    const Json& text = (*array)[i];
+    if (!text.is_string()) {
+      reader.FailField(at, "is not a string");
+      continue;
+    }
+    const auto prefix = base::IpPrefix::Parse(text.get<std::string>());
+    if (prefix.ok()) {
+      prefixes.push_back(*prefix);
+    } else {
+      reader.FailField(at, prefix.status().message());
+    }
+  }
+  return prefixes;
+}
+
 void ReadCheckSettings(ObjectReader& check, core::ServiceSettings& settings) {
   settings.check = check.Parsed<core::CheckKind>("type", ParseCheckKind);
   settings.check_port = check.Integer<uint16_t>("port");
@@ -188,6 +210,24 @@ absl::StatusOr<ChangeRequest> ReadClearTombstone(const std::string& vip,
   FL_ASSIGN_OR_RETURN(const base::Endpoint endpoint, ParseVip(vip));
   return ReadChange(body, core::ClearTombstone{.vip = endpoint},
                     [](ObjectReader&, core::ClearTombstone&) {});
+}
+
+absl::StatusOr<ChangeRequest> ReadListSources(const std::string& service,
+                                              core::SourceRule rule,
+                                              absl::string_view body) {
+  return ReadChange(body, core::ListSources{.service = service, .rule = rule},
+                    [](ObjectReader& reader, core::ListSources& command) {
+                      command.prefixes = ReadPrefixes(reader, "prefixes");
+                    });
+}
+
+absl::StatusOr<ChangeRequest> ReadUnlistSources(const std::string& service,
+                                                absl::string_view body) {
+  return ReadChange(body, core::UnlistSources{.service = service},
+                    [](ObjectReader& reader, core::UnlistSources& command) {
+                      command.prefixes = ReadPrefixes(reader, "prefixes");
+                      command.all = reader.Bool("all").value_or(false);
+                    });
 }
 
 absl::StatusOr<ChangeRequest> ReadAddBackend(const std::string& service,

@@ -12,6 +12,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "base/ip_address.h"
+#include "base/ip_prefix.h"
 #include "control/json.h"
 #include "core/commands.h"
 
@@ -44,6 +45,9 @@ absl::StatusOr<core::Encap> ParseEncap(absl::string_view text);
 absl::StatusOr<core::Guarantee> ParseGuarantee(absl::string_view text);
 absl::StatusOr<core::CheckKind> ParseCheckKind(absl::string_view text);
 
+// An array of texts; empty if there is none. Problems are the reader's.
+std::vector<base::IpPrefix> ReadPrefixes(ObjectReader& reader,
+                                         absl::string_view name);
 // The fields of "check".
 void ReadCheckSettings(ObjectReader& check, core::ServiceSettings& settings);
 
@@ -54,6 +58,14 @@ absl::StatusOr<ChangeRequest> ReadDeleteService(const std::string& service,
                                                 absl::string_view body);
 absl::StatusOr<ChangeRequest> ReadClearTombstone(const std::string& vip,
                                                  absl::string_view body);
+
+// {"prefixes": ["203.0.113.0/24"]}
+absl::StatusOr<ChangeRequest> ReadListSources(const std::string& service,
+                                              core::SourceRule rule,
+                                              absl::string_view body);
+// The same, or {"all": true}.
+absl::StatusOr<ChangeRequest> ReadUnlistSources(const std::string& service,
+                                                absl::string_view body);
 
 // Which backend a change is for.
 struct BackendPath {

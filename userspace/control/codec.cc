@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "control/verdicts.h"
 #include "core/drain.h"
+#include "core/sources.h"
 #include "core/syn_budget.h"
 #include "fairlead/abi/flow_slot.h"
 #include "fairlead/abi/maps.h"
@@ -156,6 +157,9 @@ Json EncodeService(const core::ServiceView& view,
   json["vip"] = view.service.vip.ToString();
   json["id"] = view.service.id;
   AddSettings(view.service, json);
+  const core::SourceCounts sources = core::CountSources(view.service.sources);
+  json["sources"]["allow"] = sources.allowed;
+  json["sources"]["deny"] = sources.denied;
   json["available"] = view.available;
   json["guarantee"] = view.guarantee;
   json["fail_open"] = view.fail_open;
@@ -169,11 +173,23 @@ Json EncodeService(const core::ServiceView& view,
   json["fail_open_flows"] = counters.fail_open;
   json["too_big"] = counters.too_big;
   json["over_budget_flows"] = counters.over_budget;
+  json["denied"] = counters.denied;
   json["backends"] = Json::array();
   for (const core::BackendView& backend : view.backends) {
     json["backends"].push_back(
         EncodeBackend(backend, backend_counters(backend.backend.id), now));
   }
+  return json;
+}
+
+Json EncodeSources(const core::SourceList& sources, uint64_t denied) {
+  Json json;
+  json["allow"] = Json::array();
+  json["deny"] = Json::array();
+  for (const auto& [prefix, rule] : sources)
+    json[std::string(core::ToString(rule))].push_back(prefix.ToString());
+  json["others"] = core::CountSources(sources).allowed == 0 ? "allow" : "deny";
+  json["denied"] = denied;
   return json;
 }
 
@@ -323,6 +339,7 @@ Json EncodeTables(const NodeStatus& status) {
   json["rows"] = EncodeTableUse(status.rows);
   json["services"] = EncodeTableUse(status.services);
   json["backends"] = EncodeTableUse(status.backends);
+  json["prefixes"] = EncodeTableUse(status.prefixes);
   return json;
 }
 

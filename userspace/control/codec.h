@@ -36,6 +36,8 @@ using BackendCountersOf = absl::FunctionRef<BackendCounters(core::BackendId)>;
 Json EncodeService(const core::ServiceView& view,
                    const ServiceCounters& counters,
                    BackendCountersOf backend_counters, const AnswerTime& now);
+// Who may open connections, and how many SYNs were refused.
+Json EncodeSources(const core::SourceList& sources, uint64_t denied);
 // A service as `status` lists it.
 Json EncodeServiceSummary(const core::ServiceView& view);
 

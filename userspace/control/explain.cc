@@ -38,6 +38,7 @@ class Router {
   std::string DescribeChoice(BackendId best,
                              const std::vector<MemberFacts>& seen) const;
 
+  bool IsDenied() const;
   void SynOfNewFlow();
   void SynOfRecordedFlow(const SlotFacts& slot);
   void ClaimThenChoice(const SlotFacts& slot, const Choice& choice);
@@ -269,7 +270,20 @@ RouteAnswer Router::Finish() {
   return std::move(answer_);
 }
 
+// A connection that lives keeps its right to SYNs.
+bool Router::IsDenied() const {
+  if (facts_.denied.empty()) return false;
+  if (!facts_.slot.has_value() || facts_.slot->ended) return true;
+  return facts_.slot->state == FL_SLOT_EMBRYONIC ||
+         facts_.slot->state == FL_SLOT_EXPIRING_PENDING;
+}
+
 RouteAnswer Router::Syn() {
+  if (IsDenied()) {
+    answer_.verdict = FL_LB_DROP_DENIED;
+    answer_.why = facts_.denied;
+    return std::move(answer_);
+  }
   if (facts_.slot.has_value()) {
     SynOfRecordedFlow(*facts_.slot);
   } else {

@@ -40,6 +40,8 @@ struct RouteFacts {
   std::optional<SlotFacts> slot;
   // A new flow would find a place in the flow table.
   bool recordable = true;
+  // Why the service's lists do not admit the client; empty if they do.
+  std::string denied;
   // Those of the row and of the slot, in any order. One that is missing counts
   // as a line that is not in use.
   std::vector<MemberFacts> backends;

@@ -57,6 +57,7 @@ struct NodeStatus {
   TableUse rows;
   TableUse services;
   TableUse backends;
+  TableUse prefixes;
   std::vector<PeerStatus> peers;
 };
 
@@ -69,6 +70,7 @@ struct ServiceCounters {
   uint64_t fail_open = 0;
   uint64_t too_big = 0;
   uint64_t over_budget = 0;
+  uint64_t denied = 0;
 };
 
 struct BackendCounters {

@@ -9,6 +9,7 @@
 #include "control/explain.h"
 #include "control/routes.h"
 #include "core/registry.h"
+#include "core/sources.h"
 
 namespace fairlead::control {
 namespace {
@@ -73,6 +74,7 @@ class Names {
 
 struct Found {
   const core::Service* service = nullptr;
+  base::IpAddress client;
   FlowFacts facts;
 };
 
@@ -81,6 +83,7 @@ absl::StatusOr<Found> Find(const ReadContext& context, const Call& call) {
   Found found;
   FL_ASSIGN_OR_RETURN(found.service,
                       ServiceOf(context.controller.desired(), flow.vip));
+  found.client = flow.client.address;
   found.facts = context.host.LookUp(*found.service, flow);
   return found;
 }
@@ -106,13 +109,29 @@ MemberFacts FactsOf(const ReadContext& context, const Names& names,
           .weight = static_cast<uint64_t>(line.weight)};
 }
 
+// Empty if it may open connections.
+std::string WhyDenied(const Found& found) {
+  const core::SourceVerdict verdict =
+      core::JudgeSource(found.service->sources, found.client);
+  if (verdict.admitted) return "";
+  const std::string client = found.client.ToString();
+  if (verdict.by == nullptr)
+    return absl::StrCat("new connection, refused: ", client,
+                        " is in none of the prefixes that service ",
+                        found.service->name, " allows");
+  return absl::StrCat("new connection, refused: service ", found.service->name,
+                      " denies ", verdict.by->ToString(), ", which ", client,
+                      " is in");
+}
+
 RouteFacts FactsOfFlow(const ReadContext& context, const Names& names,
                        const Found& found) {
   RouteFacts facts = {
       .row = found.facts.words,
       .choices = found.service->choices,
       .hop_lists = found.service->guarantee == core::Guarantee::kSockets,
-      .recordable = found.facts.recordable};
+      .recordable = found.facts.recordable,
+      .denied = WhyDenied(found)};
   for (const core::BackendId id : RowMembers(facts.row))
     facts.backends.push_back(FactsOf(context, names, id));
   if (found.facts.slot.has_value()) {

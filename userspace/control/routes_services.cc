@@ -1,6 +1,7 @@
 // Services and the tombstones that they leave.
 #include "base/status_macros.h"
 #include "control/routes.h"
+#include "core/registry.h"
 
 namespace fairlead::control {
 namespace {
@@ -45,6 +46,32 @@ absl::StatusOr<ChangeRequest> DeleteService(const Call& call) {
   return ReadDeleteService(call.args[0], call.request.body);
 }
 
+absl::StatusOr<Json> ShowSources(const ReadContext& context, const Call& call) {
+  FL_RETURN_IF_ERROR(CheckQuery(call.request, {}));
+  FL_ASSIGN_OR_RETURN(
+      const core::Service* service,
+      core::FindService(context.controller.desired(), call.args[0]));
+  Json answer = AnswerOf(context.controller);
+  answer["service"] = service->name;
+  answer["sources"] = EncodeSources(
+      service->sources, context.host.CountersOf(service->id).denied);
+  return answer;
+}
+
+absl::StatusOr<ChangeRequest> AllowSources(const Call& call) {
+  return ReadListSources(call.args[0], core::SourceRule::kAllow,
+                         call.request.body);
+}
+
+absl::StatusOr<ChangeRequest> DenySources(const Call& call) {
+  return ReadListSources(call.args[0], core::SourceRule::kDeny,
+                         call.request.body);
+}
+
+absl::StatusOr<ChangeRequest> UnlistSources(const Call& call) {
+  return ReadUnlistSources(call.args[0], call.request.body);
+}
+
 absl::StatusOr<Json> ListTombstones(const ReadContext& context,
                                     const Call& call) {
   FL_RETURN_IF_ERROR(CheckQuery(call.request, {}));
@@ -67,6 +94,10 @@ constexpr Route kRoutes[] = {
     {"GET", "/v1/services/{}", Role::kViewer, ShowService},
     {"PATCH", "/v1/services/{}", Role::kAdmin, SetService},
     {"DELETE", "/v1/services/{}", Role::kAdmin, DeleteService},
+    {"GET", "/v1/services/{}/sources", Role::kViewer, ShowSources},
+    {"POST", "/v1/services/{}/sources/allow", Role::kOperator, AllowSources},
+    {"POST", "/v1/services/{}/sources/deny", Role::kOperator, DenySources},
+    {"POST", "/v1/services/{}/sources/unlist", Role::kOperator, UnlistSources},
     {"GET", "/v1/tombstones", Role::kViewer, ListTombstones},
     {"DELETE", "/v1/tombstones/{}", Role::kAdmin, ClearTombstone},
     // The VIP as it may be written when a service is added.

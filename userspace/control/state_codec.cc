@@ -10,6 +10,7 @@
 #include "control/codec.h"
 #include "control/json.h"
 #include "core/settings.h"
+#include "core/sources.h"
 #include "core/syn_budget.h"
 #include "fairlead/abi/limits.h"
 
@@ -48,6 +49,8 @@ Json EncodeStoredService(const core::Service& service) {
   json["agent_port"] = service.agent_port;
   json["guarantee"] = std::string(core::ToString(service.guarantee));
   json["check"] = EncodeCheckConfig(service.check);
+  for (const auto& [prefix, rule] : service.sources)
+    json[std::string(core::ToString(rule))].push_back(prefix.ToString());
   json["backends"] = Json::array();
   for (const auto& [name, backend] : service.backends)
     json["backends"].push_back(EncodeStoredBackend(backend));
@@ -122,6 +125,17 @@ absl::Status DecodeBackends(const Json& array, const std::string& path,
   return absl::OkStatus();
 }
 
+// Absent: nobody is on that list.
+void DecodeSources(ObjectReader& reader, core::SourceRule rule,
+                   core::SourceList& sources) {
+  const absl::string_view name = core::ToString(rule);
+  for (const base::IpPrefix& prefix : ReadPrefixes(reader, name)) {
+    if (!sources.emplace(prefix, rule).second)
+      reader.FailField(name,
+                       absl::StrCat(prefix.ToString(), " is there twice"));
+  }
+}
+
 absl::StatusOr<core::Service> DecodeService(const Json& json,
                                             const std::string& path) {
   ObjectReader reader(json, path);
@@ -148,6 +162,9 @@ absl::StatusOr<core::Service> DecodeService(const Json& json,
   absl::StatusOr<core::CheckConfig> check = DecodeCheck(reader);
   reader.Fail(check.status());
   if (check.ok()) service.check = *std::move(check);
+  for (const core::SourceRule rule :
+       {core::SourceRule::kAllow, core::SourceRule::kDeny})
+    DecodeSources(reader, rule, service.sources);
   const Json* backends = reader.RequiredArray("backends");
   FL_RETURN_IF_ERROR(reader.Finish());
   FL_RETURN_IF_ERROR(

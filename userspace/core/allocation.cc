@@ -9,6 +9,7 @@
 #include "base/check.h"
 #include "base/status_macros.h"
 #include "base/text.h"
+#include "core/sources.h"
 
 namespace fairlead::core {
 namespace {
@@ -142,6 +143,9 @@ absl::StatusOr<uint32_t> AllocateRows(const DesiredState& desired,
 absl::Status CheckFits(const DesiredState& desired, const TableSizes& sizes) {
   FL_RETURN_IF_ERROR(CheckServiceIds(desired, sizes.services));
   FL_RETURN_IF_ERROR(CheckBackendIds(desired, sizes.backends));
+  if (const size_t prefixes = CountPrefixes(desired); prefixes > sizes.prefixes)
+    return TooSmall("prefixes", sizes.prefixes, "who may open connections",
+                    prefixes);
   const std::vector<Region> regions = RegionsOf(desired);
   for (size_t i = 0; i < regions.size(); ++i) {
     const Region& region = regions[i];

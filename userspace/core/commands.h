@@ -51,6 +51,17 @@ struct ClearTombstone {
   base::Endpoint vip;
 };
 
+struct ListSources {
+  std::string service;
+  SourceRule rule = SourceRule::kDeny;
+  std::vector<base::IpPrefix> prefixes;
+};
+struct UnlistSources {
+  std::string service;
+  std::vector<base::IpPrefix> prefixes;
+  bool all = false;  // instead of some
+};
+
 struct AddBackend {
   std::string service;
   std::string name;  // empty: the address
@@ -74,9 +85,9 @@ struct SetAdmin {
   bool force = false;  // although fewer than `need` would remain
 };
 
-using Command =
-    std::variant<AddService, SetService, DeleteService, ClearTombstone,
-                 AddBackend, SetBackend, DeleteBackend, SetAdmin>;
+using Command = std::variant<AddService, SetService, DeleteService,
+                             ClearTombstone, ListSources, UnlistSources,
+                             AddBackend, SetBackend, DeleteBackend, SetAdmin>;
 
 // One line of the audit log. Who and when are added by whoever carries out the
 // command; events that follow from health or agents have no who.

@@ -15,6 +15,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "base/ip_address.h"
+#include "base/ip_prefix.h"
 #include "base/mono_time.h"
 #include "core/row_set.h"
 
@@ -80,6 +81,10 @@ struct SynBudget {
 
   friend bool operator==(const SynBudget&, const SynBudget&) = default;
 };
+// Who may open connections to a service: the longest prefix that matches
+// decides; who is in none may, unless some are allowed.
+enum class SourceRule : uint8_t { kAllow, kDeny };
+using SourceList = absl::btree_map<base::IpPrefix, SourceRule>;
 
 struct Service {
   ServiceId id = 0;
@@ -95,6 +100,7 @@ struct Service {
   uint16_t agent_port = 0;  // where agents report; 0: no agents are asked
   Guarantee guarantee = Guarantee::kFlowTable;
   CheckConfig check;
+  SourceList sources;
   absl::btree_map<std::string, Backend> backends;  // by name
 
   friend bool operator==(const Service&, const Service&) = default;
@@ -128,6 +134,7 @@ struct TableSizes {
   uint32_t backends = 4096;
   uint32_t rows = 1u << 20;
   uint32_t flow_buckets = 1u << 18;
+  uint32_t prefixes = 4096;
 
   friend bool operator==(const TableSizes&, const TableSizes&) = default;
 };

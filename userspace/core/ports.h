@@ -25,6 +25,7 @@ struct ServiceEntry {
   // New flows in a tick; see core/syn_budget.h.
   uint32_t syn_fair = 0;
   uint32_t syn_limit = 0;
+  SourceList sources = {};
 
   friend bool operator==(const ServiceEntry&, const ServiceEntry&) = default;
 };

@@ -10,6 +10,7 @@
 #include "base/text.h"
 #include "core/allocation.h"
 #include "core/settings.h"
+#include "core/sources.h"
 #include "core/syn_budget.h"
 
 namespace fairlead::core {
@@ -20,8 +21,8 @@ std::string CountOf(uint64_t count, absl::string_view noun) {
 }
 
 template <typename Map>
-std::vector<std::string> KeysOf(const Map& map) {
-  std::vector<std::string> keys;
+std::vector<typename Map::key_type> KeysOf(const Map& map) {
+  std::vector<typename Map::key_type> keys;
   for (const auto& [key, value] : map) keys.push_back(key);
   return keys;
 }
@@ -62,6 +63,8 @@ class Planner {
   absl::Status operator()(const SetService& command);
   absl::Status operator()(const DeleteService& command);
   absl::Status operator()(const ClearTombstone& command);
+  absl::Status operator()(const ListSources& command);
+  absl::Status operator()(const UnlistSources& command);
   absl::Status operator()(const AddBackend& command);
   absl::Status operator()(const SetBackend& command);
   absl::Status operator()(const DeleteBackend& command);
@@ -81,6 +84,7 @@ class Planner {
   void Plan(std::string step) { change_.plan.push_back(std::move(step)); }
   absl::Status CheckFree(const AddService& command) const;
   void DropTombstone(const base::Endpoint& vip);
+  void PlanSources(const Service& service);
   void Retire(const Backend& backend);
   absl::Status RefuseTaking(const Service& service, const Backend& backend,
                             uint64_t flows) const;
@@ -255,6 +259,51 @@ absl::Status Planner::operator()(const ClearTombstone& command) {
   DropTombstone(command.vip);
   Plan(absl::StrCat("fl_services: ", command.vip.ToString(),
                     " is removed: its packets pass to this host"));
+  return absl::OkStatus();
+}
+
+void Planner::PlanSources(const Service& service) {
+  Plan(absl::StrCat("fl_prefixes: service ", service.id, " (", service.name,
+                    "): ", DescribeSources(service.sources)));
+}
+
+absl::Status Planner::operator()(const ListSources& command) {
+  FL_ASSIGN_OR_RETURN(Service * service, Find(command.service));
+  const std::string context =
+      absl::StrCat("service ", base::Quoted(command.service));
+  FL_RETURN_IF_ERROR(ListPrefixes(command.prefixes, command.rule, *service),
+                     context);
+  const size_t used = CountPrefixes(change_.next);
+  if (used > sizes_.prefixes)
+    return absl::ResourceExhaustedError(absl::StrCat(
+        context, ": the table of prefixes is too small for ", used,
+        ": it has room for ", sizes_.prefixes, ", and ",
+        CountPrefixes(desired_),
+        " are taken; unlist some, or raise prefixes in the node config"));
+  Log({.type = absl::StrCat("service.", ToString(command.rule)),
+       .service = command.service,
+       .after = DescribePrefixes(command.prefixes)});
+  PlanSources(*service);
+  return absl::OkStatus();
+}
+
+absl::Status Planner::operator()(const UnlistSources& command) {
+  FL_ASSIGN_OR_RETURN(Service * service, Find(command.service));
+  const std::string context =
+      absl::StrCat("service ", base::Quoted(command.service));
+  std::vector<base::IpPrefix> prefixes = command.prefixes;
+  if (command.all) {
+    if (!prefixes.empty())
+      return absl::InvalidArgumentError(
+          absl::StrCat(context, ": name prefixes to unlist, or all, not both"));
+    if (service->sources.empty()) return absl::OkStatus();
+    prefixes = KeysOf(service->sources);
+  }
+  FL_RETURN_IF_ERROR(UnlistPrefixes(prefixes, *service), context);
+  Log({.type = "service.unlist",
+       .service = command.service,
+       .before = DescribePrefixes(prefixes)});
+  PlanSources(*service);
   return absl::OkStatus();
 }
 

@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
 #include "base/text.h"
+#include "core/sources.h"
 #include "core/syn_budget.h"
 #include "fairlead/abi/limits.h"
 
@@ -252,6 +253,7 @@ absl::Status CheckService(const Service& service) {
                   "not 0; without agents it is flow-table");
   FL_RETURN_IF_ERROR(CheckRange("need", service.need, 1, FL_MAX_BACKENDS - 1));
   FL_RETURN_IF_ERROR(CheckCheck(service.check));
+  FL_RETURN_IF_ERROR(CheckSources(service));
   if (service.backends.size() > MostBackends(service.rows))
     return absl::ResourceExhaustedError(absl::StrCat(
         service.rows, " rows take at most ", MostBackends(service.rows),

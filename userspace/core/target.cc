@@ -22,7 +22,8 @@ TargetService ServiceTarget(const Service& service, const TableSizes& sizes) {
                   .rows_base = service.rows_base,
                   .rows = service.rows,
                   .syn_fair = shares.fair,
-                  .syn_limit = shares.limit};
+                  .syn_limit = shares.limit,
+                  .sources = service.sources};
   for (const auto& [name, backend] : service.backends) {
     if (backend.leaving) continue;
     target.members.push_back(

@@ -61,7 +61,8 @@ core::TableSizes SizesOf(const config::NodeTables& tables) {
   return {.services = tables.services,
           .backends = tables.backends,
           .rows = tables.rows,
-          .flow_buckets = tables.flow_buckets()};
+          .flow_buckets = tables.flow_buckets(),
+          .prefixes = tables.prefixes};
 }
 
 datapath::ProgramOptions ProgramOptionsOf(const config::NodeConfig& config,

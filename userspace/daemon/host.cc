@@ -8,6 +8,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "base/version.h"
+#include "core/sources.h"
 #include "datapath/table_memory.h"
 #include "fairlead/abi/maps.h"
 #include "fairlead/abi/verdict.h"
@@ -52,12 +53,14 @@ control::NodeStatus Host::Status() const {
   status.services = {desired.services.size() + desired.tombstones.size(),
                      tables.services};
   status.backends = {backends, tables.backends};
+  status.prefixes = {core::CountPrefixes(desired), tables.prefixes};
   for (const datapath::TableBytes& table :
        datapath::BytesOf(parts_.tables.sizes(), datapath::PossibleCpus())) {
     for (const auto& [setting, use] :
          {std::pair("flows", &status.flows), std::pair("rows", &status.rows),
           std::pair("services", &status.services),
-          std::pair("backends", &status.backends)}) {
+          std::pair("backends", &status.backends),
+          std::pair("prefixes", &status.prefixes)}) {
       if (table.setting == setting) use->bytes = table.bytes;
     }
   }
@@ -97,7 +100,8 @@ control::ServiceCounters Host::CountersOf(core::ServiceId service) const {
   const absl::StatusOr<fl_service_stats> stats = stats_.Service(service);
   if (!stats.ok()) return {};
   return {stats->packets,   stats->bytes,   stats->new_flows,  stats->misses,
-          stats->fail_open, stats->too_big, stats->over_budget};
+          stats->fail_open, stats->too_big, stats->over_budget,
+          stats->denied};
 }
 
 control::BackendCounters Host::CountersOfBackend(

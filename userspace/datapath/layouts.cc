@@ -54,8 +54,27 @@ absl::Status CheckService(const fl_service& service,
   return absl::OkStatus();
 }
 
+// Lists that were in force a moment ago count, too: so much has to be copied.
+absl::Status CheckPrefixes(const std::string& folder,
+                           const core::TableSizes& sizes) {
+  FL_ASSIGN_OR_RETURN(const std::optional<OpenMap> prefixes,
+                      OpenPinnedMap(absl::StrCat(folder, "/fl_prefixes")));
+  if (!prefixes.has_value()) return absl::OkStatus();
+  const int map = prefixes->fd.get();
+  uint64_t used = 0;
+  fl_prefix_key key = {};
+  int result = bpf_map_get_next_key(map, nullptr, &key);
+  for (; result == 0; result = bpf_map_get_next_key(map, &key, &key)) ++used;
+  if (result != -ENOENT) return base::BpfError(result, "list fl_prefixes");
+  if (used <= uint64_t{FL_PREFIX_LISTS} * sizes.prefixes)
+    return absl::OkStatus();
+  return TooSmall("prefixes", sizes.prefixes, "who may open connections",
+                  (used + FL_PREFIX_LISTS - 1) / FL_PREFIX_LISTS);
+}
+
 absl::Status CheckToday(const std::string& folder,
                         const core::TableSizes& sizes) {
+  FL_RETURN_IF_ERROR(CheckPrefixes(folder, sizes));
   FL_ASSIGN_OR_RETURN(const std::optional<OpenMap> services,
                       OpenPinnedMap(absl::StrCat(folder, "/fl_services")));
   if (services.has_value()) {
@@ -126,9 +145,25 @@ absl::Status CopyPerCpu(absl::string_view name, const OpenMap& from,
   return absl::OkStatus();
 }
 
+// An entry that cannot be there for want of room has been refused by
+// CheckToday().
+absl::Status CopyPrefixes(int from, int to) {
+  fl_prefix_key key = {};
+  uint32_t value = 0;
+  int result = bpf_map_get_next_key(from, nullptr, &key);
+  for (; result == 0; result = bpf_map_get_next_key(from, &key, &key)) {
+    if (bpf_map_lookup_elem(from, &key, &value) != 0) continue;
+    const int put = bpf_map_update_elem(to, &key, &value, BPF_ANY);
+    if (put != 0) return base::BpfError(put, "copy fl_prefixes");
+  }
+  if (result == -ENOENT) return absl::OkStatus();
+  return base::BpfError(result, "list fl_prefixes");
+}
+
 absl::Status FillToday(absl::string_view name, const OpenMap& from,
                        const OpenMap& to) {
   if (name == "fl_flows") return absl::OkStatus();
+  if (name == "fl_prefixes") return CopyPrefixes(from.fd.get(), to.fd.get());
   if (from.shape.type == BPF_MAP_TYPE_PERCPU_ARRAY) {
     return CopyPerCpu(name, from, to);
   }

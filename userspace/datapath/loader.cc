@@ -178,6 +178,7 @@ absl::Status CheckSizes(const core::TableSizes& sizes) {
   FL_RETURN_IF_ERROR(in_range("services", sizes.services, 2, FL_MAX_SERVICES));
   FL_RETURN_IF_ERROR(in_range("backends", sizes.backends, 2, FL_MAX_BACKENDS));
   FL_RETURN_IF_ERROR(in_range("rows", sizes.rows, 1, FL_MAX_ROWS));
+  FL_RETURN_IF_ERROR(in_range("prefixes", sizes.prefixes, 1, FL_MAX_PREFIXES));
   FL_RETURN_IF_ERROR(
       in_range("flow_buckets", sizes.flow_buckets, 2, FL_MAX_FLOW_BUCKETS));
   if (std::has_single_bit(sizes.flow_buckets)) return absl::OkStatus();

@@ -13,6 +13,7 @@ struct MapFds {
   int service_stats = -1;
   int backend_stats = -1;
   int leases = -1;
+  int prefixes = -1;
   int trace = -1;
   int traced = -1;
 };

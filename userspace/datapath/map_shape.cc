@@ -11,6 +11,7 @@
 #include "base/errors.h"
 #include "base/status_macros.h"
 #include "fairlead/abi/flow_slot.h"
+#include "fairlead/abi/maps.h"
 
 namespace fairlead::datapath {
 
@@ -33,6 +34,12 @@ MapSize SizeOf(absl::string_view map, const core::TableSizes& sizes) {
     return {.setting = "services",
             .entries = 2 * sizes.services,
             .entries_per_unit = 2};
+  }
+  if (map == "fl_prefixes") {
+    // While a list is changed, the old and the new one are there.
+    return {.setting = "prefixes",
+            .entries = FL_PREFIX_LISTS * sizes.prefixes,
+            .entries_per_unit = FL_PREFIX_LISTS};
   }
   if (map == "fl_svc_stats" || map == "fl_leases") {
     return {.setting = "services", .entries = sizes.services};
@@ -70,18 +77,25 @@ absl::StatusOr<std::optional<OpenMap>> OpenPinnedMap(const std::string& pin) {
   return std::optional<OpenMap>(std::move(map));
 }
 
-absl::StatusOr<core::TableSizes> PinnedSizes(const std::string& folder) {
+absl::StatusOr<core::TableSizes> PinnedSizes(const std::string& folder,
+                                             const core::TableSizes& wanted) {
   const auto entries = [&](absl::string_view name) -> absl::StatusOr<uint32_t> {
     const std::string pin = absl::StrCat(folder, "/", name);
     FL_ASSIGN_OR_RETURN(const std::optional<OpenMap> map, OpenPinnedMap(pin));
     if (map.has_value()) return map->shape.entries;
     return absl::NotFoundError(absl::StrCat(pin, " is missing"));
   };
-  core::TableSizes sizes;
+  core::TableSizes sizes = wanted;
   FL_ASSIGN_OR_RETURN(sizes.services, entries("fl_svc_stats"));
   FL_ASSIGN_OR_RETURN(sizes.backends, entries("fl_backends"));
   FL_ASSIGN_OR_RETURN(sizes.rows, entries("fl_rows"));
   FL_ASSIGN_OR_RETURN(sizes.flow_buckets, entries("fl_flows"));
+  const absl::StatusOr<uint32_t> prefixes = entries("fl_prefixes");
+  if (prefixes.ok()) {
+    sizes.prefixes = *prefixes / FL_PREFIX_LISTS;
+  } else if (!absl::IsNotFound(prefixes.status())) {
+    return prefixes.status();
+  }
   return sizes;
 }
 

@@ -15,9 +15,9 @@
 namespace fairlead::datapath {
 
 // All pinned maps; each is pinned under its name.
-inline constexpr std::array<absl::string_view, 9> kMapNames = {
-    "fl_services", "fl_rows",      "fl_backends",  "fl_load",  "fl_flows",
-    "fl_verdicts", "fl_svc_stats", "fl_bkd_stats", "fl_leases"};
+inline constexpr std::array<absl::string_view, 10> kMapNames = {
+    "fl_services", "fl_rows",      "fl_backends",  "fl_load",   "fl_flows",
+    "fl_verdicts", "fl_svc_stats", "fl_bkd_stats", "fl_leases", "fl_prefixes"};
 
 struct MapShape {
   uint32_t type = 0;
@@ -58,8 +58,9 @@ absl::StatusOr<OpenMap> Describe(base::UniqueFd fd, absl::string_view what);
 // nullopt: nothing is pinned there.
 absl::StatusOr<std::optional<OpenMap>> OpenPinnedMap(const std::string& pin);
 
-// The sizes of the tables that are pinned in `folder`. Errors: a table is
-// missing.
-absl::StatusOr<core::TableSizes> PinnedSizes(const std::string& folder);
+// The sizes of the tables that are pinned in `folder`; of those that a daemon
+// before this one did not know, as in `wanted`. Errors: another is missing.
+absl::StatusOr<core::TableSizes> PinnedSizes(const std::string& folder,
+                                             const core::TableSizes& wanted);
 
 }  // namespace fairlead::datapath

@@ -52,7 +52,7 @@ absl::Status Program::FinishMove(ProgramOptions options) {
   FL_ASSIGN_OR_RETURN(const std::string unfinished, folder.Recover());
   if (unfinished.empty()) return absl::OkStatus();
   FL_ASSIGN_OR_RETURN(const core::TableSizes sizes,
-                      PinnedSizes(folder.layout()));
+                      PinnedSizes(folder.layout(), options.sizes));
   if (sizes == options.sizes) return absl::OkStatus();
   options.sizes = sizes;
   return ProgramOpener(std::move(options), std::move(folder)).Run().status();
@@ -82,6 +82,7 @@ MapFds Program::maps() const {
           .service_stats = fd("fl_svc_stats"),
           .backend_stats = fd("fl_bkd_stats"),
           .leases = fd("fl_leases"),
+          .prefixes = fd("fl_prefixes"),
           .trace = trace_.get(),
           .traced = traced_.get()};
 }

@@ -14,6 +14,7 @@
 #include "absl/container/btree_set.h"
 #include "base/check.h"
 #include "base/status_macros.h"
+#include "core/sources.h"
 #include "lib/flow_slot.h"
 
 namespace fairlead::datapath {
@@ -84,10 +85,18 @@ uint8_t EncapOf(const core::ServiceEntry& entry) {
   return FL_ENCAP_GUE_PLAIN;
 }
 
-fl_service ValueOf(const core::ServiceEntry& entry) {
+uint8_t FlagsOf(const core::ServiceEntry& entry) {
+  if (entry.tombstone) return FL_SERVICE_TOMBSTONE;
+  if (entry.sources.empty()) return 0;
+  if (core::CountSources(entry.sources).allowed == 0) return FL_SERVICE_LISTED;
+  return FL_SERVICE_LISTED | FL_SERVICE_ALLOW_ONLY;
+}
+
+fl_service ValueOf(const core::ServiceEntry& entry, uint8_t list) {
   fl_service value = {};
   value.id = entry.id;
-  value.flags = entry.tombstone ? FL_SERVICE_TOMBSTONE : 0;
+  value.flags = FlagsOf(entry);
+  value.list = list;
   value.policy = PolicyOf(entry.policy);
   value.choices = static_cast<uint8_t>(entry.choices);
   value.encap = EncapOf(entry);
@@ -142,10 +151,12 @@ SharedTables::SharedTables(const MapFds& maps, const core::TableSizes& sizes,
       backends_(std::move(backends)),
       load_(std::move(load)),
       flows_(std::move(flows)),
-      leases_(std::move(leases)) {}
+      leases_(std::move(leases)),
+      prefixes_(maps.prefixes) {}
 
 absl::Status SharedTables::AdoptServices() {
   std::vector<base::IpAddress> addresses;
+  absl::btree_map<core::ServiceId, uint8_t> lists;
   fl_service_key key = {};
   fl_service value = {};
   int result = bpf_map_get_next_key(maps_.services, nullptr, &key);
@@ -158,9 +169,11 @@ absl::Status SharedTables::AdoptServices() {
       vips_[base::Endpoint{AddressOf(key.address), ntohs(key.port)}] = {
           .id = value.id,
           .tombstone = (value.flags & FL_SERVICE_TOMBSTONE) != 0};
+      if (value.list != 0) lists[value.id] = value.list;
     }
   }
   if (result != -ENOENT) return base::BpfError(result, "list fl_services");
+  FL_RETURN_IF_ERROR(prefixes_.Adopt(lists));
   FL_RETURN_IF_ERROR(RemoveUnusedAddresses(addresses));
   for (const auto& [vip, entry] : vips_)
     FL_RETURN_IF_ERROR(PutAddress(vip.address));
@@ -231,14 +244,20 @@ absl::Status SharedTables::PutService(const base::Endpoint& vip,
                                       const core::ServiceEntry& entry) {
   FL_CHECK(entry.id < sizes_.services);
   FL_CHECK(uint64_t{entry.rows_base} + entry.rows <= sizes_.rows);
+  FL_ASSIGN_OR_RETURN(const uint8_t list,
+                      prefixes_.Stage(entry.id, entry.sources));
   const bool is_new_address = !HasVipOn(vip.address);
-  if (is_new_address) FL_RETURN_IF_ERROR(PutAddress(vip.address));
-  absl::Status status = Update(KeyOf(vip), ValueOf(entry), vip.ToString());
+  absl::Status status;
+  if (is_new_address) status = PutAddress(vip.address);
+  if (status.ok())
+    status = Update(KeyOf(vip), ValueOf(entry, list), vip.ToString());
   if (!status.ok()) {
+    prefixes_.TakeBack(entry.id, list, entry.sources);
     const fl_service_key address_key = AddressKeyOf(vip.address);
     if (is_new_address) bpf_map_delete_elem(maps_.services, &address_key);
     return status;
   }
+  prefixes_.Commit(entry.id, list, entry.sources);
   vips_[vip] = {.id = entry.id, .tombstone = entry.tombstone};
   return PutAddress(vip.address);
 }

@@ -16,6 +16,7 @@
 #include "core/ports.h"
 #include "datapath/map_fds.h"
 #include "datapath/mapped_array.h"
+#include "datapath/prefix_lists.h"
 #include "fairlead/abi/flow_slot.h"
 #include "fairlead/abi/maps.h"
 #include "fairlead/abi/row.h"
@@ -58,6 +59,10 @@ class SharedTables : public core::Datapath {
 
   // Packets of the service say SETTLED until `end`; nullopt: they do not.
   void SetLease(core::ServiceId service, std::optional<base::MonoTime> end);
+
+  // To be called every few seconds: removes lists of prefixes that have not
+  // been in force since the call before.
+  void DropAgedLists() { prefixes_.DropAged(); }
 
   int BackendWeight(core::BackendId id) const;
   bool HasNextHop(core::BackendId id) const override;
@@ -113,6 +118,7 @@ class SharedTables : public core::Datapath {
   // VIPs in fl_services: an address entry exists while its address is here.
   absl::btree_map<base::Endpoint, Vip> vips_;
   absl::btree_map<base::IpAddress, core::NextHop> next_hops_;
+  PrefixLists prefixes_;
 };
 
 }  // namespace fairlead::datapath

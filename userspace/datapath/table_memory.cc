@@ -30,12 +30,17 @@ constexpr uint64_t kHashBucket = 16;
 // An array's pointer to a per-CPU value.
 constexpr uint64_t kPerCpuPointer = 8;
 
+// Of an entry of a trie, at most: its node and one that joins it to the others,
+// in the kernel's size class for it. Taken when it is made, not before.
+constexpr uint64_t kTrieEntry = 2 * uint64_t{96};
+
 // Of one entry.
 uint64_t EntryBytes(absl::string_view map, int cpus) {
   const auto per_cpu = [&](uint64_t bytes) {
     return kPerCpuPointer + bytes * static_cast<uint64_t>(cpus);
   };
   if (map == "fl_services") return kHashElement + kHashBucket;
+  if (map == "fl_prefixes") return kTrieEntry;
   if (map == "fl_rows") return sizeof(fl_row);
   if (map == "fl_backends") return sizeof(fl_backend);
   if (map == "fl_load") return sizeof(fl_load);
@@ -165,7 +170,8 @@ std::vector<TableBytes> BytesOf(const core::TableSizes& sizes, int cpus,
       {"flows", uint64_t{sizes.flow_buckets} * FL_BUCKET_SLOTS, " slots"},
       {"rows", sizes.rows, ""},
       {"backends", sizes.backends, counters},
-      {"services", sizes.services, counters}};
+      {"services", sizes.services, counters},
+      {"prefixes", sizes.prefixes, ""}};
   std::vector<TableBytes> tables;
   for (const Setting& setting : settings) {
     uint64_t bytes = 0;

@@ -5,6 +5,7 @@
  * share one key and one path.
  *
  * LB host   fl_services  hash    fl_service_key -> fl_service      written by the daemon
+ *           fl_prefixes  trie    fl_prefix_key -> u32 (fl_prefix)  daemon
  *           fl_rows      array   fl_row, mmapable                  daemon
  *           fl_backends  array   fl_backend, mmapable              daemon
  *           fl_load      array   fl_load, mmapable                 both
@@ -57,6 +58,8 @@ enum fl_encap {
 #define FL_SERVICE_TOMBSTONE 0x1 /* deleted: drop and count */
 #define FL_SERVICE_ADDRESS                                                                         \
 	0x2 /* the entry of the address itself; a tombstone if all of its services are */
+#define FL_SERVICE_LISTED     0x4 /* fl_prefixes says who may open connections */
+#define FL_SERVICE_ALLOW_ONLY 0x8 /* and who is in none of them may not */
 
 struct fl_service {
 	__u16 id; /* of an address: that of one of its services */
@@ -64,7 +67,8 @@ struct fl_service {
 	__u8 policy;  /* enum fl_policy */
 	__u8 choices; /* 1..FL_MAX_CHOICES */
 	__u8 encap;   /* enum fl_encap */
-	__u16 reserved0;
+	__u8 list;    /* which of its lists in fl_prefixes is in force */
+	__u8 reserved0;
 	__u32 rows_base; /* first row in fl_rows */
 	__u32 row_mask;	 /* rows - 1 */
 	__u32 epoch;	 /* version of the tier's table; 0 until the tier has epochs */
@@ -75,6 +79,28 @@ struct fl_service {
 	__u32 reserved;
 };
 FL_STATIC_ASSERT(sizeof(struct fl_service) == 32, "no padding");
+
+/*
+ * fl_prefixes: who may open connections to a service; the longest prefix that matches decides. A
+ * service has room for two lists, FL_PREFIX_LISTS, one of which its entry names: a list is changed
+ * by writing the other one and then the entry, so that each packet meets the one or the other.
+ */
+#define FL_PREFIX_LISTS	       2u  /* numbered from 1 */
+#define FL_PREFIX_SERVICE_BITS 32u /* that stand before those of the address */
+
+struct fl_prefix_key {
+	__u32 bits; /* that count, of what follows */
+	__u16 service;
+	__u8 list;
+	__u8 reserved;
+	__u32 address[4];
+};
+FL_STATIC_ASSERT(sizeof(struct fl_prefix_key) == 24, "no padding");
+
+enum fl_prefix {
+	FL_PREFIX_DENY = 1,
+	FL_PREFIX_ALLOW = 2,
+};
 
 /* fl_backend.state: one aligned 8-byte store changes what the next SYN may do. */
 #define FL_BACKEND_USED	    0x1ull /* the line describes a backend */

@@ -16,7 +16,7 @@ struct fl_service_stats {
 	__u64 fail_open;   /* new flows given a backend although none was eligible */
 	__u64 too_big;	   /* frag-needed and packet-too-big answers */
 	__u64 over_budget; /* new flows not recorded, because the SYN budget was used up */
-	__u64 reserved;
+	__u64 denied;	   /* SYNs refused by the lists of prefixes */
 };
 FL_STATIC_ASSERT(sizeof(struct fl_service_stats) == 64, "one cache line");
 

@@ -53,7 +53,9 @@
 	  "first fragment of a segment to a service, answered with ICMP prohibited")               \
 	X(DROP_ICMP_LIMIT, DROP, "would be answered by ICMP, and so much has been of late")        \
 	X(TX_SYN_OVER_BUDGET, TX,                                                                  \
-	  "SYN of a new flow, not recorded: its service is above its SYN budget")
+	  "SYN of a new flow, not recorded: its service is above its SYN budget")                  \
+	X(DROP_DENIED, DROP,                                                                       \
+	  "SYN of a new connection whose source the service's lists do not admit")
 
 /* fl_agent, on a backend. */
 #define FL_AGENT_VERDICTS(X)                                                                       \

@@ -89,10 +89,12 @@ fail open         no
 rows              16,384
 agent port        6082
 check             http port of the service, GET /health, status 200-299, every 2s, timeout 1s, rise 2, fall 3
+sources           allow 1, deny 2 and all others
 active            41,207
 new               5,012
 packets           1,234,567
 bytes             7,654,321
+denied            3,100
 misses            3
 over budget       12
 

@@ -114,6 +114,11 @@ TEST_CASE("a service is told as the documentation says", "[control][codec]") {
                   .need = 1,
                   .rows = 16384,
                   .agent_port = 6082};
+  for (const auto& [prefix, rule] :
+       {std::pair("203.0.113.0/24", core::SourceRule::kDeny),
+        std::pair("203.0.113.64/26", core::SourceRule::kAllow),
+        std::pair("203.0.113.65", core::SourceRule::kDeny)})
+    view.service.sources[base::IpPrefix::Parse(prefix).value()] = rule;
   view.backends = {DrainingBackend()};
   view.available = 2;
   view.guarantee = "sockets (3/3 agents)";
@@ -123,7 +128,8 @@ TEST_CASE("a service is told as the documentation says", "[control][codec]") {
                                     .misses = 7,
                                     .fail_open = 6,
                                     .too_big = 5,
-                                    .over_budget = 4};
+                                    .over_budget = 4,
+                                    .denied = 3};
   const std::string backends =
       "\"backends\": [" + std::string(kDrainingBackend) + "]}";
   CHECK(DumpJson(EncodeService(
@@ -135,10 +141,12 @@ TEST_CASE("a service is told as the documentation says", "[control][codec]") {
     "check": {"type": "tcp", "port": 0, "path": "/", "host": "",
               "status": "200-299", "interval": "2s", "timeout": "1s",
               "rise": 2, "fall": 3},
+    "sources": {"allow": 1, "deny": 2},
     "available": 2, "guarantee": "sockets (3/3 agents)", "fail_open": false,
     "rows_overflowed": 0, "syn_budget_per_second": 0,
     "active": 402, "new_flows": 5012, "packets": 9, "bytes": 8, "misses": 7,
-    "fail_open_flows": 6, "too_big": 5, "over_budget_flows": 4,)json" +
+    "fail_open_flows": 6, "too_big": 5, "over_budget_flows": 4,
+    "denied": 3,)json" +
                               backends));
   CHECK(DumpJson(EncodeServiceSummary(view)) == Golden(R"json({
     "name": "ws", "vip": "198.51.100.10:443", "available": 2, "backends": 1,

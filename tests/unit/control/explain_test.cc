@@ -57,6 +57,24 @@ TEST_CASE("a new flow goes to the first eligible candidate",
   CHECK(answer.hops == Hops{2, 1, 3, 4, 5});
 }
 
+TEST_CASE("a source that is denied opens no connection", "[control][explain]") {
+  RouteFacts facts = FiveBackends();
+  facts.denied = "192.0.2.0/24 is denied";
+  RouteAnswer answer = ExplainSyn(facts);
+  CHECK(answer.verdict == FL_LB_DROP_DENIED);
+  CHECK(answer.target == FL_NO_BACKEND);
+  CHECK(answer.hops.empty());
+  CHECK(answer.why == "192.0.2.0/24 is denied");
+  CHECK(ExplainSegment(facts).verdict == FL_LB_TX_MISS);
+  facts.slot = {.state = FL_SLOT_EMBRYONIC, .backend = 2};
+  CHECK(ExplainSyn(facts).verdict == FL_LB_DROP_DENIED);
+  facts.slot = {.state = FL_SLOT_CLOSING, .backend = 2, .ended = true};
+  CHECK(ExplainSyn(facts).verdict == FL_LB_DROP_DENIED);
+  facts.slot = {.state = FL_SLOT_ESTABLISHED, .backend = 2};
+  CHECK(ExplainSyn(facts).verdict == FL_LB_TX_SYN_AGAIN);
+  CHECK(ExplainSegment(facts).verdict == FL_LB_TX_HIT);
+}
+
 TEST_CASE("without hop lists a packet visits one backend",
           "[control][explain]") {
   RouteFacts facts = FiveBackends();

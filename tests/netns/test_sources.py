@@ -1,0 +1,177 @@
+"""Who may open connections to a service: real clients of several addresses,
+lists that change under traffic, and a daemon that is killed meanwhile."""
+
+import errno
+import random
+import threading
+import time
+
+from lab import LabOptions
+from lab.processes import in_netns, run, wait_until
+from lab.testcase import LabTestCase, main
+
+PORT = 8080
+
+# Connects from the address given, and prints the errno.
+CONNECT = """
+import socket, sys
+source, vip, port = sys.argv[1], sys.argv[2], int(sys.argv[3])
+client = socket.socket(socket.AF_INET6 if ":" in vip else socket.AF_INET)
+client.bind((source, 0))
+client.settimeout(1)
+print(client.connect_ex((vip, port)))
+"""
+SILENCE = errno.EAGAIN  # 0 is connected; a reset would be ECONNREFUSED
+
+# Of the client host, by address family: its own first, from which the crowd
+# comes; and a prefix that has the second of the others alone.
+SOURCES = {4: ("192.0.2.2", "192.0.2.77", "192.0.2.130"),
+           6: ("2001:db8:1::2", "2001:db8:1::77", "2001:db8:1::8000")}
+PREFIXES = {4: "192.0.2.128/25", 6: "2001:db8:1::8000/113"}
+ALL = {4: "192.0.2.0/24", 6: "2001:db8:1::/64"}
+
+
+class SourcesTest(LabTestCase):
+    lab_name = "fltsrc"
+    lab_options = LabOptions(lbs=1, backends=2)
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        super().setUpClass()
+        for backend in cls.lab.backends:
+            backend.start_server(PORT)
+        cls.lab.start_fairlead()
+        cls.lb = cls.lab.lbs[0]
+        for family, length in ((4, 24), (6, 64)):
+            for source in SOURCES[family][1:]:
+                cls.lab.client.run("ip", f"-{family}", "address", "add",
+                                   f"{source}/{length}", "dev", "eth0",
+                                   *(["nodad"] if family == 6 else []))
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.fleet = self.lab.client.start_fleet()
+
+    def tearDown(self) -> None:
+        self.fleet.close(state="alive")
+        self.fleet.stop()
+        wait_until(lambda: not any(
+            backend.connections(vip) for backend in self.lab.backends
+            for vip in (self.lab.vip, self.lab.vip6)), timeout=30,
+            what="all closed")
+        super().tearDown()
+
+    def add(self, family: int) -> str:
+        """A service with all backends; returns its VIP."""
+        vip = self.lab.vip6 if family == 6 else self.lab.vip
+        self.lb.cli("service", "add", "ws", f"[{vip}]:{PORT}" if family == 6
+                    else f"{vip}:{PORT}", "--check", "none")
+        self.addCleanup(self.lb.cli, "service", "delete", "ws", "--force",
+                        check=False)
+        for backend in self.lab.backends:
+            self.lb.cli("backend", "add", "ws", backend.address, "--name",
+                        backend.name)
+        wait_until(lambda: self.lb.cli("service", "show", "ws", json=True)[
+            "service"]["available"] == len(self.lab.backends), timeout=30,
+            what="all available")
+        return vip
+
+    def connect(self, source: str, vip: str) -> int:
+        return int(run(in_netns(self.lab.client.netns, [
+            "/usr/bin/python3", "-c", CONNECT, source, vip,
+            str(PORT)])).stdout)
+
+    def assert_admits(self, vip: str, *sources: str) -> None:
+        """Those of this family, and no others."""
+        for source in SOURCES[6 if ":" in vip else 4]:
+            with self.subTest(source):
+                self.assertEqual(self.connect(source, vip),
+                                 0 if source in sources else SILENCE)
+
+    def sources(self) -> dict:
+        return self.lb.cli("service", "sources", "ws", json=True)["sources"]
+
+    def assert_whole(self) -> None:
+        report = self.fleet.verify(within=30)
+        self.assertEqual(report["broken"], 0, report)
+        self.assertEqual(report["alive"], 40, report)
+
+    def check_lists(self, family: int) -> None:
+        vip = self.add(family)
+        own, second, third = SOURCES[family]
+        self.fleet.open(vip, PORT, echo=30, silent=10, interval=0.2)
+        self.assert_admits(vip, own, second, third)
+        self.lb.cli("service", "deny", "ws", own, PREFIXES[family])
+        self.assert_admits(vip, second)
+        self.assert_whole()
+        # Without a daemon they stay in force.
+        self.lb.kill9_daemon()
+        self.assert_admits(vip, second)
+        self.assert_whole()
+        self.lb.start_daemon()
+        self.assert_admits(vip, second)
+        denied = self.sources()
+        self.assertEqual(len(denied["deny"]), 2)
+        self.assertGreater(denied["denied"], 0)
+        # The longest prefix decides.
+        self.lb.cli("service", "allow", "ws", third)
+        self.assert_admits(vip, third)
+        self.lb.cli("service", "allow", "ws", ALL[family])
+        self.assert_admits(vip, second, third)
+        self.lb.cli("service", "unlist", "ws", "--all")
+        self.assert_admits(vip, own, second, third)
+        self.assert_whole()
+
+    def test_lists_refuse_new_connections_and_leave_old_ones_ipv4(
+            self) -> None:
+        self.check_lists(4)
+
+    def test_lists_refuse_new_connections_and_leave_old_ones_ipv6(
+            self) -> None:
+        self.check_lists(6)
+
+    def test_a_list_that_changes_admits_whom_both_admit(self) -> None:
+        """A client whom every list admits never has to send a SYN twice; one
+        whom each refuses is never let in. The daemon is killed at any moment,
+        and the next one brings the lists to what is durable."""
+        vip = self.add(4)
+        own, refused, second = SOURCES[4]
+        self.fleet.open(vip, PORT, echo=40, interval=0.2)
+        many = [f"198.51.100.{i}" for i in range(200)]
+        self.lb.cli("service", "deny", "ws", refused)
+        failures: list[str] = []
+        over = threading.Event()
+
+        def knock() -> None:
+            while not over.is_set():
+                if self.connect(own, vip) != 0:
+                    failures.append("refused")
+                if self.connect(refused, vip) == 0:
+                    failures.append("admitted")
+
+        clients = threading.Thread(target=knock)
+        clients.start()
+        chance = random.Random(4)
+        try:
+            for _ in range(3):
+                change = threading.Thread(target=self.lb.cli, args=(
+                    "service", "deny", "ws", *many), kwargs={"check": False})
+                change.start()
+                time.sleep(chance.uniform(0, 0.1))
+                self.lb.kill9_daemon()
+                change.join()
+                self.lb.start_daemon()
+                self.lb.cli("service", "allow", "ws", "192.0.2.0/24")
+                self.lb.cli("service", "unlist", "ws", "192.0.2.0/24")
+                if len(self.sources()["deny"]) > 1:
+                    self.lb.cli("service", "unlist", "ws", *many)
+        finally:
+            over.set()
+            clients.join()
+        self.assertEqual(failures, [])
+        self.assertEqual(self.sources()["deny"], [f"{refused}/32"])
+        self.assert_whole()
+
+
+if __name__ == "__main__":
+    main()
