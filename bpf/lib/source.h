@@ -8,8 +8,9 @@
 #include "lib/address.h"
 #include "lib/flow_table.h"
 #include "lib/parse.h"
+#include "lib/rate.h"
 
-#define FL_SERVICE_GUARDED FL_SERVICE_LISTED
+#define FL_SERVICE_GUARDED (FL_SERVICE_LISTED | FL_SERVICE_LIMITED)
 
 /*
  * A connection that lives keeps its right to SYNs: they are its own stack's business, and anybody
@@ -42,6 +43,47 @@ static __always_inline int fl_is_denied(const struct fl_packet *packet,
 	return *found == FL_PREFIX_DENY;
 }
 
+static __always_inline void fl_count_over_rate(__u32 service)
+{
+	struct fl_source_stats *stats = bpf_map_lookup_elem(&fl_src_stats, &service);
+
+	if (stats)
+		stats->over_rate += 1;
+}
+
+/* Has the client's source opened as many connections as it may? If not, this is one more. Global:
+ * see flow_table.h. */
+__noinline int fl_is_over_rate(const struct fl_packet *packet, const struct fl_service *service)
+{
+	const __u64 *hash_key = (const __u64 *)fl_rodata(fl_config.hash_key);
+	struct fl_rate_set *set;
+	__u32 index;
+	__u64 *word;
+	__u64 limit, key;
+
+	if (!packet || !service)
+		return 0;
+	index = service->id;
+	word = bpf_map_lookup_elem(&fl_limits, &index);
+	limit = word ? fl_load64(word) : 0;
+	if (!limit)
+		return 0;
+	key = fl_rate_key(hash_key, service->id, packet->client,
+			  fl_limit_bits(limit, packet->is_ipv4));
+	index = (__u32)(key >> 32) & fl_config.rate_set_mask;
+	set = bpf_map_lookup_elem(&fl_rates, &index);
+	if (!set || fl_rate_take(set, key, bpf_ktime_get_coarse_ns() >> FL_RATE_SHIFT, limit))
+		return 0;
+	fl_count_over_rate(service->id);
+	return 1;
+}
+
+/* Is it recorded, and its connection not over? */
+static __always_inline int fl_goes_on(__u64 word0)
+{
+	return word0 && !fl_flow_has_ended(word0);
+}
+
 /*
  * A SYN for a service that does not take them from everybody: FL_CONTINUE, or the verdict that
  * refuses it. Global: see flow_table.h.
@@ -55,5 +97,8 @@ __noinline int fl_admit_syn(const struct fl_packet *packet, const struct fl_serv
 		return FL_CONTINUE;
 	if (service->flags & FL_SERVICE_LISTED && fl_is_denied(packet, service))
 		return FL_LB_DROP_DENIED;
+	if (service->flags & FL_SERVICE_LIMITED && !fl_goes_on(word0) &&
+	    fl_is_over_rate(packet, service))
+		return FL_LB_DROP_SOURCE_RATE;
 	return FL_CONTINUE;
 }

@@ -238,6 +238,14 @@ Departure Leave(fl_lb_verdict verdict, Bytes frame) {
   return {verdict, test::VerdictAction(verdict), std::move(frame)};
 }
 
+base::IpPrefix PrefixOf(const base::IpAddress& address, int bits) {
+  std::array<uint8_t, 16> bytes = address.bytes();
+  for (int bit = bits; bit < 128; bit++)
+    bytes[static_cast<size_t>(bit / 8)] &=
+        static_cast<uint8_t>(~(0x80 >> bit % 8));
+  return {base::IpAddress(bytes), bits};
+}
+
 bool HasRoom(const Arrival& arrival, size_t bytes) {
   return bytes + kFrameInfo <= arrival.headroom;
 }

@@ -12,6 +12,7 @@
 #include <array>
 #include <cstdint>
 #include <map>
+#include <utility>
 #include <vector>
 
 #include "base/ip_address.h"
@@ -41,6 +42,7 @@ struct Config {
 struct Counters {
   std::array<uint64_t, FL_LB_VERDICT_COUNT> verdicts = {};
   std::vector<fl_service_stats> services;  // by id
+  std::vector<fl_source_stats> sources;    // by service id
   std::vector<fl_backend_stats> backends;  // by id
 };
 
@@ -75,6 +77,12 @@ struct PrefixRule {
   fl_prefix rule = FL_PREFIX_DENY;
 };
 
+// How many connections a source may open while the tick lasts, and so at once.
+struct SourceLimit {
+  uint32_t burst = 1;
+  int bits4 = 128, bits6 = 64;  // of sixteen bytes
+};
+
 // Everything that an LB host knows. A packet changes flows, loads, answers and
 // counters.
 struct Host {
@@ -82,6 +90,9 @@ struct Host {
   // TCP services and tombstones.
   std::map<base::Endpoint, fl_service> services;
   std::map<uint16_t, std::vector<PrefixRule>> prefixes;  // by service id
+  std::map<uint16_t, SourceLimit> limits;                // by service id
+  // Connections that sources have opened, by service id and prefix.
+  std::map<std::pair<uint16_t, base::IpPrefix>, uint32_t> opened;
   std::vector<fl_row> rows;
   std::vector<fl_backend> backends;    // by id
   std::vector<uint64_t> leases;        // by service id
@@ -107,6 +118,8 @@ struct Departure {
 };
 
 Departure Leave(fl_lb_verdict verdict, Bytes frame);
+// All addresses that begin with the first bits of this one.
+base::IpPrefix PrefixOf(const base::IpAddress& address, int bits);
 // May that much be put in front of the frame?
 bool HasRoom(const Arrival& arrival, size_t bytes);
 

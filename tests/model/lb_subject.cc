@@ -129,6 +129,7 @@ LbSubject::LbSubject(uint32_t flow_buckets)
       crowd_(std::make_unique<Crowd>()) {
   FL_CHECK(crowd_->object != nullptr);
   counters_.services.resize(kWorldServices + 1);
+  counters_.sources.resize(kWorldServices + 1);
   counters_.backends.resize(kFirstBackend + kBackendCount);
   const uint32_t first = 0;
   const int lb = lb_.program_fd();
@@ -160,6 +161,7 @@ void LbSubject::Install(Host& host) {
     add({at.address, 0}, address);
   }
   InstallPrefixes(host);
+  InstallLimits(host);
   std::ranges::copy(host.rows, lb_.rows().begin());
   InstallBackendsAndFlows(host);
   InstallAnswered(host);
@@ -215,6 +217,7 @@ test::TestRunResult LbSubject::Run(const Bytes& frame,
 void LbSubject::ReadCounters() {
   ReadSums<uint64_t>(lb_.verdicts_map(), 0, counters_.verdicts);
   ReadSums<fl_service_stats>(lb_.service_stats_map(), 0, counters_.services);
+  ReadSums<fl_source_stats>(lb_.source_stats_map(), 0, counters_.sources);
   ReadSums(lb_.backend_stats_map(), kFirstBackend,
            std::span(counters_.backends).subspan(kFirstBackend));
 }
@@ -238,6 +241,17 @@ void LbSubject::InstallPrefixes(const Host& host) {
         prefixes_[{{list.id, list.list}, rule.prefix}] = list;
     }
   }
+}
+
+// With the longest interval that there is, which is a tick.
+void LbSubject::InstallLimits(const Host& host) {
+  constexpr uint32_t kTick = (1u << 24) - 1;
+  std::ranges::fill(lb_.limits(), 0);
+  std::ranges::fill(lb_.rates(), fl_rate_set{});
+  for (const auto& [service, limit] : host.limits)
+    lb_.limits()[service] =
+        fl_limit_word(kTick, limit.burst, static_cast<uint8_t>(limit.bits4),
+                      static_cast<uint8_t>(limit.bits6));
 }
 
 void LbSubject::InstallAnswered(const Host& host) {
@@ -321,6 +335,7 @@ std::string LbSubject::DifferenceFrom(const Host& host) {
       Same<fl_load>(host.loads, loads) &&
       counters.verdicts == counters_.verdicts &&
       Same<fl_service_stats>(counters.services, counters_.services) &&
+      Same<fl_source_stats>(counters.sources, counters_.sources) &&
       Same<fl_backend_stats>(counters.backends, counters_.backends))
     return "";
   for (size_t i = 0; i < counters.verdicts.size(); i++)
@@ -330,6 +345,8 @@ std::string LbSubject::DifferenceFrom(const Host& host) {
   DifferWords<fl_load>(text, "load", host.loads, loads);
   DifferWords<fl_service_stats>(text, "service", counters.services,
                                 counters_.services);
+  DifferWords<fl_source_stats>(text, "source limits of service",
+                               counters.sources, counters_.sources);
   DifferWords<fl_backend_stats>(text, "backend", counters.backends,
                                 counters_.backends);
   return text;

@@ -55,6 +55,7 @@ class LbSubject {
   // On every CPU what the model's one has, for packets run anywhere.
   void InstallAnswered(const Host& host);
   void InstallPrefixes(const Host& host);
+  void InstallLimits(const Host& host);
   std::string DifferAnswered(const Host& host);
   void InstallSyns(const Host& host);
   std::string DifferSyns(const Host& host) const;

@@ -61,14 +61,6 @@ std::vector<base::Endpoint> Endpoints(SimulatedRandom& random) {
   return all;
 }
 
-base::IpPrefix PrefixOf(const base::IpAddress& address, int bits) {
-  std::array<uint8_t, 16> bytes = address.bytes();
-  for (int bit = bits; bit < 128; bit++)
-    bytes[static_cast<size_t>(bit / 8)] &=
-        static_cast<uint8_t>(~(0x80 >> bit % 8));
-  return {base::IpAddress(bytes), bits};
-}
-
 uint64_t WordOf(std::span<const uint16_t> ids) {
   uint64_t word = 0;
   for (size_t i = 0; i < ids.size(); i++) word |= uint64_t{ids[i]} << 16 * i;
@@ -82,7 +74,8 @@ test::LbSizes WorldSizes(uint32_t flow_buckets) {
           .rows = (kWorldServices + 1) * kRowsOfService,
           .backends = kFirstBackend + kBackendCount,
           .services = kWorldServices + 1,
-          .prefixes = 2 * 8 * kWorldServices};
+          .prefixes = 2 * 8 * kWorldServices,
+          .rate_sets = 1u << 14};
 }
 
 RandomWorld::RandomWorld(const WorldOptions& options)
@@ -228,6 +221,7 @@ void RandomWorld::AddServices() {
   }
   for (uint16_t id = 1; id <= kWorldServices; id++) {
     if (random_.Chance(0.4)) AddLists(id, known);
+    if (random_.Chance(0.3)) AddLimit(id);
   }
   frames_ = std::make_unique<RandomFrames>(random_, taken, known);
 }
@@ -255,6 +249,16 @@ void RandomWorld::AddLists(uint16_t service,
     entry.flags |= FL_SERVICE_LISTED;
     if (allows) entry.flags |= FL_SERVICE_ALLOW_ONLY;
   }
+}
+
+void RandomWorld::AddLimit(uint16_t service) {
+  static constexpr int kLengths[] = {0, 1, 16, 28, 32};
+  static constexpr int kLengths6[] = {1, 16, 32, 33, 64};
+  host_.limits[service] = {.burst = static_cast<uint32_t>(1 + random_.Below(6)),
+                           .bits4 = 96 + OneOf(random_, kLengths),
+                           .bits6 = OneOf(random_, kLengths6)};
+  for (auto& [at, entry] : host_.services)
+    if (entry.id == service) entry.flags |= FL_SERVICE_LIMITED;
 }
 
 void RandomWorld::Silence(const base::IpAddress& address) {

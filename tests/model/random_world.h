@@ -54,6 +54,7 @@ class RandomWorld {
   void Silence(const base::IpAddress& address);
   // Prefixes of those clients for a service, some nested.
   void AddLists(uint16_t service, const std::vector<test::Flow>& known);
+  void AddLimit(uint16_t service);
   AnswerCount RandomAnswered();
   SynCount RandomSyns();
   void AddRows(uint32_t base, bool empty);

@@ -241,6 +241,22 @@ bool MayConnect(const Host& host, const Segment& segment,
   return may;
 }
 
+// One more of the client's source, unless it has opened as many as it may.
+bool TakeRate(Host& host, const Segment& segment, const fl_service& service) {
+  const auto limit = host.limits.find(service.id);
+  if ((service.flags & FL_SERVICE_LIMITED) == 0 || limit == host.limits.end())
+    return true;
+  const base::IpAddress& client = segment.flow.client.address;
+  const int bits = client.is_ipv4() ? limit->second.bits4 : limit->second.bits6;
+  uint32_t& opened = host.opened[{service.id, PrefixOf(client, bits)}];
+  if (opened < limit->second.burst) {
+    opened++;
+    return true;
+  }
+  host.counters.sources[service.id].over_rate++;
+  return false;
+}
+
 // A connection that lives, as far as it is known here.
 bool IsEstablished(const fl_slot* slot) {
   if (slot == nullptr) return false;
@@ -280,6 +296,10 @@ Route FindRoute(Host& host, const Segment& segment, const fl_service& service,
   } else if (segment.tcp.opens() && !IsEstablished(slot) &&
              !MayConnect(host, segment, service)) {
     route.verdict = FL_LB_DROP_DENIED;
+  } else if (segment.tcp.opens() &&
+             (slot == nullptr || HasEnded(Decode(*slot))) &&
+             !TakeRate(host, segment, service)) {
+    route.verdict = FL_LB_DROP_SOURCE_RATE;
   } else if (segment.tcp.opens()) {
     if (slot == nullptr) {
       RouteNewSyn(route, host, row, service, now);

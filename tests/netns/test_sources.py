@@ -1,5 +1,6 @@
-"""Who may open connections to a service: real clients of several addresses,
-lists that change under traffic, and a daemon that is killed meanwhile."""
+"""Who may open connections to a service, and how many: real clients of several
+addresses, lists and limits that change under traffic, and a daemon that is
+killed meanwhile."""
 
 import errno
 import random
@@ -20,6 +21,29 @@ client = socket.socket(socket.AF_INET6 if ":" in vip else socket.AF_INET)
 client.bind((source, 0))
 client.settimeout(1)
 print(client.connect_ex((vip, port)))
+"""
+# Opens that many connections from the address given, all at once, and prints
+# how many are open before a SYN is sent again.
+CROWD = """
+import errno, select, socket, sys, time
+source, vip, port, count = sys.argv[1], sys.argv[2], *map(int, sys.argv[3:])
+family = socket.AF_INET6 if ":" in vip else socket.AF_INET
+waiting = select.poll()
+clients = {}
+for _ in range(count):
+    client = socket.socket(family)
+    client.bind((source, 0))
+    client.setblocking(False)
+    assert client.connect_ex((vip, port)) == errno.EINPROGRESS
+    clients[client.fileno()] = client
+    waiting.register(client, select.POLLOUT)
+opened, end = 0, time.monotonic() + 0.9
+while clients and (left := end - time.monotonic()) > 0:
+    for descriptor, _ in waiting.poll(1000 * left):
+        waiting.unregister(descriptor)
+        opened += clients.pop(descriptor).getsockopt(
+            socket.SOL_SOCKET, socket.SO_ERROR) == 0
+print(opened)
 """
 SILENCE = errno.EAGAIN  # 0 is connected; a reset would be ECONNREFUSED
 
@@ -129,6 +153,47 @@ class SourcesTest(LabTestCase):
     def test_lists_refuse_new_connections_and_leave_old_ones_ipv6(
             self) -> None:
         self.check_lists(6)
+
+    def check_rate(self, family: int) -> None:
+        """One second's burst, then no more than the rate; each source has its
+        own, whatever the others do, and connections that live go on."""
+        vip = self.add(family)
+        own, second, third = SOURCES[family]
+        self.fleet.open(vip, PORT, echo=30, silent=10, interval=0.2)
+        # The first two are one source, the third is another.
+        length = ("--source-prefix4", 25) if family == 4 else (
+            "--source-prefix6", 113)
+        self.lb.cli("service", "set", "ws", "--source-rate", 1,
+                    "--source-burst", 4, *length)
+        begun = time.monotonic()
+        opened = self.crowd(own, vip, 15) + self.crowd(second, vip, 15)
+        self.assertGreaterEqual(opened, 4)
+        self.assertLessEqual(opened, 4 + (time.monotonic() - begun))
+        self.assertEqual(self.connect(third, vip), 0)
+        refused = self.lb.cli("service", "show", "ws", json=True)[
+            "service"]["over_rate"]
+        self.assertGreater(refused, 0)
+        self.assert_whole()
+        # Without a daemon it stays in force.
+        self.lb.kill9_daemon()
+        self.assertLess(self.crowd(own, vip, 30), 20)
+        self.lb.start_daemon()
+        self.assertLess(self.crowd(own, vip, 30), 20)
+        self.lb.cli("service", "set", "ws", "--source-rate", 0)
+        self.assertEqual(self.crowd(own, vip, 30), 30)
+        self.assert_whole()
+
+    def crowd(self, source: str, vip: str, count: int) -> int:
+        """How many of that many connections open with their first SYN."""
+        return int(run(in_netns(self.lab.client.netns, [
+            "/usr/bin/python3", "-c", CROWD, source, vip, str(PORT),
+            str(count)])).stdout)
+
+    def test_a_source_opens_connections_by_its_rate_ipv4(self) -> None:
+        self.check_rate(4)
+
+    def test_a_source_opens_connections_by_its_rate_ipv6(self) -> None:
+        self.check_rate(6)
 
     def test_a_list_that_changes_admits_whom_both_admit(self) -> None:
         """A client whom every list admits never has to send a SYN twice; one

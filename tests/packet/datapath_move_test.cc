@@ -401,8 +401,9 @@ TEST_CASE("tables that do not fit into memory are refused, untouched",
   REQUIRE_FALSE(program.ok());
   CHECK(program.status().message() ==
         "the tables do not fit into memory: flows = 4194304 slots x 16 bytes = "
-        "64.0 MiB; that is 64.0 MiB to be taken, and of 40.0 MiB (a test) "
-        "seven eighths are for tables, 35.0 MiB; lower flows in section "
+        "64.0 MiB, sources = 65536 x 16 bytes = 1.0 MiB; that is 65.0 MiB to "
+        "be taken, and of 40.0 MiB (a test) seven eighths are for tables, 35.0 "
+        "MiB; lower flows in section "
         "[tables] of the node config (2097152 would fit), or give more memory");
   CHECK(XdpProgramOn(host.lb0) == attached);
   running.CheckFlows();

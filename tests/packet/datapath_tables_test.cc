@@ -53,7 +53,9 @@ struct Loaded {
             .service_stats = fd(6),
             .backend_stats = fd(7),
             .leases = fd(8),
-            .prefixes = fd(9)};
+            .prefixes = fd(9),
+            .limits = program.limits.get(),
+            .source_stats = fd(10)};
   }
 
   std::unique_ptr<SharedTables> Open() const {
@@ -139,6 +141,29 @@ TEST_CASE("a service is written as the program reads it",
   REQUIRE(tables->PutService(kVipA, tombstone).ok());
   written = loaded.Service(kVip4, kVipPort);
   CHECK(written->flags == FL_SERVICE_TOMBSTONE);
+}
+
+TEST_CASE("a limit of sources is there while its service asks for it",
+          "[datapath][tables]") {
+  const Loaded loaded;
+  const auto tables = loaded.Open();
+  const auto limit = [&] {
+    const uint32_t id = 3;
+    uint64_t word = 0;
+    REQUIRE(bpf_map_lookup_elem(loaded.maps.limits, &id, &word) == 0);
+    return word;
+  };
+  core::ServiceEntry entry = kEntry;
+  entry.source_rate = {.rate = 1000, .burst = 0, .length4 = 24, .length6 = 56};
+  REQUIRE(tables->PutService(kVipA, entry).ok());
+  CHECK(loaded.Service(kVip4, kVipPort)->flags == FL_SERVICE_LIMITED);
+  CHECK(limit() == fl_limit_word(15625, 1000, 120, 56));
+  entry.source_rate.burst = 50;
+  REQUIRE(tables->PutService(kVipA, entry).ok());
+  CHECK(limit() == fl_limit_word(15625, 50, 120, 56));
+  REQUIRE(tables->PutService(kVipA, kEntry).ok());
+  CHECK(loaded.Service(kVip4, kVipPort)->flags == 0);
+  CHECK(limit() == 0);
 }
 
 TEST_CASE("an address has its own entry while a service has the address",

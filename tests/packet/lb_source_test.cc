@@ -49,7 +49,8 @@ void CheckDenied(LbWorld& world, const Packet& packet) {
 }
 
 TEST_CASE("a denied source opens no connection", "[packet][lb][source]") {
-  for (const uint8_t encap : {FL_ENCAP_GUE, FL_ENCAP_GUE_PLAIN}) {
+  for (const uint8_t encap :
+       {FL_ENCAP_GUE, FL_ENCAP_GUE_PLAIN, FL_ENCAP_IPIP, FL_ENCAP_L2}) {
     LbWorld world;
     world.service().encap = encap;
     SetLists(world, {{"203.0.113.0/25", FL_PREFIX_DENY},
@@ -175,6 +176,123 @@ TEST_CASE("a SYN+ACK opens nothing, and is not asked for its source",
   SetLists(world, {{"203.0.113.7", FL_PREFIX_DENY}});
   world.Send(From("203.0.113.7", {.sport = 7, .syn = true, .ack = true}),
              FL_LB_TX_MISS);
+}
+
+constexpr uint32_t kSecond = 1'000'000'000u >> FL_RATE_SHIFT;
+
+// So many at once, and hardly any more after that.
+void SetLimit(LbWorld& world, uint32_t burst, int length4 = 32,
+              int length6 = 64) {
+  world.service().flags |= FL_SERVICE_LIMITED;
+  world.lb().limits()[kServiceId] =
+      fl_limit_word(kSecond, burst, static_cast<uint8_t>(96 + length4),
+                    static_cast<uint8_t>(length6));
+  world.StoreService();
+}
+
+void CheckOverRate(LbWorld& world, const Packet& packet) {
+  world.Check(packet, {.verdict = FL_LB_DROP_SOURCE_RATE, .over_rate = 1});
+}
+
+// As if that many seconds had passed for all sources.
+void Pass(LbWorld& world, uint64_t seconds) {
+  for (fl_rate_set& set : world.lb().rates()) {
+    for (fl_rate& rate : set.rates) {
+      const uint64_t back = (seconds * kSecond) << 12;
+      if (rate.state > back) rate.state -= back;
+    }
+  }
+}
+
+TEST_CASE("a source opens so many connections at once, and then by its rate",
+          "[packet][lb][source]") {
+  for (const std::string source : {"203.0.113.7", "2001:db8:7::7"}) {
+    for (const uint8_t encap :
+         {FL_ENCAP_GUE, FL_ENCAP_GUE_PLAIN, FL_ENCAP_IPIP, FL_ENCAP_L2}) {
+      INFO(source);
+      LbWorld world;
+      world.service().encap = encap;
+      SetLimit(world, 3);
+      for (uint16_t sport = 1; sport <= 3; sport++)
+        world.Send(Syn(source, sport), FL_LB_TX_SYN_NEW);
+      CheckOverRate(world, Syn(source, 4));
+      CheckOverRate(world, Syn(source, 4));
+      CHECK(world.StateOf(Syn(source, 4)) == FL_SLOT_FREE);
+      Pass(world, 1);
+      world.Send(Syn(source, 4), FL_LB_TX_SYN_NEW);
+      CheckOverRate(world, Syn(source, 5));
+      // Never more than that at once.
+      Pass(world, 100);
+      for (uint16_t sport = 5; sport <= 7; sport++)
+        world.Send(Syn(source, sport), FL_LB_TX_SYN_NEW);
+      CheckOverRate(world, Syn(source, 8));
+      world.CheckLoad();
+    }
+  }
+}
+
+TEST_CASE("a source is a prefix, of each service by itself",
+          "[packet][lb][source]") {
+  LbWorld world;
+  SetLimit(world, 1, 24, 56);
+  world.Send(Syn("203.0.113.7"), FL_LB_TX_SYN_NEW);
+  CheckOverRate(world, Syn("203.0.113.255"));
+  world.Send(Syn("198.51.100.7"), FL_LB_TX_SYN_NEW);
+  world.Send(Syn("2001:db8:7:100::1"), FL_LB_TX_SYN_NEW);
+  CheckOverRate(world, Syn("2001:db8:7:1ff:ffff::1"));
+  world.Send(Syn("2001:db8:7:200::1"), FL_LB_TX_SYN_NEW);
+  world.service().id = kServiceId + 1;
+  world.lb().limits()[kServiceId + 1] = world.lb().limits()[kServiceId];
+  world.StoreService();
+  world.Send(Syn("203.0.113.8"), FL_LB_TX_SYN_NEW);
+}
+
+TEST_CASE("only new connections count for a source", "[packet][lb][source]") {
+  LbWorld world;
+  SetLimit(world, 1);
+  const std::string source = "203.0.113.7";
+  world.Send(Syn(source), FL_LB_TX_SYN_NEW);
+  // Sent again, and then it lives.
+  world.Send(Syn(source), FL_LB_TX_SYN_AGAIN);
+  world.Send(Ack(source), FL_LB_TX_HIT);
+  world.Send(Ack(source, 8), FL_LB_TX_MISS);
+  CheckOverRate(world, Syn(source, 9));
+  world.Age(Ack(source), 2);
+  world.Send(Ack(source), FL_LB_TX_HIT);
+  world.Send(Syn(source), FL_LB_TX_SYN_AGAIN);
+  // A tuple that is used again is a new one.
+  world.Send(Fin(source), FL_LB_TX_HIT);
+  CheckOverRate(world, Syn(source));
+  Pass(world, 1);
+  world.Send(Syn(source), FL_LB_TX_SYN_NEW);
+}
+
+TEST_CASE("a denied SYN counts for no rate, and a limit may be lifted",
+          "[packet][lb][source]") {
+  LbWorld world;
+  SetLists(world, {{"203.0.113.7", FL_PREFIX_DENY}});
+  SetLimit(world, 1, 24);
+  CheckDenied(world, Syn("203.0.113.7"));
+  world.Send(Syn("203.0.113.8"), FL_LB_TX_SYN_NEW);
+  CheckOverRate(world, Syn("203.0.113.9"));
+  world.lb().limits()[kServiceId] = 0;
+  world.Send(Syn("203.0.113.9"), FL_LB_TX_SYN_NEW);
+}
+
+TEST_CASE("a flood of sources makes none that is within its rate wait",
+          "[packet][lb][source]") {
+  LbWorld world({.flow_buckets = 16, .rate_sets = 1});
+  SetLimit(world, 2);
+  const std::string greedy = "203.0.113.7";
+  for (uint16_t sport = 1; sport <= 2; sport++)
+    world.Send(Syn(greedy, sport), FL_LB_TX_SYN_NEW);
+  for (int i = 0; i < 50; i++) {
+    const LbResult result =
+        world.lb().Run(Syn("198.51.100." + std::to_string(100 + i)));
+    CHECK(result.verdict != FL_LB_DROP_SOURCE_RATE);
+  }
+  // Who has opened the most is remembered the longest.
+  CheckOverRate(world, Syn(greedy, 9));
 }
 
 }  // namespace

@@ -53,6 +53,7 @@ std::map<std::string, uint64_t> Counters(const LbProgram& lb) {
     add(prefix + "too_big", s.too_big);
     add(prefix + "over_budget", s.over_budget);
     add(prefix + "denied", s.denied);
+    add(prefix + "over_rate", lb.source_stats(id).over_rate);
   }
   for (uint16_t id = 0; id <= kMaxBackend; id++) {
     const fl_backend_stats b = lb.backend_stats(id);
@@ -80,6 +81,7 @@ std::map<std::string, uint64_t> Plus(std::map<std::string, uint64_t> counters,
     add(prefix + "too_big", e.too_big);
     add(prefix + "over_budget", e.over_budget);
     add(prefix + "denied", e.denied);
+    add(prefix + "over_rate", e.over_rate);
   }
   if (e.backend != 0) {
     const std::string prefix = "backend " + std::to_string(e.backend) + " ";

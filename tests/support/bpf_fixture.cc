@@ -60,6 +60,7 @@ fl_config ConfigOf(const LbSizes& sizes) {
   config.services = sizes.services;
   config.backends = sizes.backends;
   config.rows = sizes.rows;
+  config.rate_set_mask = sizes.rate_sets - 1;
   return config;
 }
 
@@ -89,6 +90,9 @@ LbProgram::LbProgram(const LbSizes& sizes)
   };
   resize(object->maps.fl_services, 4 * sizes.services);
   resize(object->maps.fl_prefixes, sizes.prefixes);
+  resize(object->maps.fl_limits, sizes.services);
+  resize(object->maps.fl_rates, sizes.rate_sets);
+  resize(object->maps.fl_src_stats, sizes.services);
   resize(object->maps.fl_rows, sizes.rows);
   resize(object->maps.fl_backends, sizes.backends);
   resize(object->maps.fl_load, sizes.backends);
@@ -109,6 +113,8 @@ LbProgram::LbProgram(const LbSizes& sizes)
       share(object->maps.fl_backends, sizes.backends * sizeof(fl_backend));
   load_ = share(object->maps.fl_load, sizes.backends * sizeof(fl_load));
   flows_ = share(object->maps.fl_flows, sizes.flow_buckets * sizeof(fl_bucket));
+  limits_ = share(object->maps.fl_limits, sizes.services * sizeof(uint64_t));
+  rates_ = share(object->maps.fl_rates, sizes.rate_sets * sizeof(fl_rate_set));
   leases_ = share(object->maps.fl_leases, sizes.services * sizeof(uint64_t));
   syn_windows_ = share(object->maps.fl_syn_windows,
                        sizes.services * sizeof(fl_syn_window));
@@ -186,6 +192,10 @@ fl_service_stats LbProgram::service_stats(uint16_t id) const {
   return SumOf<fl_service_stats>(skeleton_->object->maps.fl_svc_stats, id);
 }
 
+fl_source_stats LbProgram::source_stats(uint16_t id) const {
+  return SumOf<fl_source_stats>(skeleton_->object->maps.fl_src_stats, id);
+}
+
 fl_backend_stats LbProgram::backend_stats(uint16_t id) const {
   return SumOf<fl_backend_stats>(skeleton_->object->maps.fl_bkd_stats, id);
 }
@@ -216,6 +226,10 @@ int LbProgram::verdicts_map() const {
 
 int LbProgram::service_stats_map() const {
   return bpf_map__fd(skeleton_->object->maps.fl_svc_stats);
+}
+
+int LbProgram::source_stats_map() const {
+  return bpf_map__fd(skeleton_->object->maps.fl_src_stats);
 }
 
 int LbProgram::backend_stats_map() const {

@@ -39,7 +39,8 @@ struct LbSizes {
   uint32_t rows = 1024;
   uint32_t backends = 64;
   uint32_t services = 8;
-  uint32_t prefixes = 64;  // of both lists of all services
+  uint32_t prefixes = 64;   // of both lists of all services
+  uint32_t rate_sets = 16;  // a power of two
 };
 
 // Ticks of silence after which a slot of each state is expired.
@@ -86,10 +87,13 @@ class LbProgram {
   std::span<fl_syn_window> syn_windows() const {
     return syn_windows_.as<fl_syn_window>();
   }
+  std::span<uint64_t> limits() const { return limits_.as<uint64_t>(); }
+  std::span<fl_rate_set> rates() const { return rates_.as<fl_rate_set>(); }
 
   // Sums over all CPUs.
   LbVerdicts verdicts() const;
   fl_service_stats service_stats(uint16_t id) const;
+  fl_source_stats source_stats(uint16_t id) const;
   fl_backend_stats backend_stats(uint16_t id) const;
 
   // The slot that holds the flow, or null.
@@ -99,6 +103,7 @@ class LbProgram {
   int services_map() const;
   int verdicts_map() const;
   int service_stats_map() const;
+  int source_stats_map() const;
   int backend_stats_map() const;
   // Of struct fl_answers in bpf/lib/icmp.h.
   int answered_map() const;
@@ -111,7 +116,8 @@ class LbProgram {
 
   const LbSizes sizes_;
   std::unique_ptr<Skeleton> skeleton_;
-  SharedMemory rows_, backends_, load_, flows_, leases_, syn_windows_;
+  SharedMemory rows_, backends_, load_, flows_, leases_, syn_windows_, limits_,
+      rates_;
 };
 
 // The tick that the program sees.

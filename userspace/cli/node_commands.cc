@@ -66,15 +66,16 @@ void PrintTableSizes(const Json& tables, std::ostream& out) {
                {.title = "MEMORY", .align = Align::kRight}});
   int64_t total = 0;
   for (const std::string name :
-       {"backends", "flows", "prefixes", "rows", "services"}) {
+       {"backends", "flows", "prefixes", "rows", "services", "sources"}) {
     const Json& fill = Field(tables, name);
     if (!fill.is_object()) continue;
     const int64_t used = Number(fill, "used");
     const int64_t size = Number(fill, "size");
     const int64_t bytes = Number(fill, "bytes");
     total += bytes;
-    table.Add({name, Thousands(used), Thousands(size),
-               size > 0 ? absl::StrCat(used * 100 / size, "%") : "-",
+    const bool counted = Has(fill, "used");
+    table.Add({name, counted ? Thousands(used) : "-", Thousands(size),
+               counted && size > 0 ? absl::StrCat(used * 100 / size, "%") : "-",
                Mebibytes(bytes)});
   }
   table.Add({"all", "", "", "", Mebibytes(total)});

@@ -50,7 +50,25 @@ void ServiceCommands::Settings::AddOptions(CLI::App& app) {
              "it lives, only backends with an agent take new ones; "
              "flow-table: only this host's table knows it")
       .check(OneOf({"flow-table", "sockets"}));
+  AddSourceOptions(app);
   AddCheckOptions(app);
+}
+
+void ServiceCommands::Settings::AddSourceOptions(CLI::App& app) {
+  AddSetting(app, "--source-rate", source_rate, "N",
+             "New connections a second that one source may open; 0: any "
+             "number (default)")
+      .check(WholeNumber(0, 100000));
+  AddSetting(app, "--source-burst", source_burst, "N",
+             "How many of them at once; 0: one second's (default)")
+      .check(WholeNumber(0, 1000000));
+  AddSetting(app, "--source-prefix4", source_prefix4, "LENGTH",
+             "Prefix length of IPv4 addresses that are one source (default "
+             "32)")
+      .check(WholeNumber(1, 32));
+  AddSetting(app, "--source-prefix6", source_prefix6, "LENGTH",
+             "The same of IPv6 addresses (default 64)")
+      .check(WholeNumber(1, 128));
 }
 
 void ServiceCommands::Settings::AddCheckOptions(CLI::App& app) {
@@ -86,6 +104,10 @@ void ServiceCommands::Settings::AddTo(Json& body) const {
   Put(body, "rows", rows);
   Put(body, "agent_port", agent_port);
   Put(body, "guarantee", guarantee);
+  Put(body, "source_rate", source_rate);
+  Put(body, "source_burst", source_burst);
+  Put(body, "source_prefix4", source_prefix4);
+  Put(body, "source_prefix6", source_prefix6);
   Json fields = Json::object();
   Put(fields, "type", check);
   Put(fields, "port", check_port);

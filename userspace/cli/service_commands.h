@@ -30,6 +30,10 @@ class ServiceCommands {
     std::optional<std::string> syn_budget;
     std::optional<uint64_t> rows;
     std::optional<uint64_t> agent_port;
+    std::optional<uint64_t> source_rate;
+    std::optional<uint64_t> source_burst;
+    std::optional<uint64_t> source_prefix4;
+    std::optional<uint64_t> source_prefix6;
     std::optional<std::string> check;
     std::optional<uint64_t> check_port;
     std::optional<std::string> check_path;
@@ -45,6 +49,7 @@ class ServiceCommands {
     void AddTo(Json& body) const;
 
    private:
+    void AddSourceOptions(CLI::App& app);
     void AddCheckOptions(CLI::App& app);
   };
 

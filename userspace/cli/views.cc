@@ -102,6 +102,18 @@ std::string SourcesText(const Json& sources) {
   return absl::StrCat("allow ", allowed, ", deny ", denied, " and all others");
 }
 
+// "100 a second from each /32"; empty without a limit.
+std::string SourceRateText(const Json& service) {
+  const int64_t rate = Number(service, "source_rate");
+  const int64_t burst = Number(service, "source_burst");
+  if (rate == 0) return "";
+  const bool is_ipv6 = absl::StartsWith(Text(service, "vip"), "[");
+  return absl::StrCat(
+      Thousands(rate), " new connections a second, ",
+      Thousands(burst == 0 ? rate : burst), " at once, from each /",
+      Number(service, is_ipv6 ? "source_prefix6" : "source_prefix4"));
+}
+
 // "ws  198.51.100.10:443  hash  gue  guarantee ...", the head of the backends.
 std::string ServiceLine(const Json& service) {
   const int64_t need = Number(service, "need");
@@ -248,11 +260,13 @@ void PrintService(const Json& service, std::ostream& out) {
   facts.Add("agent port", port == 0 ? "none" : absl::StrCat(port));
   facts.Add("check", CheckText(Field(service, "check")));
   facts.Add("sources", SourcesText(Field(service, "sources")));
+  facts.Add("source rate", SourceRateText(service));
   facts.AddNumber("active", service, "active");
   facts.AddNumber("new", service, "new_flows");
   facts.AddNumber("packets", service, "packets");
   facts.AddNumber("bytes", service, "bytes");
   facts.AddCount("denied", service, "denied");
+  facts.AddCount("over source rate", service, "over_rate");
   facts.AddCount("misses", service, "misses");
   facts.AddCount("fail-open flows", service, "fail_open_flows");
   facts.AddCount("too big", service, "too_big");

@@ -15,6 +15,7 @@ constexpr IntegerRange kRows = {.min = 4096, .max = 67108864};
 constexpr IntegerRange kBackends = {.min = 16, .max = 65535};
 constexpr IntegerRange kServices = {.min = 4, .max = 65535};
 constexpr IntegerRange kPrefixes = {.min = 16, .max = 131072};
+constexpr IntegerRange kSources = {.min = 64, .max = 16777216};
 constexpr size_t kMaxInterfaces = 16;
 constexpr size_t kMaxPeers = 255;
 
@@ -49,6 +50,8 @@ void ReadTables(TomlSection section, NodeTables& tables) {
   ReadInteger(section, "backends", kBackends, tables.backends);
   ReadInteger(section, "services", kServices, tables.services);
   ReadInteger(section, "prefixes", kPrefixes, tables.prefixes);
+  ReadInteger(section, "sources", kSources, tables.sources);
+  tables.sources = std::bit_ceil(tables.sources);
 }
 
 void ReadAccess(TomlSection section, NodeAccess& access) {

@@ -29,6 +29,10 @@ struct NodeTables {
   uint32_t backends = 4096;
   uint32_t services = 512;
   uint32_t prefixes = 4096;  // of who may open connections
+  // Whose rate is known, in sets of four; a power of two.
+  uint32_t sources = 1u << 16;
+
+  uint32_t rate_sets() const { return sources / 4; }
 
   uint32_t flow_buckets() const { return flow_slots / 4; }
 };

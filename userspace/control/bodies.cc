@@ -11,6 +11,7 @@
 #include "base/text.h"
 #include "core/syn_budget.h"
 #include "fairlead/abi/limits.h"
+#include "fairlead/abi/maps.h"
 
 namespace fairlead::control {
 namespace {
@@ -78,6 +79,12 @@ core::ServiceSettings ReadSettings(ObjectReader& body) {
   settings.agent_port = body.Integer<uint16_t>("agent_port");
   settings.guarantee =
       body.Parsed<core::Guarantee>("guarantee", ParseGuarantee);
+  settings.source_rate =
+      body.Integer<uint32_t>("source_rate", {0, FL_MAX_SOURCE_RATE});
+  settings.source_burst =
+      body.Integer<uint32_t>("source_burst", {0, FL_MAX_SOURCE_BURST});
+  settings.source_length4 = body.Integer<int>("source_prefix4", {1, 32});
+  settings.source_length6 = body.Integer<int>("source_prefix6", {1, 128});
   if (const Json* json = body.Object("check"); json != nullptr) {
     ObjectReader check(*json, body.PathOf("check"));
     ReadCheckSettings(check, settings);

@@ -85,6 +85,10 @@ void AddSettings(const core::Service& service, Json& json) {
   json["syn_budget"] = core::ToString(service.syn_budget);
   json["rows"] = service.rows;
   json["agent_port"] = service.agent_port;
+  json["source_rate"] = service.source_rate.rate;
+  json["source_burst"] = service.source_rate.burst;
+  json["source_prefix4"] = service.source_rate.length4;
+  json["source_prefix6"] = service.source_rate.length6;
   json["check"] = EncodeCheckConfig(service.check);
 }
 
@@ -174,6 +178,7 @@ Json EncodeService(const core::ServiceView& view,
   json["too_big"] = counters.too_big;
   json["over_budget_flows"] = counters.over_budget;
   json["denied"] = counters.denied;
+  json["over_rate"] = counters.over_rate;
   json["backends"] = Json::array();
   for (const core::BackendView& backend : view.backends) {
     json["backends"].push_back(
@@ -340,6 +345,9 @@ Json EncodeTables(const NodeStatus& status) {
   json["services"] = EncodeTableUse(status.services);
   json["backends"] = EncodeTableUse(status.backends);
   json["prefixes"] = EncodeTableUse(status.prefixes);
+  // How many are in use is not counted.
+  json["sources"]["size"] = status.sources.size;
+  json["sources"]["bytes"] = status.sources.bytes;
   return json;
 }
 

@@ -39,6 +39,7 @@ class Router {
                              const std::vector<MemberFacts>& seen) const;
 
   bool IsDenied() const;
+  void AddLimit();
   void SynOfNewFlow();
   void SynOfRecordedFlow(const SlotFacts& slot);
   void ClaimThenChoice(const SlotFacts& slot, const Choice& choice);
@@ -278,6 +279,13 @@ bool Router::IsDenied() const {
          facts_.slot->state == FL_SLOT_EXPIRING_PENDING;
 }
 
+// Whether the source has opened as many as it may is not known here.
+void Router::AddLimit() {
+  if (facts_.limit.empty()) return;
+  if (facts_.slot.has_value() && !facts_.slot->ended) return;
+  absl::StrAppend(&answer_.why, "; unless its source is above ", facts_.limit);
+}
+
 RouteAnswer Router::Syn() {
   if (IsDenied()) {
     answer_.verdict = FL_LB_DROP_DENIED;
@@ -289,6 +297,7 @@ RouteAnswer Router::Syn() {
   } else {
     SynOfNewFlow();
   }
+  AddLimit();
   return Finish();
 }
 

@@ -42,6 +42,8 @@ struct RouteFacts {
   bool recordable = true;
   // Why the service's lists do not admit the client; empty if they do.
   std::string denied;
+  // How many connections its source may open; empty: any number.
+  std::string limit;
   // Those of the row and of the slot, in any order. One that is missing counts
   // as a line that is not in use.
   std::vector<MemberFacts> backends;

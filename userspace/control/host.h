@@ -58,6 +58,7 @@ struct NodeStatus {
   TableUse services;
   TableUse backends;
   TableUse prefixes;
+  TableUse sources;  // whose rate is known; not how many are
   std::vector<PeerStatus> peers;
 };
 
@@ -71,6 +72,7 @@ struct ServiceCounters {
   uint64_t too_big = 0;
   uint64_t over_budget = 0;
   uint64_t denied = 0;
+  uint64_t over_rate = 0;
 };
 
 struct BackendCounters {

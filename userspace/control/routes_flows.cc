@@ -131,7 +131,10 @@ RouteFacts FactsOfFlow(const ReadContext& context, const Names& names,
       .choices = found.service->choices,
       .hop_lists = found.service->guarantee == core::Guarantee::kSockets,
       .recordable = found.facts.recordable,
-      .denied = WhyDenied(found)};
+      .denied = WhyDenied(found),
+      .limit = found.service->source_rate.rate == 0
+                   ? ""
+                   : core::DescribeRate(*found.service)};
   for (const core::BackendId id : RowMembers(facts.row))
     facts.backends.push_back(FactsOf(context, names, id));
   if (found.facts.slot.has_value()) {

@@ -49,6 +49,12 @@ Json EncodeStoredService(const core::Service& service) {
   json["agent_port"] = service.agent_port;
   json["guarantee"] = std::string(core::ToString(service.guarantee));
   json["check"] = EncodeCheckConfig(service.check);
+  if (service.source_rate != core::SourceRate()) {
+    json["source_rate"]["rate"] = service.source_rate.rate;
+    json["source_rate"]["burst"] = service.source_rate.burst;
+    json["source_rate"]["length4"] = service.source_rate.length4;
+    json["source_rate"]["length6"] = service.source_rate.length6;
+  }
   for (const auto& [prefix, rule] : service.sources)
     json[std::string(core::ToString(rule))].push_back(prefix.ToString());
   json["backends"] = Json::array();
@@ -136,6 +142,18 @@ void DecodeSources(ObjectReader& reader, core::SourceRule rule,
   }
 }
 
+// Absent: no limit.
+absl::Status DecodeSourceRate(ObjectReader& reader, core::SourceRate& source) {
+  const Json* json = reader.Object("source_rate");
+  if (json == nullptr) return absl::OkStatus();
+  ObjectReader fields(*json, reader.PathOf("source_rate"));
+  source.rate = fields.RequiredInteger<uint32_t>("rate");
+  source.burst = fields.RequiredInteger<uint32_t>("burst");
+  source.length4 = fields.RequiredInteger<int>("length4");
+  source.length6 = fields.RequiredInteger<int>("length6");
+  return fields.Finish();
+}
+
 absl::StatusOr<core::Service> DecodeService(const Json& json,
                                             const std::string& path) {
   ObjectReader reader(json, path);
@@ -165,6 +183,7 @@ absl::StatusOr<core::Service> DecodeService(const Json& json,
   for (const core::SourceRule rule :
        {core::SourceRule::kAllow, core::SourceRule::kDeny})
     DecodeSources(reader, rule, service.sources);
+  reader.Fail(DecodeSourceRate(reader, service.source_rate));
   const Json* backends = reader.RequiredArray("backends");
   FL_RETURN_IF_ERROR(reader.Finish());
   FL_RETURN_IF_ERROR(

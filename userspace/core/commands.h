@@ -22,6 +22,10 @@ struct ServiceSettings {
   std::optional<uint32_t> rows;  // only when adding
   std::optional<uint16_t> agent_port;
   std::optional<Guarantee> guarantee;
+  std::optional<uint32_t> source_rate;
+  std::optional<uint32_t> source_burst;
+  std::optional<int> source_length4;
+  std::optional<int> source_length6;
   std::optional<CheckKind> check;
   std::optional<uint16_t> check_port;
   std::optional<std::string> check_path;

@@ -86,6 +86,16 @@ struct SynBudget {
 enum class SourceRule : uint8_t { kAllow, kDeny };
 using SourceList = absl::btree_map<base::IpPrefix, SourceRule>;
 
+// How many connections each source may open in a second. A source is a prefix.
+struct SourceRate {
+  uint32_t rate = 0;   // 0: any number
+  uint32_t burst = 0;  // at once; 0: as `rate`
+  int length4 = 32;
+  int length6 = 64;
+
+  friend bool operator==(const SourceRate&, const SourceRate&) = default;
+};
+
 struct Service {
   ServiceId id = 0;
   std::string name;
@@ -101,6 +111,7 @@ struct Service {
   Guarantee guarantee = Guarantee::kFlowTable;
   CheckConfig check;
   SourceList sources;
+  SourceRate source_rate;
   absl::btree_map<std::string, Backend> backends;  // by name
 
   friend bool operator==(const Service&, const Service&) = default;
@@ -135,6 +146,7 @@ struct TableSizes {
   uint32_t rows = 1u << 20;
   uint32_t flow_buckets = 1u << 18;
   uint32_t prefixes = 4096;
+  uint32_t rate_sets = 1u << 14;  // of sources whose rate is known
 
   friend bool operator==(const TableSizes&, const TableSizes&) = default;
 };

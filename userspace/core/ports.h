@@ -26,6 +26,7 @@ struct ServiceEntry {
   uint32_t syn_fair = 0;
   uint32_t syn_limit = 0;
   SourceList sources = {};
+  SourceRate source_rate = {};
 
   friend bool operator==(const ServiceEntry&, const ServiceEntry&) = default;
 };

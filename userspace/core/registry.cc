@@ -43,7 +43,10 @@ std::string ServicePlan(const Service& service) {
                       ToString(service.policy), ", choices ", service.choices,
                       ", encap ", ToString(service.encap), ", guarantee ",
                       ToString(service.guarantee), ", SYN budget ",
-                      ToString(service.syn_budget), ", ", RowsText(service));
+                      ToString(service.syn_budget), ", ", RowsText(service),
+                      service.source_rate.rate == 0
+                          ? ""
+                          : absl::StrCat(", ", DescribeRate(service)));
 }
 
 std::string BackendText(const Backend& backend) {
@@ -187,7 +190,8 @@ absl::Status Planner::operator()(const SetService& command) {
   if (before.policy != service->policy || before.choices != service->choices ||
       before.guarantee != service->guarantee ||
       before.encap != service->encap ||
-      before.syn_budget != service->syn_budget)
+      before.syn_budget != service->syn_budget ||
+      before.source_rate != service->source_rate)
     Plan(ServicePlan(*service));
   else
     Plan(absl::StrCat("service ", service->name, ": ", absl::StrJoin(to, ", "),

@@ -11,6 +11,7 @@
 #include "core/sources.h"
 #include "core/syn_budget.h"
 #include "fairlead/abi/limits.h"
+#include "fairlead/abi/maps.h"
 
 namespace fairlead::core {
 namespace {
@@ -140,9 +141,31 @@ absl::Status LaySettings(const ServiceSettings& settings, Service& service) {
   Lay(settings.syn_budget, service.syn_budget);
   Lay(settings.agent_port, service.agent_port);
   Lay(settings.guarantee, service.guarantee);
+  Lay(settings.source_rate, service.source_rate.rate);
+  Lay(settings.source_burst, service.source_rate.burst);
+  Lay(settings.source_length4, service.source_rate.length4);
+  Lay(settings.source_length6, service.source_rate.length6);
   LayCheck(settings, service.check);
   FL_RETURN_IF_ERROR(CheckHttpOnly(old_check, service.check));
   return CheckService(service);
+}
+
+// The packet path's clock may stand still for ten milliseconds: a burst is at
+// least what a rate allows in that time.
+absl::Status CheckSourceRate(const SourceRate& source) {
+  FL_RETURN_IF_ERROR(
+      CheckRange("source rate", source.rate, 0, FL_MAX_SOURCE_RATE));
+  FL_RETURN_IF_ERROR(
+      CheckRange("source burst", source.burst, 0, FL_MAX_SOURCE_BURST));
+  FL_RETURN_IF_ERROR(CheckRange("source prefix4", source.length4, 1, 32));
+  FL_RETURN_IF_ERROR(CheckRange("source prefix6", source.length6, 1, 128));
+  constexpr uint32_t kPauses = 100;  // of the clock, in a second
+  if (source.burst == 0 || uint64_t{source.burst} * kPauses >= source.rate)
+    return absl::OkStatus();
+  return Refuse("source burst", absl::StrCat(source.burst),
+                absl::StrCat("must be ", (source.rate + kPauses - 1) / kPauses,
+                             " at least for a rate of ", source.rate,
+                             ", or 0: as the rate"));
 }
 
 absl::Status CheckBackends(const Service& service) {
@@ -254,6 +277,7 @@ absl::Status CheckService(const Service& service) {
   FL_RETURN_IF_ERROR(CheckRange("need", service.need, 1, FL_MAX_BACKENDS - 1));
   FL_RETURN_IF_ERROR(CheckCheck(service.check));
   FL_RETURN_IF_ERROR(CheckSources(service));
+  FL_RETURN_IF_ERROR(CheckSourceRate(service.source_rate));
   if (service.backends.size() > MostBackends(service.rows))
     return absl::ResourceExhaustedError(absl::StrCat(
         service.rows, " rows take at most ", MostBackends(service.rows),
@@ -275,6 +299,10 @@ std::vector<std::pair<std::string, std::string>> DescribeSettings(
       {"rows", absl::StrCat(service.rows)},
       {"agent-port", absl::StrCat(service.agent_port)},
       {"guarantee", std::string(ToString(service.guarantee))},
+      {"source-rate", absl::StrCat(service.source_rate.rate)},
+      {"source-burst", absl::StrCat(service.source_rate.burst)},
+      {"source-prefix4", absl::StrCat(service.source_rate.length4)},
+      {"source-prefix6", absl::StrCat(service.source_rate.length6)},
       {"check", std::string(ToString(check.kind))},
       {"check-port", absl::StrCat(check.port)},
       {"check-path", check.path},

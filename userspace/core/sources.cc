@@ -126,6 +126,14 @@ std::string DescribePrefixes(std::span<const base::IpPrefix> prefixes) {
   return text;
 }
 
+std::string DescribeRate(const Service& service) {
+  const SourceRate& source = service.source_rate;
+  return absl::StrCat(
+      source.rate, " new connections a second, ",
+      source.burst == 0 ? source.rate : source.burst, " at once, from each /",
+      service.vip.address.is_ipv4() ? source.length4 : source.length6);
+}
+
 std::string DescribeSources(const SourceList& sources) {
   const SourceCounts counts = CountSources(sources);
   if (sources.empty()) return "no prefixes: everybody is admitted";

@@ -42,6 +42,9 @@ std::string DescribePrefixes(std::span<const base::IpPrefix> prefixes);
 // "deny 3, allow 1: all others are refused".
 std::string DescribeSources(const SourceList& sources);
 
+// "100 new connections a second, 200 at once, from each /32". Requires: a rate.
+std::string DescribeRate(const Service& service);
+
 absl::string_view ToString(SourceRule value);
 
 }  // namespace fairlead::core

@@ -23,7 +23,8 @@ TargetService ServiceTarget(const Service& service, const TableSizes& sizes) {
                   .rows = service.rows,
                   .syn_fair = shares.fair,
                   .syn_limit = shares.limit,
-                  .sources = service.sources};
+                  .sources = service.sources,
+                  .source_rate = service.source_rate};
   for (const auto& [name, backend] : service.backends) {
     if (backend.leaving) continue;
     target.members.push_back(

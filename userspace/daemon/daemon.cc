@@ -62,7 +62,8 @@ core::TableSizes SizesOf(const config::NodeTables& tables) {
           .backends = tables.backends,
           .rows = tables.rows,
           .flow_buckets = tables.flow_buckets(),
-          .prefixes = tables.prefixes};
+          .prefixes = tables.prefixes,
+          .rate_sets = tables.rate_sets()};
 }
 
 datapath::ProgramOptions ProgramOptionsOf(const config::NodeConfig& config,

@@ -54,13 +54,15 @@ control::NodeStatus Host::Status() const {
                      tables.services};
   status.backends = {backends, tables.backends};
   status.prefixes = {core::CountPrefixes(desired), tables.prefixes};
+  status.sources = {0, tables.sources};
   for (const datapath::TableBytes& table :
        datapath::BytesOf(parts_.tables.sizes(), datapath::PossibleCpus())) {
     for (const auto& [setting, use] :
          {std::pair("flows", &status.flows), std::pair("rows", &status.rows),
           std::pair("services", &status.services),
           std::pair("backends", &status.backends),
-          std::pair("prefixes", &status.prefixes)}) {
+          std::pair("prefixes", &status.prefixes),
+          std::pair("sources", &status.sources)}) {
       if (table.setting == setting) use->bytes = table.bytes;
     }
   }
@@ -99,9 +101,16 @@ std::vector<uint64_t> Host::VerdictCounts() const {
 control::ServiceCounters Host::CountersOf(core::ServiceId service) const {
   const absl::StatusOr<fl_service_stats> stats = stats_.Service(service);
   if (!stats.ok()) return {};
-  return {stats->packets,   stats->bytes,   stats->new_flows,  stats->misses,
-          stats->fail_open, stats->too_big, stats->over_budget,
-          stats->denied};
+  const absl::StatusOr<fl_source_stats> sources = stats_.Sources(service);
+  return {.packets = stats->packets,
+          .bytes = stats->bytes,
+          .new_flows = stats->new_flows,
+          .misses = stats->misses,
+          .fail_open = stats->fail_open,
+          .too_big = stats->too_big,
+          .over_budget = stats->over_budget,
+          .denied = stats->denied,
+          .over_rate = sources.ok() ? sources->over_rate : 0};
 }
 
 control::BackendCounters Host::CountersOfBackend(

@@ -105,6 +105,7 @@ absl::Status CheckMemoryOf(const LoadedProgram& loaded,
     if (!loaded.maps[i].adopted) made.push_back(kMapNames[i]);
   }
   if (made.empty()) return absl::OkStatus();
+  made.push_back("fl_rates");
   const absl::StatusOr<MemoryRoom> room =
       request.room.has_value() ? *request.room : FindMemoryRoom();
   // Where it cannot be known, the kernel's answer has to do.
@@ -181,9 +182,16 @@ absl::Status CheckSizes(const core::TableSizes& sizes) {
   FL_RETURN_IF_ERROR(in_range("prefixes", sizes.prefixes, 1, FL_MAX_PREFIXES));
   FL_RETURN_IF_ERROR(
       in_range("flow_buckets", sizes.flow_buckets, 2, FL_MAX_FLOW_BUCKETS));
-  if (std::has_single_bit(sizes.flow_buckets)) return absl::OkStatus();
-  return absl::InvalidArgumentError(absl::StrCat(
-      "table size flow_buckets = ", sizes.flow_buckets, " is no power of two"));
+  FL_RETURN_IF_ERROR(
+      in_range("rate_sets", sizes.rate_sets, 1, FL_MAX_SOURCES / FL_RATE_SET));
+  for (const auto& [name, size] :
+       {std::pair("flow_buckets", sizes.flow_buckets),
+        std::pair("rate_sets", sizes.rate_sets)}) {
+    if (std::has_single_bit(size)) continue;
+    return absl::InvalidArgumentError(
+        absl::StrCat("table size ", name, " = ", size, " is no power of two"));
+  }
+  return absl::OkStatus();
 }
 
 const LoadedMap& LoadedProgram::map(absl::string_view name) const {
@@ -218,6 +226,11 @@ absl::StatusOr<LoadedProgram> LoadProgram(const LoadRequest& request) {
     bpf_map__set_max_entries(map, request.sizes.services);
   bpf_map__set_max_entries(skeleton->maps.fl_answered,
                            request.sizes.services * FL_ANSWER_KINDS);
+  for (const absl::string_view name : kUnpinnedNames) {
+    bpf_map* map = bpf_object__find_map_by_name(skeleton->obj, name.data());
+    FL_CHECK(map != nullptr);
+    bpf_map__set_max_entries(map, SizeOf(name, request.sizes).entries);
+  }
   FL_ASSIGN_OR_RETURN(loaded.old_flows,
                       FindOldFlows(request, loaded.map("fl_flows")));
   if (loaded.old_flows.has_value()) {
@@ -241,6 +254,9 @@ absl::StatusOr<LoadedProgram> LoadProgram(const LoadRequest& request) {
   FL_ASSIGN_OR_RETURN(
       loaded.traced,
       Duplicate(bpf_map__fd(skeleton->maps.fl_traced), "fl_traced"));
+  FL_ASSIGN_OR_RETURN(
+      loaded.limits,
+      Duplicate(bpf_map__fd(skeleton->maps.fl_limits), "fl_limits"));
   FL_ASSIGN_OR_RETURN(
       loaded.program,
       Duplicate(bpf_program__fd(skeleton->progs.fl_lb), "fl_lb"));

@@ -31,6 +31,8 @@ struct LoadedProgram {
   std::optional<OpenMap> old_flows;
   // Of fairlead/abi/trace.h; never pinned.
   base::UniqueFd trace, traced;
+  // Never pinned either: the daemon that has this program writes them.
+  base::UniqueFd limits;
 
   const LoadedMap& map(absl::string_view name) const;
 };

@@ -14,6 +14,8 @@ struct MapFds {
   int backend_stats = -1;
   int leases = -1;
   int prefixes = -1;
+  int limits = -1;
+  int source_stats = -1;
   int trace = -1;
   int traced = -1;
 };

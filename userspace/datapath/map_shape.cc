@@ -41,7 +41,13 @@ MapSize SizeOf(absl::string_view map, const core::TableSizes& sizes) {
             .entries = FL_PREFIX_LISTS * sizes.prefixes,
             .entries_per_unit = FL_PREFIX_LISTS};
   }
-  if (map == "fl_svc_stats" || map == "fl_leases") {
+  if (map == "fl_rates") {
+    return {.setting = "sources",
+            .entries = sizes.rate_sets,
+            .units_per_entry = FL_RATE_SET};
+  }
+  if (map == "fl_svc_stats" || map == "fl_src_stats" || map == "fl_leases" ||
+      map == "fl_limits") {
     return {.setting = "services", .entries = sizes.services};
   }
   if (map == "fl_rows") return {.setting = "rows", .entries = sizes.rows};

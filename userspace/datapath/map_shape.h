@@ -15,9 +15,14 @@
 namespace fairlead::datapath {
 
 // All pinned maps; each is pinned under its name.
-inline constexpr std::array<absl::string_view, 10> kMapNames = {
-    "fl_services", "fl_rows",      "fl_backends",  "fl_load",   "fl_flows",
-    "fl_verdicts", "fl_svc_stats", "fl_bkd_stats", "fl_leases", "fl_prefixes"};
+inline constexpr std::array<absl::string_view, 11> kMapNames = {
+    "fl_services", "fl_rows",     "fl_backends",  "fl_load",
+    "fl_flows",    "fl_verdicts", "fl_svc_stats", "fl_bkd_stats",
+    "fl_leases",   "fl_prefixes", "fl_src_stats"};
+
+// Made anew with each program, for what is in them may be forgotten.
+inline constexpr std::array<absl::string_view, 2> kUnpinnedNames = {"fl_limits",
+                                                                    "fl_rates"};
 
 struct MapShape {
   uint32_t type = 0;

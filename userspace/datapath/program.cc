@@ -83,6 +83,8 @@ MapFds Program::maps() const {
           .backend_stats = fd("fl_bkd_stats"),
           .leases = fd("fl_leases"),
           .prefixes = fd("fl_prefixes"),
+          .limits = limits_.get(),
+          .source_stats = fd("fl_src_stats"),
           .trace = trace_.get(),
           .traced = traced_.get()};
 }

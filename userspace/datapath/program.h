@@ -44,7 +44,7 @@ struct ProgramOptions {
   XdpMode mode = XdpMode::kNative;
   core::TableSizes sizes;
   // What follows from `sizes` is filled in: flow_bucket_mask, services,
-  // backends and rows.
+  // backends, rows and rate_set_mask.
   fl_config config = {};
   uint32_t now_tick = 0;           // the packet path's clock
   std::optional<MemoryRoom> room;  // for new tables; nullopt: what the host has
@@ -95,7 +95,7 @@ class Program {
   PinFolder folder_;
   base::UniqueFd program_;
   std::vector<base::UniqueFd> map_fds_;  // in the order of kMapNames
-  base::UniqueFd trace_, traced_;
+  base::UniqueFd trace_, traced_, limits_;
   bool adopted_ = false;
   std::vector<Attachment> attachments_;
   std::vector<std::string> notes_;

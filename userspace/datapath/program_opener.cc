@@ -119,6 +119,7 @@ absl::Status ProgramOpener::Load() {
   config.services = sizes.services;
   config.backends = sizes.backends;
   config.rows = sizes.rows;
+  config.rate_set_mask = sizes.rate_sets - 1;
   FL_ASSIGN_OR_RETURN(loaded_, LoadProgram({.config = config,
                                             .sizes = sizes,
                                             .pins = pinned_ ? pinned_->folder
@@ -218,6 +219,7 @@ absl::Status ProgramOpener::PinMaps() {
   result_->program_ = std::move(loaded_.program);
   result_->trace_ = std::move(loaded_.trace);
   result_->traced_ = std::move(loaded_.traced);
+  result_->limits_ = std::move(loaded_.limits);
   result_->adopted_ = has_layout;
   if (has_layout) return absl::OkStatus();
   FL_RETURN_IF_ERROR(folder_.CommitStaging());

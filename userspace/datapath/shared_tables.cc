@@ -87,9 +87,22 @@ uint8_t EncapOf(const core::ServiceEntry& entry) {
 
 uint8_t FlagsOf(const core::ServiceEntry& entry) {
   if (entry.tombstone) return FL_SERVICE_TOMBSTONE;
-  if (entry.sources.empty()) return 0;
-  if (core::CountSources(entry.sources).allowed == 0) return FL_SERVICE_LISTED;
-  return FL_SERVICE_LISTED | FL_SERVICE_ALLOW_ONLY;
+  uint8_t flags = 0;
+  if (entry.source_rate.rate != 0) flags |= FL_SERVICE_LIMITED;
+  if (!entry.sources.empty()) flags |= FL_SERVICE_LISTED;
+  if (core::CountSources(entry.sources).allowed != 0)
+    flags |= FL_SERVICE_ALLOW_ONLY;
+  return flags;
+}
+
+uint64_t LimitOf(const core::SourceRate& source) {
+  if (source.rate == 0) return 0;
+  constexpr uint32_t kSecond = 1'000'000'000u >> FL_RATE_SHIFT;
+  constexpr int kIpv4First = 96;
+  return fl_limit_word(kSecond / source.rate,
+                       source.burst == 0 ? source.rate : source.burst,
+                       static_cast<uint8_t>(kIpv4First + source.length4),
+                       static_cast<uint8_t>(source.length6));
 }
 
 fl_service ValueOf(const core::ServiceEntry& entry, uint8_t list) {
@@ -131,9 +144,12 @@ absl::StatusOr<std::unique_ptr<SharedTables>> SharedTables::Open(
   FL_ASSIGN_OR_RETURN(
       auto leases,
       MappedArray<uint64_t>::Map(maps.leases, sizes.services, "fl_leases"));
-  std::unique_ptr<SharedTables> tables(
-      new SharedTables(maps, sizes, std::move(rows), std::move(backends),
-                       std::move(load), std::move(flows), std::move(leases)));
+  FL_ASSIGN_OR_RETURN(
+      auto limits,
+      MappedArray<uint64_t>::Map(maps.limits, sizes.services, "fl_limits"));
+  std::unique_ptr<SharedTables> tables(new SharedTables(
+      maps, sizes, std::move(rows), std::move(backends), std::move(load),
+      std::move(flows), std::move(leases), std::move(limits)));
   FL_RETURN_IF_ERROR(tables->AdoptServices());
   tables->AdoptNextHops();
   return tables;
@@ -144,7 +160,8 @@ SharedTables::SharedTables(const MapFds& maps, const core::TableSizes& sizes,
                            MappedArray<fl_backend> backends,
                            MappedArray<fl_load> load,
                            MappedArray<fl_bucket> flows,
-                           MappedArray<uint64_t> leases)
+                           MappedArray<uint64_t> leases,
+                           MappedArray<uint64_t> limits)
     : maps_(maps),
       sizes_(sizes),
       rows_(std::move(rows)),
@@ -152,6 +169,7 @@ SharedTables::SharedTables(const MapFds& maps, const core::TableSizes& sizes,
       load_(std::move(load)),
       flows_(std::move(flows)),
       leases_(std::move(leases)),
+      limits_(std::move(limits)),
       prefixes_(maps.prefixes) {}
 
 absl::Status SharedTables::AdoptServices() {
@@ -247,19 +265,29 @@ absl::Status SharedTables::PutService(const base::Endpoint& vip,
   FL_ASSIGN_OR_RETURN(const uint8_t list,
                       prefixes_.Stage(entry.id, entry.sources));
   const bool is_new_address = !HasVipOn(vip.address);
+  // The limit is there before packets ask for it, and goes when none does.
+  const uint64_t limit = LimitOf(entry.source_rate);
+  const uint64_t old_limit = limits_.elements()[entry.id];
+  if (limit != 0) StoreLimit(entry.id, limit);
   absl::Status status;
   if (is_new_address) status = PutAddress(vip.address);
   if (status.ok())
     status = Update(KeyOf(vip), ValueOf(entry, list), vip.ToString());
   if (!status.ok()) {
+    StoreLimit(entry.id, old_limit);
     prefixes_.TakeBack(entry.id, list, entry.sources);
     const fl_service_key address_key = AddressKeyOf(vip.address);
     if (is_new_address) bpf_map_delete_elem(maps_.services, &address_key);
     return status;
   }
+  StoreLimit(entry.id, limit);
   prefixes_.Commit(entry.id, list, entry.sources);
   vips_[vip] = {.id = entry.id, .tombstone = entry.tombstone};
   return PutAddress(vip.address);
+}
+
+void SharedTables::StoreLimit(core::ServiceId service, uint64_t limit) {
+  fl_store64(reinterpret_cast<__u64*>(&limits_.elements()[service]), limit);
 }
 
 void SharedTables::RemoveService(const base::Endpoint& vip) {

@@ -79,7 +79,7 @@ class SharedTables : public core::Datapath {
   SharedTables(const MapFds& maps, const core::TableSizes& sizes,
                MappedArray<fl_row> rows, MappedArray<fl_backend> backends,
                MappedArray<fl_load> load, MappedArray<fl_bucket> flows,
-               MappedArray<uint64_t> leases);
+               MappedArray<uint64_t> leases, MappedArray<uint64_t> limits);
 
   absl::Status AdoptServices();
   // An address entry that no service needs: a daemon was killed between two
@@ -91,6 +91,7 @@ class SharedTables : public core::Datapath {
   absl::Status Update(const fl_service_key& key, const fl_service& value,
                       absl::string_view what);
   absl::Status PutAddress(const base::IpAddress& address);
+  void StoreLimit(core::ServiceId service, uint64_t limit);
   bool HasVipOn(const base::IpAddress& address) const;
 
   fl_backend& LineOf(core::BackendId id) const;
@@ -109,6 +110,7 @@ class SharedTables : public core::Datapath {
   const MappedArray<fl_load> load_;
   const MappedArray<fl_bucket> flows_;
   const MappedArray<uint64_t> leases_;
+  const MappedArray<uint64_t> limits_;
 
   struct Vip {
     core::ServiceId id = 0;

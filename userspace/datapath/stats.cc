@@ -74,6 +74,10 @@ absl::StatusOr<fl_service_stats> Stats::Service(core::ServiceId id) const {
                                         "fl_svc_stats");
 }
 
+absl::StatusOr<fl_source_stats> Stats::Sources(core::ServiceId id) const {
+  return ReadCounters<fl_source_stats>(maps_.source_stats, id, "fl_src_stats");
+}
+
 absl::StatusOr<fl_backend_stats> Stats::Backend(core::BackendId id) const {
   return ReadCounters<fl_backend_stats>(maps_.backend_stats, id,
                                         "fl_bkd_stats");

@@ -41,6 +41,7 @@ class Stats {
   // By enum fl_lb_verdict.
   absl::StatusOr<std::vector<uint64_t>> Verdicts() const;
   absl::StatusOr<fl_service_stats> Service(core::ServiceId id) const;
+  absl::StatusOr<fl_source_stats> Sources(core::ServiceId id) const;
   absl::StatusOr<fl_backend_stats> Backend(core::BackendId id) const;
 
  private:

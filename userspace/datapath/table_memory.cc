@@ -45,7 +45,9 @@ uint64_t EntryBytes(absl::string_view map, int cpus) {
   if (map == "fl_backends") return sizeof(fl_backend);
   if (map == "fl_load") return sizeof(fl_load);
   if (map == "fl_flows") return sizeof(fl_bucket);
-  if (map == "fl_leases") return sizeof(uint64_t);
+  if (map == "fl_leases" || map == "fl_limits") return sizeof(uint64_t);
+  if (map == "fl_rates") return sizeof(fl_rate_set);
+  if (map == "fl_src_stats") return per_cpu(sizeof(fl_source_stats));
   // With SYN budgets and the rates of answers, which are not pinned.
   if (map == "fl_svc_stats") {
     return per_cpu(sizeof(fl_service_stats)) + sizeof(fl_syn_window) +
@@ -171,7 +173,8 @@ std::vector<TableBytes> BytesOf(const core::TableSizes& sizes, int cpus,
       {"rows", sizes.rows, ""},
       {"backends", sizes.backends, counters},
       {"services", sizes.services, counters},
-      {"prefixes", sizes.prefixes, ""}};
+      {"prefixes", sizes.prefixes, ""},
+      {"sources", uint64_t{sizes.rate_sets} * FL_RATE_SET, ""}};
   std::vector<TableBytes> tables;
   for (const Setting& setting : settings) {
     uint64_t bytes = 0;
@@ -193,7 +196,9 @@ std::vector<TableBytes> BytesOf(const core::TableSizes& sizes, int cpus,
 }
 
 std::vector<TableBytes> BytesOf(const core::TableSizes& sizes, int cpus) {
-  return BytesOf(sizes, cpus, {kMapNames.begin(), kMapNames.end()});
+  std::vector<absl::string_view> maps(kMapNames.begin(), kMapNames.end());
+  maps.insert(maps.end(), kUnpinnedNames.begin(), kUnpinnedNames.end());
+  return BytesOf(sizes, cpus, maps);
 }
 
 absl::StatusOr<MemoryRoom> FindMemoryRoom(const std::string& proc,

@@ -34,8 +34,10 @@ struct fl_config {
 	__u32 backends;
 	__u32 rows;
 	__u32 old_bucket_mask; /* of fl_old_flows; 0: there is none */
+	__u32 rate_set_mask;   /* sets of fl_rates - 1; a power of two */
+	__u32 reserved;
 };
-FL_STATIC_ASSERT(sizeof(struct fl_config) == 104, "no padding");
+FL_STATIC_ASSERT(sizeof(struct fl_config) == 112, "no padding");
 
 struct fl_agent_config {
 	__u64 hash_key[2];     /* of the tier, as in fl_config */

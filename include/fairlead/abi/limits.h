@@ -23,6 +23,7 @@
 /* A service takes rows / this many backends at most, so that each has its share of rows. */
 #define FL_ROWS_PER_BACKEND 64u
 #define FL_MAX_FLOW_BUCKETS (1u << 26)
+#define FL_MAX_SOURCES	    (1u << 24)
 #define FL_MAX_PREFIXES	    (1u << 17) /* of all services together */
 
 #define FL_ROW_CANDIDATES   4

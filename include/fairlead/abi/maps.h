@@ -58,8 +58,9 @@ enum fl_encap {
 #define FL_SERVICE_TOMBSTONE 0x1 /* deleted: drop and count */
 #define FL_SERVICE_ADDRESS                                                                         \
 	0x2 /* the entry of the address itself; a tombstone if all of its services are */
-#define FL_SERVICE_LISTED     0x4 /* fl_prefixes says who may open connections */
-#define FL_SERVICE_ALLOW_ONLY 0x8 /* and who is in none of them may not */
+#define FL_SERVICE_LISTED     0x4  /* fl_prefixes says who may open connections */
+#define FL_SERVICE_ALLOW_ONLY 0x8  /* and who is in none of them may not */
+#define FL_SERVICE_LIMITED    0x10 /* fl_limits says how many of them */
 
 struct fl_service {
 	__u16 id; /* of an address: that of one of its services */
@@ -101,6 +102,61 @@ enum fl_prefix {
 	FL_PREFIX_DENY = 1,
 	FL_PREFIX_ALLOW = 2,
 };
+
+/*
+ * fl_limits, by service id: how many connections a source may open in a second; 0: any number. One
+ * word, so that one store changes it:
+ *
+ *   interval:24 | burst:24 | bits4:8 | bits6:8
+ *
+ * A source is a prefix of so many bits of the sixteen bytes. It may open `burst` at once, and one
+ * more each `interval`, in units of 2^FL_RATE_SHIFT ns.
+ */
+#define FL_RATE_SHIFT	    6
+#define FL_MAX_SOURCE_RATE  100000u  /* a second */
+#define FL_MAX_SOURCE_BURST 1000000u /* both fit into 24 bits; an interval from one second down */
+
+static inline __u64 fl_limit_word(__u32 interval, __u32 burst, __u8 bits4, __u8 bits6)
+{
+	return (__u64)interval << 40 | (__u64)burst << 16 | (__u64)bits4 << 8 | bits6;
+}
+
+static inline __u32 fl_limit_interval(__u64 limit)
+{
+	return (__u32)(limit >> 40);
+}
+
+static inline __u32 fl_limit_burst(__u64 limit)
+{
+	return (__u32)(limit >> 16) & 0xffffff;
+}
+
+static inline __u8 fl_limit_bits(__u64 limit, int is_ipv4)
+{
+	return (__u8)(is_ipv4 ? limit >> 8 : limit);
+}
+
+/*
+ * fl_rates: what sources have opened of late, in sets of four that the keyed hash of service and
+ * prefix chooses. `due` is when the source could open `burst` again, in the units above.
+ *
+ *   key                  the hash
+ *   state  due:52 | check:12    lower bits of that key, so that what CPUs do to one entry at once
+ *                               charges no source for another
+ *
+ * Memory of this program alone: it is not pinned.
+ */
+struct fl_rate {
+	__u64 key;
+	__u64 state;
+};
+FL_STATIC_ASSERT(sizeof(struct fl_rate) == 16, "two words");
+
+#define FL_RATE_SET 4
+struct fl_rate_set {
+	struct fl_rate rates[FL_RATE_SET];
+};
+FL_STATIC_ASSERT(sizeof(struct fl_rate_set) == 64, "one cache line");
 
 /* fl_backend.state: one aligned 8-byte store changes what the next SYN may do. */
 #define FL_BACKEND_USED	    0x1ull /* the line describes a backend */

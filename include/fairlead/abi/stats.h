@@ -20,6 +20,13 @@ struct fl_service_stats {
 };
 FL_STATIC_ASSERT(sizeof(struct fl_service_stats) == 64, "one cache line");
 
+/* fl_src_stats, by service id: connections that sources were refused. */
+struct fl_source_stats {
+	__u64 over_rate; /* SYNs above what a source may open in a second */
+	__u64 reserved[3];
+};
+FL_STATIC_ASSERT(sizeof(struct fl_source_stats) == 32, "half a cache line");
+
 /* fl_bkd_stats, by backend id. */
 struct fl_backend_stats {
 	__u64 packets; /* sent to the backend as first hop; a claimed SYN counts for who was chosen

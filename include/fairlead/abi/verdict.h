@@ -55,7 +55,9 @@
 	X(TX_SYN_OVER_BUDGET, TX,                                                                  \
 	  "SYN of a new flow, not recorded: its service is above its SYN budget")                  \
 	X(DROP_DENIED, DROP,                                                                       \
-	  "SYN of a new connection whose source the service's lists do not admit")
+	  "SYN of a new connection whose source the service's lists do not admit")                 \
+	X(DROP_SOURCE_RATE, DROP,                                                                  \
+	  "SYN of a new connection whose source has opened as many as it may of late")
 
 /* fl_agent, on a backend. */
 #define FL_AGENT_VERDICTS(X)                                                                       \

@@ -11,6 +11,8 @@ inline constexpr char kWebService[] = R"j({"generation": 7, "service": {
             "status": "200-299", "interval": "2s", "timeout": "1s", "rise": 2,
             "fall": 3},
   "sources": {"allow": 1, "deny": 2}, "denied": 3100,
+  "source_rate": 100, "source_burst": 0, "source_prefix4": 32,
+  "source_prefix6": 64, "over_rate": 17,
   "available": 1, "guarantee": "sockets (1/2 agents)", "fail_open": false,
   "rows_overflowed": 0, "active": 41207, "new_flows": 5012, "packets": 1234567,
   "bytes": 7654321, "misses": 3, "fail_open_flows": 0, "too_big": 0,

@@ -50,6 +50,7 @@ TEST_CASE("a node config needs four keys, the rest has defaults", "[config]") {
   CHECK(config->tables.backends == 4096);
   CHECK(config->tables.services == 512);
   CHECK(config->tables.prefixes == 4096);
+  CHECK(config->tables.sources == 65536);
   CHECK(config->access.viewer_group.empty());
   CHECK(config->timeouts.established == absl::Seconds(8000));
   CHECK(config->timeouts.closing == absl::Seconds(120));

@@ -69,7 +69,8 @@ TEST_CASE("the status tells the node, its tables, services and alarms",
                            .rows = {3, 4},
                            .services = {5, 6},
                            .backends = {7, 8},
-                           .prefixes = {9, 10, 11}};
+                           .prefixes = {9, 10, 11},
+                           .sources = {0, 12, 13}};
   fixture.host().alarms = {"the disk is slow"};
   fixture.Run([&]() -> Task<void> {
     const Json status = co_await fixture.Good("GET", "/v1/status");
@@ -81,7 +82,8 @@ TEST_CASE("the status tells the node, its tables, services and alarms",
           R"("rows":{"used":3,"size":4,"bytes":0},)"
           R"("services":{"used":5,"size":6,"bytes":0},)"
           R"("backends":{"used":7,"size":8,"bytes":0},)"
-          R"("prefixes":{"used":9,"size":10,"bytes":11}},)"
+          R"("prefixes":{"used":9,"size":10,"bytes":11},)"
+          R"("sources":{"size":12,"bytes":13}},)"
           R"("peers":[],"services":[],"alarms":["the disk is slow"]})");
     // A service without backends is an alarm of the controller's.
     co_await fixture.AddService();

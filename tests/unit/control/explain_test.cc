@@ -75,6 +75,16 @@ TEST_CASE("a source that is denied opens no connection", "[control][explain]") {
   CHECK(ExplainSegment(facts).verdict == FL_LB_TX_HIT);
 }
 
+TEST_CASE("a new flow is told the limit of its source", "[control][explain]") {
+  RouteFacts facts = FiveBackends();
+  facts.limit = "5 a second";
+  CHECK(ExplainSyn(facts).why ==
+        "new flow: web1 is the first eligible candidate; unless its source is "
+        "above 5 a second");
+  facts.slot = {.state = FL_SLOT_EMBRYONIC, .backend = 2};
+  CHECK_THAT(ExplainSyn(facts).why, !Contains("a second"));
+}
+
 TEST_CASE("without hop lists a packet visits one backend",
           "[control][explain]") {
   RouteFacts facts = FiveBackends();

@@ -173,6 +173,36 @@ TEST_CASE("the longest prefix decides, then whether any is allowed",
   CHECK(judge(list, "192.0.2.1").admitted);
 }
 
+TEST_CASE("a source's rate is checked and described", "[core][sources]") {
+  Lists lists;
+  const auto set = [](std::optional<uint32_t> rate,
+                      std::optional<uint32_t> burst) {
+    SetService command = {.name = "web", .settings = {}};
+    command.settings.source_rate = rate;
+    command.settings.source_burst = burst;
+    return command;
+  };
+  Change change = lists.Do(set(100, std::nullopt));
+  CHECK(change.events[0].before == "source-rate 0");
+  CHECK(change.events[0].after == "source-rate 100");
+  CHECK_THAT(change.plan[0],
+             Contains("100 new connections a second, 100 at once, from each "
+                      "/32"));
+  change = lists.Do(set(std::nullopt, 7));
+  CHECK_THAT(change.plan[0], Contains("100 new connections a second, 7 at "));
+  CHECK(lists.Refused(absl::StatusCode::kInvalidArgument,
+                      set(1000, std::nullopt)) ==
+        "service \"web\": source burst 7: must be 10 at least for a rate of "
+        "1000, or 0: as the rate");
+  CHECK_THAT(lists.Refused(absl::StatusCode::kInvalidArgument, set(100001, 0)),
+             Contains("source rate 100001: must be 0 to 100000"));
+  SetService lengths = {.name = "web", .settings = {}};
+  lengths.settings.source_length4 = 33;
+  CHECK_THAT(lists.Refused(absl::StatusCode::kInvalidArgument, lengths),
+             Contains("source prefix4 33: must be 1 to 32"));
+  lists.Do(set(0, std::nullopt));
+}
+
 TEST_CASE("many prefixes are told by the first of them", "[core][sources]") {
   std::vector<std::string> texts;
   for (int i = 0; i < 6; ++i) texts.push_back("192.0.2." + std::to_string(i));

@@ -70,13 +70,14 @@ TEST_CASE(
 
 TEST_CASE("each table says its arithmetic", "[datapath][memory]") {
   const auto tables = BytesOf({}, 4);
-  REQUIRE(tables.size() == 5);
+  REQUIRE(tables.size() == 6);
   CHECK(tables[1].arithmetic == "rows = 1048576 x 16 bytes = 16.0 MiB");
   CHECK(tables[2].arithmetic ==
         "backends = 4096 on 4 CPUs x 392 bytes = 1.5 MiB");
   CHECK(tables[3].arithmetic ==
-        "services = 512 on 4 CPUs x 768 bytes = 384.0 KiB");
+        "services = 512 on 4 CPUs x 912 bytes = 456.0 KiB");
   CHECK(tables[4].arithmetic == "prefixes = 4096 x 384 bytes = 1.5 MiB");
+  CHECK(tables[5].arithmetic == "sources = 65536 x 16 bytes = 1.0 MiB");
 }
 
 TEST_CASE("room is what the host has available", "[datapath][memory]") {
