@@ -234,7 +234,7 @@ std::string SettledText(const Json& service) {
 
 // "30,517/s (default)"
 std::string SynBudgetText(const Json& service) {
-  const std::string setting = Text(service, "syn_budget");
+  std::string setting = Text(service, "syn_budget");
   if (setting == "off") return setting;
   return absl::StrCat(Thousands(Number(service, "syn_budget_per_second")), "/s",
                       setting == "default" ? " (default)" : "");
