@@ -72,20 +72,10 @@ absl::Status PrefixLists::Adopt(
 absl::StatusOr<uint8_t> PrefixLists::Stage(core::ServiceId service,
                                            const core::SourceList& list) {
   if (list.empty()) return uint8_t{0};
-  Lists& lists = lists_[service];
+  const Lists& lists = lists_[service];
   if (lists.number != 0 && lists.list == list) return lists.number;
-  Drop(service, lists);
   const uint8_t number = Other(lists.number);
-  absl::Status status = Write(service, number, list);
-  if (absl::IsResourceExhausted(status)) {
-    // A packet that reads one of the others now began before the last change,
-    // which was a command ago. Only a daemon that starts with another state
-    // than its tables makes several changes at once: then a SYN may be judged
-    // by half a list.
-    DropAll();
-    status = Write(service, number, list);
-  }
-  if (!status.ok()) return status;
+  FL_RETURN_IF_ERROR(Write(service, number, list));
   return number;
 }
 
@@ -122,9 +112,8 @@ void PrefixLists::Commit(core::ServiceId service, uint8_t number,
   if (found == lists_.end()) return;
   Lists& lists = found->second;
   if (lists.number == number) return;
-  Drop(service, lists);
-  lists.retired_number = std::exchange(lists.number, number);
-  lists.retired = std::exchange(lists.list, list);
+  Remove(service, lists.number, lists.list);
+  lists = {.number = number, .list = list};
 }
 
 void PrefixLists::TakeBack(core::ServiceId service, uint8_t number,
@@ -133,23 +122,6 @@ void PrefixLists::TakeBack(core::ServiceId service, uint8_t number,
   if (number == 0 || found == lists_.end() || found->second.number == number)
     return;
   Remove(service, number, list);
-}
-
-void PrefixLists::Drop(core::ServiceId service, Lists& lists) {
-  Remove(service, lists.retired_number, lists.retired);
-  lists.retired.clear();
-  lists.aged = false;
-}
-
-void PrefixLists::DropAll() {
-  for (auto& [service, lists] : lists_) Drop(service, lists);
-}
-
-void PrefixLists::DropAged() {
-  for (auto& [service, lists] : lists_) {
-    if (lists.aged) Drop(service, lists);
-    lists.aged = !lists.retired.empty();
-  }
 }
 
 }  // namespace fairlead::datapath

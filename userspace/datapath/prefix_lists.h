@@ -1,10 +1,8 @@
 // PrefixLists: fl_prefixes, who may open connections to which service.
 //
 // Packets are never met by half a list: a changed one is written beside the one
-// in force, and takes its place by the one write of the service's entry. What
-// was in force before is removed later, when no packet can be reading it any
-// more: when the service's list is changed again, when the sweeper comes by, or
-// when there is no room otherwise.
+// in force, takes its place by the one write of the service's entry, and the
+// one before is removed when no packet reads it any more.
 #pragma once
 
 #include <cstdint>
@@ -32,33 +30,24 @@ class PrefixLists {
   // empty one. On error nothing of it is left.
   absl::StatusOr<uint8_t> Stage(core::ServiceId service,
                                 const core::SourceList& list);
-  // The service's entry names `number` from now on.
+  // The service's entry names `number`, and no packet has met another: removes
+  // what was in force before.
   void Commit(core::ServiceId service, uint8_t number,
               const core::SourceList& list);
   // It could not be written.
   void TakeBack(core::ServiceId service, uint8_t number,
                 const core::SourceList& list);
 
-  // Removes what has not been in force since the call before.
-  // Requires: that was long enough ago for any packet to be through.
-  void DropAged();
-
  private:
   struct Lists {
     uint8_t number = 0;     // in force; 0: none
     core::SourceList list;  // of that number
-    // What was in force before, still in the map.
-    uint8_t retired_number = 0;
-    core::SourceList retired;
-    bool aged = false;  // since the last call of DropAged()
   };
 
   absl::Status Write(core::ServiceId service, uint8_t number,
                      const core::SourceList& list);
   void Remove(core::ServiceId service, uint8_t number,
               const core::SourceList& list);
-  void Drop(core::ServiceId service, Lists& lists);
-  void DropAll();
 
   const int map_;
   absl::btree_map<core::ServiceId, Lists> lists_;

@@ -147,9 +147,11 @@ absl::StatusOr<std::unique_ptr<SharedTables>> SharedTables::Open(
   FL_ASSIGN_OR_RETURN(
       auto limits,
       MappedArray<uint64_t>::Map(maps.limits, sizes.services, "fl_limits"));
-  std::unique_ptr<SharedTables> tables(new SharedTables(
-      maps, sizes, std::move(rows), std::move(backends), std::move(load),
-      std::move(flows), std::move(leases), std::move(limits)));
+  FL_ASSIGN_OR_RETURN(GracePeriod grace, GracePeriod::Create());
+  std::unique_ptr<SharedTables> tables(
+      new SharedTables(maps, sizes, std::move(rows), std::move(backends),
+                       std::move(load), std::move(flows), std::move(leases),
+                       std::move(limits), std::move(grace)));
   FL_RETURN_IF_ERROR(tables->AdoptServices());
   tables->AdoptNextHops();
   return tables;
@@ -161,7 +163,7 @@ SharedTables::SharedTables(const MapFds& maps, const core::TableSizes& sizes,
                            MappedArray<fl_load> load,
                            MappedArray<fl_bucket> flows,
                            MappedArray<uint64_t> leases,
-                           MappedArray<uint64_t> limits)
+                           MappedArray<uint64_t> limits, GracePeriod grace)
     : maps_(maps),
       sizes_(sizes),
       rows_(std::move(rows)),
@@ -170,6 +172,7 @@ SharedTables::SharedTables(const MapFds& maps, const core::TableSizes& sizes,
       flows_(std::move(flows)),
       leases_(std::move(leases)),
       limits_(std::move(limits)),
+      grace_(std::move(grace)),
       prefixes_(maps.prefixes) {}
 
 absl::Status SharedTables::AdoptServices() {
@@ -231,11 +234,29 @@ void SharedTables::AdoptNextHops() {
 absl::Status SharedTables::Update(const fl_service_key& key,
                                   const fl_service& value,
                                   absl::string_view what) {
+  fl_service before;
+  const bool replaces = bpf_map_lookup_elem(maps_.services, &key, &before) == 0;
+  if (replaces && std::memcmp(&before, &value, sizeof(value)) == 0)
+    return absl::OkStatus();
+  WaitForReaders();
   const int result = bpf_map_update_elem(maps_.services, &key, &value, BPF_ANY);
-  if (result == 0) return absl::OkStatus();
-  return base::BpfError(result,
-                        absl::StrCat("put ", what, " into fl_services (of ",
-                                     sizes_.services, " services)"));
+  if (result != 0) {
+    return base::BpfError(result,
+                          absl::StrCat("put ", what, " into fl_services (of ",
+                                       sizes_.services, " services)"));
+  }
+  may_have_readers_ = replaces;
+  return absl::OkStatus();
+}
+
+void SharedTables::Remove(const fl_service_key& key) {
+  bpf_map_delete_elem(maps_.services, &key);
+  may_have_readers_ = true;
+}
+
+void SharedTables::WaitForReaders() {
+  if (may_have_readers_) grace_.Wait();
+  may_have_readers_ = false;
 }
 
 bool SharedTables::HasVipOn(const base::IpAddress& address) const {
@@ -277,9 +298,10 @@ absl::Status SharedTables::PutService(const base::Endpoint& vip,
     StoreLimit(entry.id, old_limit);
     prefixes_.TakeBack(entry.id, list, entry.sources);
     const fl_service_key address_key = AddressKeyOf(vip.address);
-    if (is_new_address) bpf_map_delete_elem(maps_.services, &address_key);
+    if (is_new_address) Remove(address_key);
     return status;
   }
+  WaitForReaders();
   StoreLimit(entry.id, limit);
   prefixes_.Commit(entry.id, list, entry.sources);
   vips_[vip] = {.id = entry.id, .tombstone = entry.tombstone};
@@ -292,15 +314,13 @@ void SharedTables::StoreLimit(core::ServiceId service, uint64_t limit) {
 
 void SharedTables::RemoveService(const base::Endpoint& vip) {
   if (vips_.erase(vip) == 0) return;
-  const fl_service_key key = KeyOf(vip);
-  bpf_map_delete_elem(maps_.services, &key);
+  Remove(KeyOf(vip));
   if (HasVipOn(vip.address)) {
     // It only changes what is there, for which no memory is needed.
     PutAddress(vip.address).IgnoreError();
     return;
   }
-  const fl_service_key address_key = AddressKeyOf(vip.address);
-  bpf_map_delete_elem(maps_.services, &address_key);
+  Remove(AddressKeyOf(vip.address));
 }
 
 std::vector<base::Endpoint> SharedTables::Vips() const {

@@ -3,7 +3,9 @@
 //
 // It is the only writer of rows, backends and services, from one thread. The
 // packet path reads at any time, so every change is a sequence of single 8-byte
-// stores, each of which leaves a state that a packet may meet.
+// stores, each of which leaves a state that a packet may meet. A service's
+// entry is replaced whole: when PutService() returns, no packet meets the one
+// before.
 #pragma once
 
 #include <cstdint>
@@ -14,6 +16,7 @@
 #include "absl/container/btree_map.h"
 #include "absl/status/statusor.h"
 #include "core/ports.h"
+#include "datapath/grace_period.h"
 #include "datapath/map_fds.h"
 #include "datapath/mapped_array.h"
 #include "datapath/prefix_lists.h"
@@ -60,10 +63,6 @@ class SharedTables : public core::Datapath {
   // Packets of the service say SETTLED until `end`; nullopt: they do not.
   void SetLease(core::ServiceId service, std::optional<base::MonoTime> end);
 
-  // To be called every few seconds: removes lists of prefixes that have not
-  // been in force since the call before.
-  void DropAgedLists() { prefixes_.DropAged(); }
-
   int BackendWeight(core::BackendId id) const;
   bool HasNextHop(core::BackendId id) const override;
 
@@ -79,7 +78,8 @@ class SharedTables : public core::Datapath {
   SharedTables(const MapFds& maps, const core::TableSizes& sizes,
                MappedArray<fl_row> rows, MappedArray<fl_backend> backends,
                MappedArray<fl_load> load, MappedArray<fl_bucket> flows,
-               MappedArray<uint64_t> leases, MappedArray<uint64_t> limits);
+               MappedArray<uint64_t> leases, MappedArray<uint64_t> limits,
+               GracePeriod grace);
 
   absl::Status AdoptServices();
   // An address entry that no service needs: a daemon was killed between two
@@ -90,6 +90,9 @@ class SharedTables : public core::Datapath {
 
   absl::Status Update(const fl_service_key& key, const fl_service& value,
                       absl::string_view what);
+  void Remove(const fl_service_key& key);
+  // Until no packet reads an entry of fl_services that is not there any more.
+  void WaitForReaders();
   absl::Status PutAddress(const base::IpAddress& address);
   void StoreLimit(core::ServiceId service, uint64_t limit);
   bool HasVipOn(const base::IpAddress& address) const;
@@ -111,6 +114,7 @@ class SharedTables : public core::Datapath {
   const MappedArray<fl_bucket> flows_;
   const MappedArray<uint64_t> leases_;
   const MappedArray<uint64_t> limits_;
+  const GracePeriod grace_;
 
   struct Vip {
     core::ServiceId id = 0;
@@ -121,6 +125,9 @@ class SharedTables : public core::Datapath {
   absl::btree_map<base::Endpoint, Vip> vips_;
   absl::btree_map<base::IpAddress, core::NextHop> next_hops_;
   PrefixLists prefixes_;
+  // Packets may be reading entries of fl_services that are not there any more:
+  // at the start, those that the daemon before this one replaced.
+  bool may_have_readers_ = true;
 };
 
 }  // namespace fairlead::datapath
