@@ -12,7 +12,6 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/check.h"
-#include "crowded.skel.h"
 #include "tests/model/flow_model.h"
 #include "tests/model/random_world.h"
 
@@ -116,28 +115,14 @@ std::string DifferFlows(std::span<const fl_bucket> model,
 
 }  // namespace
 
-struct LbSubject::Crowd {
-  crowded* object = crowded::open_and_load();
-
-  ~Crowd() { crowded::destroy(object); }
-  int program_fd() const { return bpf_program__fd(object->progs.fl_crowd); }
-};
-
 LbSubject::LbSubject(uint32_t flow_buckets)
     : flow_buckets_(flow_buckets),
       lb_(WorldSizes(flow_buckets)),
-      crowd_(std::make_unique<Crowd>()) {
-  FL_CHECK(crowd_->object != nullptr);
+      crowd_(lb_.program_fd()) {
   counters_.services.resize(kWorldServices + 1);
   counters_.sources.resize(kWorldServices + 1);
   counters_.backends.resize(kFirstBackend + kBackendCount);
-  const uint32_t first = 0;
-  const int lb = lb_.program_fd();
-  FL_CHECK(bpf_map_update_elem(bpf_map__fd(crowd_->object->maps.fl_then),
-                               &first, &lb, BPF_ANY) == 0);
 }
-
-LbSubject::~LbSubject() = default;
 
 void LbSubject::Install(Host& host) {
   const int map = lb_.services_map();
@@ -203,7 +188,7 @@ test::TestRunResult LbSubject::Run(const Bytes& frame) {
 }
 
 test::TestRunResult LbSubject::RunCrowded(const Bytes& frame) {
-  return Run(frame, {.through_fd = crowd_->program_fd()});
+  return Run(frame, {.through_fd = crowd_.program_fd()});
 }
 
 test::TestRunResult LbSubject::Run(const Bytes& frame,

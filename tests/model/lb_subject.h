@@ -4,13 +4,13 @@
 
 #include <array>
 #include <map>
-#include <memory>
 #include <set>
 #include <string>
 #include <utility>
 
 #include "base/ip_address.h"
 #include "tests/model/lb_model.h"
+#include "tests/packet/crowd.h"
 #include "tests/support/bpf_fixture.h"
 
 namespace fairlead::model {
@@ -18,7 +18,6 @@ namespace fairlead::model {
 class LbSubject {
  public:
   explicit LbSubject(uint32_t flow_buckets);
-  ~LbSubject();
   LbSubject(const LbSubject&) = delete;
   LbSubject& operator=(const LbSubject&) = delete;
 
@@ -47,8 +46,6 @@ class LbSubject {
   uint64_t verdicts() const;
 
  private:
-  struct Crowd;
-
   test::TestRunResult Run(const Bytes& frame,
                           const test::TestRunOptions& options);
   void ReadCounters();
@@ -62,7 +59,7 @@ class LbSubject {
 
   const uint32_t flow_buckets_;
   test::LbProgram lb_;
-  const std::unique_ptr<Crowd> crowd_;
+  const test::Crowd crowd_;
   std::set<base::Endpoint> services_;
   // By service id and number of its list, and prefix.
   std::map<std::pair<std::pair<uint16_t, uint8_t>, base::IpPrefix>, fl_service>

@@ -1,17 +1,14 @@
 // The encapsulations that list no hops: GUE for any receiver, IP in IP, and
 // none at all. Each in every mix of families.
-#include <bpf/bpf.h>
 #include <linux/bpf.h>
 
 #include <algorithm>
 #include <catch2/catch.hpp>
 #include <functional>
-#include <memory>
 #include <utility>
 #include <vector>
 
-#include "base/check.h"
-#include "crowded.skel.h"
+#include "tests/packet/crowd.h"
 #include "tests/packet/lb_world.h"
 
 namespace fairlead::test {
@@ -230,15 +227,9 @@ TEST_CASE("only what gets a header needs headroom", "[packet][lb][encap]") {
   for (const Form& form : Forms()) {
     INFO(form.name);
     EncapWorld world(form);
-    const std::unique_ptr<crowded, decltype(&crowded::destroy)> crowd(
-        crowded::open_and_load(), &crowded::destroy);
-    FL_CHECK(crowd != nullptr);
-    const uint32_t first = 0;
-    const int lb = world.lb().program_fd();
-    FL_CHECK(bpf_map_update_elem(bpf_map__fd(crowd->maps.fl_then), &first, &lb,
-                                 BPF_ANY) == 0);
-    const LbResult result = world.lb().Run(
-        Sized4(200), {.through_fd = bpf_program__fd(crowd->progs.fl_crowd)});
+    const Crowd crowd(world.lb().program_fd());
+    const LbResult result =
+        world.lb().Run(Sized4(200), {.through_fd = crowd.program_fd()});
     CHECK(result.verdict ==
           (form.encap == FL_ENCAP_L2 ? FL_LB_TX_MISS : FL_LB_DROP_NO_HEADROOM));
   }

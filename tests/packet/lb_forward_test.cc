@@ -1,16 +1,13 @@
 // The packet that leaves: headers, hop list, families, interfaces, and what
 // stops a packet that has a backend already.
-#include <bpf/bpf.h>
 #include <linux/bpf.h>
 #include <linux/if_ether.h>
 
 #include <catch2/catch.hpp>
 #include <ctime>
-#include <memory>
 
 #include "absl/time/time.h"
-#include "base/check.h"
-#include "crowded.skel.h"
+#include "tests/packet/crowd.h"
 #include "tests/packet/lb_world.h"
 
 namespace fairlead::test {
@@ -219,23 +216,14 @@ TEST_CASE("rows past the table are a counted defect", "[packet][lb][forward]") {
   world.Check(Data6(), {.verdict = FL_LB_DROP_INTERNAL});
 }
 
-// A program in front of the load balancer's uses up the room before the frame,
-// as a driver may. (XDP metadata would do, if Linux 6.1 took more than 32 bytes
-// of it.)
 TEST_CASE("without headroom the packet is dropped", "[packet][lb][forward]") {
   LbWorld world;
-  const std::unique_ptr<crowded, decltype(&crowded::destroy)> crowd(
-      crowded::open_and_load(), &crowded::destroy);
-  FL_CHECK(crowd != nullptr);
-  const uint32_t first = 0;
-  const int lb = world.lb().program_fd();
-  FL_CHECK(bpf_map_update_elem(bpf_map__fd(crowd->maps.fl_then), &first, &lb,
-                               BPF_ANY) == 0);
-  const int through = bpf_program__fd(crowd->progs.fl_crowd);
+  const Crowd crowd(world.lb().program_fd());
   const Packet miss = Data4();
   const Packet too_big = Eth{} / Ipv4{} / Tcp{.ack = true} / Payload(1400);
   for (const Packet& packet : {miss, too_big}) {
-    const LbResult result = world.lb().Run(packet, {.through_fd = through});
+    const LbResult result =
+        world.lb().Run(packet, {.through_fd = crowd.program_fd()});
     CHECK(result.verdict == FL_LB_DROP_NO_HEADROOM);
     CHECK(result.action == XDP_DROP);
   }

@@ -17,6 +17,7 @@
 #include "absl/status/status.h"
 #include "absl/time/time.h"
 #include "base/ip_address.h"
+#include "base/ip_prefix.h"
 #include "core/model.h"
 #include "core/row_plan.h"
 #include "event/task.h"
@@ -124,10 +125,9 @@ struct SocketQuestion {
 // "none", or "?" and why it is not known.
 using SocketAnswers = absl::btree_map<core::BackendId, std::string>;
 
-// Addresses whose first bits agree, and a port; 0: any.
+// Addresses in a prefix, at first all, and a port; 0: any.
 struct AddressMatch {
-  base::IpAddress address;
-  int bits = 0;  // of sixteen bytes, IPv4 mapped
+  base::IpPrefix prefix = {.address = {}, .bits = 0};
   uint16_t port = 0;
 };
 // Which packets are to be told of; all that match everything that is said.

@@ -14,27 +14,12 @@ namespace {
 
 // "ADDRESS", "ADDRESS/LENGTH" or "ADDRESS:PORT".
 absl::StatusOr<AddressMatch> ParseMatch(absl::string_view text) {
-  if (const auto endpoint = base::Endpoint::Parse(text); endpoint.ok()) {
-    return AddressMatch{
-        .address = endpoint->address, .bits = 128, .port = endpoint->port};
-  }
-  const size_t slash = text.find('/');
-  const absl::StatusOr<base::IpAddress> address =
-      base::IpAddress::Parse(text.substr(0, slash));
-  if (!address.ok()) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        base::Quoted(text), " is no ADDRESS, ADDRESS/LENGTH or ADDRESS:PORT"));
-  }
-  if (slash == absl::string_view::npos)
-    return AddressMatch{.address = *address, .bits = 128};
-  const int most = address->is_ipv4() ? 32 : 128;
-  int bits = 0;
-  if (!absl::SimpleAtoi(text.substr(slash + 1), &bits) || bits < 0 ||
-      bits > most) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(base::Quoted(text), " has no prefix length in 0..", most));
-  }
-  return AddressMatch{.address = *address, .bits = bits + 128 - most};
+  if (const auto endpoint = base::Endpoint::Parse(text); endpoint.ok())
+    return AddressMatch{.prefix = {.address = endpoint->address},
+                        .port = endpoint->port};
+  FL_ASSIGN_OR_RETURN(const base::IpPrefix prefix, base::IpPrefix::Parse(text),
+                      "ADDRESS, ADDRESS/LENGTH or ADDRESS:PORT");
+  return AddressMatch{.prefix = prefix};
 }
 
 absl::StatusOr<core::ServiceId> ServiceNamed(const core::DesiredState& state,

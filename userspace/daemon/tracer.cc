@@ -20,9 +20,9 @@ constexpr uint64_t kTracedPerTurn = kTracedPerSecond / kTraceTurnsPerSecond;
 
 void Match(const control::AddressMatch& match, __u32 (&address)[4],
            __u32 (&mask)[4], __be16& port) {
-  std::memcpy(address, match.address.bytes().data(), sizeof(address));
+  std::memcpy(address, match.prefix.address.bytes().data(), sizeof(address));
   for (int word = 0; word < 4; ++word) {
-    const int bits = std::clamp(match.bits - 32 * word, 0, 32);
+    const int bits = std::clamp(match.prefix.bits - 32 * word, 0, 32);
     mask[word] = htonl(bits == 0 ? 0 : ~uint32_t{0} << (32 - bits));
   }
   port = htons(match.port);

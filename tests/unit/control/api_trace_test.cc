@@ -82,11 +82,11 @@ TEST_CASE("traced packets are told line by line, so many as were asked for",
           R"("text":"in","bytes":"AQID"},"out":null})"
           "\n");
     const TraceQuery& query = fixture.host().traced;
-    CHECK(query.client.address.ToString() == "203.0.113.0");
-    CHECK(query.client.bits == 96 + 24);
+    CHECK(query.client.prefix.address.ToString() == "203.0.113.0");
+    CHECK(query.client.prefix.bits == 96 + 24);
     CHECK(query.client.port == 0);
-    CHECK(query.vip.address.ToString() == "198.51.100.10");
-    CHECK(query.vip.bits == 128);
+    CHECK(query.vip.prefix.address.ToString() == "198.51.100.10");
+    CHECK(query.vip.prefix.bits == 128);
     CHECK(query.vip.port == 443);
     CHECK(query.service == id);
     CHECK(query.verdict == uint16_t{FL_LB_TX_HIT});
@@ -104,8 +104,8 @@ TEST_CASE("a trace of everything asks for everything",
         std::make_unique<FakeTrace>(std::deque<TraceBatch>{});
     const http::Response response = co_await fixture.Call("GET", "/v1/trace");
     REQUIRE(response.status == 200);
-    CHECK(fixture.host().traced.client.bits == 0);
-    CHECK(fixture.host().traced.vip.bits == 0);
+    CHECK(fixture.host().traced.client.prefix.bits == 0);
+    CHECK(fixture.host().traced.vip.prefix.bits == 0);
     CHECK(!fixture.host().traced.service.has_value());
     CHECK(!fixture.host().traced.verdict.has_value());
   });
@@ -115,9 +115,9 @@ TEST_CASE("a trace that cannot be is refused", "[control][api][trace]") {
   ApiFixture fixture;
   fixture.Run([&]() -> Task<void> {
     for (const char* query :
-         {"src=web", "src=203.0.113.7/33", "src=203.0.113.7/",
-          "src=2001:db8::/129", "dst=198.51.100.10:0", "dst=", "count=0",
-          "count=x", "cuont=1"}) {
+         {"src=web", "src=203.0.113.7/33", "src=203.0.113.7/24",
+          "src=203.0.113.7/", "src=2001:db8::/129", "dst=198.51.100.10:0",
+          "dst=", "count=0", "count=x", "cuont=1"}) {
       INFO(query);
       const std::string message = co_await fixture.Refused(
           400, "invalid_argument", "GET", absl::StrCat("/v1/trace?", query));
