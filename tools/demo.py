@@ -161,8 +161,7 @@ class Demo:
 
 def run(lab: Lab, connections: int) -> int:
     step(1, "An LB host and three backends with agents; no traffic yet")
-    for backend in lab.backends:
-        backend.start_server(PORT)
+    lab.start_servers(PORT)
     during("starting fairleadd and the agents", lab.start_fairlead)
     demo = Demo(lab, connections)
     drained, killed = lab.backends[1].name, lab.backends[2].name

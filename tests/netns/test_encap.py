@@ -88,8 +88,7 @@ class EncapTest(LabTestCase):
         lab = self.lab
         lb, (near, far) = lab.lbs[0], lab.backends
         self.join_directly()
-        for backend in lab.backends:
-            backend.start_server(PORT)
+        lab.start_servers(PORT)
         lb.interfaces = ["eth0"]
         lb.restart_daemon()
         fleet = lab.client.start_fleet()

@@ -29,8 +29,7 @@ class FailoverTest(LabTestCase):
 
     def test_connections_survive_the_move_to_another_lb_host(self) -> None:
         lab = self.lab
-        for backend in lab.backends:
-            backend.start_server(PORT)
+        lab.start_servers(PORT)
         lab.start_fairlead()
         first, second = lab.lbs
         both = services.both_families("ws", lab.vips[0], PORT)

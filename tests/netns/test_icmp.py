@@ -33,8 +33,7 @@ class IcmpTest(LabTestCase):
     def setUpClass(cls) -> None:
         super().setUpClass()
         lab = cls.lab
-        for backend in lab.backends:
-            backend.start_server(PORT)
+        lab.start_servers(PORT)
         lab.start_fairlead()
         both = services.both_families("ws", (lab.vip, lab.vip6), PORT)
         services.add_services(lab.lbs, both, "--check", "tcp")

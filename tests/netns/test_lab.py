@@ -47,8 +47,7 @@ class TrafficTest(LabTestCase):
     @classmethod
     def setUpClass(cls) -> None:
         super().setUpClass()
-        for backend in cls.lab.backends:
-            backend.start_server(PORT)
+        cls.lab.start_servers(PORT)
 
     def setUp(self) -> None:
         self.b1, self.b2 = self.lab.backends[:2]

@@ -21,8 +21,7 @@ class LeavingTest(LabTestCase):
     def test_it_stays_known_until_all_have_deleted_it(self) -> None:
         lab = self.lab
         first, second = lab.lbs
-        for backend in lab.backends:
-            backend.start_server(PORT)
+        lab.start_servers(PORT)
         lab.start_fairlead()
         both = services.both_families("ws", lab.vips[0], PORT)
         services.add_services(lab.lbs, both, "--policy", "least-conn",

@@ -34,8 +34,7 @@ class ServiceTest(LabTestCase):
     @classmethod
     def setUpClass(cls) -> None:
         super().setUpClass()
-        for backend in cls.lab.backends:
-            backend.start_server(PORT)
+        cls.lab.start_servers(PORT)
         cls.lab.start_fairlead()
         cls.lb = cls.lab.lbs[0]
 

@@ -62,8 +62,7 @@ class SourcesTest(LabTestCase):
     @classmethod
     def setUpClass(cls) -> None:
         super().setUpClass()
-        for backend in cls.lab.backends:
-            backend.start_server(PORT)
+        cls.lab.start_servers(PORT)
         cls.lab.start_fairlead()
         cls.lb = cls.lab.lbs[0]
         for family, length in ((4, 24), (6, 64)):

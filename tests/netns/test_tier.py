@@ -86,8 +86,7 @@ class TierTest(LabTestCase):
     def test_a_reset_needs_that_everybody_agrees(self) -> None:
         lab = self.lab
         first, second = lab.lbs
-        for backend in lab.backends:
-            backend.start_server(PORT)
+        lab.start_servers(PORT)
         lab.start_fairlead()
         both = services.both_families("ws", lab.vips[0], PORT)
         services.add_services(lab.lbs, both, "--check-interval", "500ms",

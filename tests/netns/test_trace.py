@@ -18,8 +18,7 @@ class TraceTest(LabTestCase):
     @classmethod
     def setUpClass(cls) -> None:
         super().setUpClass()
-        for backend in cls.lab.backends:
-            backend.start_server(PORT)
+        cls.lab.start_servers(PORT)
         cls.lab.start_fairlead()
         cls.lb = cls.lab.lbs[0]
         cls.services = services.both_families("web", cls.lab.vips[0], PORT)

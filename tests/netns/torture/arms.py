@@ -99,8 +99,7 @@ class Arms:
         netns.ip_batch(self.lab.router.netns, *(
             f"route add blackhole {network}" for network in NOWHERE + NOBODY))
         with progress("starting servers, agents and daemons"):
-            for backend in self.lab.backends:
-                backend.start_server(PORT)
+            self.lab.start_servers(PORT)
             self.lab.start_fairlead()
         for lb in self.lab.lbs:
             during(f"configuring {lb.name}", lambda h=lb: self.configure(h))

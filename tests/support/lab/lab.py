@@ -188,6 +188,11 @@ class Lab:
                 lines += [f"route replace blackhole {prefix}"]
         netns.ip_batch(self.router.netns, *lines)
 
+    def start_servers(self, port: int) -> None:
+        """One on each backend that there is."""
+        for backend in self.backends:
+            backend.start_server(port)
+
     def start_fairlead(self, *, agents: bool = True) -> None:
         """Agents first, so that the daemons find them at their first poll."""
         for backend in self.backends if agents else ():
