@@ -12,17 +12,11 @@
 
 #define FL_SERVICE_GUARDED (FL_SERVICE_LISTED | FL_SERVICE_LIMITED)
 
-/*
- * A connection that lives keeps its right to SYNs: they are its own stack's business, and anybody
- * can forge one. `word0` is that of its record; 0: there is none.
- */
-static __always_inline int fl_is_established(__u64 word0)
+static __always_inline int fl_is_embryonic(__u64 word0)
 {
 	unsigned int state = fl_slot_state(word0);
 
-	if (!word0 || state == FL_SLOT_EMBRYONIC || state == FL_SLOT_EXPIRING_PENDING)
-		return 0;
-	return !fl_flow_has_ended(word0);
+	return state == FL_SLOT_EMBRYONIC || state == FL_SLOT_EXPIRING_PENDING;
 }
 
 /* Do the service's lists refuse the client? */
@@ -78,27 +72,25 @@ __noinline int fl_is_over_rate(const struct fl_packet *packet, const struct fl_s
 	return 1;
 }
 
-/* Is it recorded, and its connection not over? */
-static __always_inline int fl_goes_on(__u64 word0)
-{
-	return word0 && !fl_flow_has_ended(word0);
-}
-
 /*
  * A SYN for a service that does not take them from everybody: FL_CONTINUE, or the verdict that
- * refuses it. Global: see flow_table.h.
+ * refuses it. A connection that lives keeps its right to SYNs: they are its own stack's business,
+ * and anybody can forge one. `word0` is that of its record; 0: there is none. Global: see
+ * flow_table.h.
  */
 __noinline int fl_admit_syn(const struct fl_packet *packet, const struct fl_service *service,
 			    __u64 word0)
 {
+	int lives;
+
 	if (!packet || !service)
 		return FL_LB_DROP_INTERNAL;
-	if (fl_is_established(word0))
+	lives = word0 && !fl_flow_has_ended(word0);
+	if (lives && !fl_is_embryonic(word0))
 		return FL_CONTINUE;
 	if (service->flags & FL_SERVICE_LISTED && fl_is_denied(packet, service))
 		return FL_LB_DROP_DENIED;
-	if (service->flags & FL_SERVICE_LIMITED && !fl_goes_on(word0) &&
-	    fl_is_over_rate(packet, service))
+	if (service->flags & FL_SERVICE_LIMITED && !lives && fl_is_over_rate(packet, service))
 		return FL_LB_DROP_SOURCE_RATE;
 	return FL_CONTINUE;
 }
