@@ -38,6 +38,9 @@ static __always_inline struct fl_slot *fl_flow_find(__u64 hash, __u64 *word0)
 
 	if (fl_buckets_of(hash, &buckets))
 		slot = fl_slot_find(&buckets, hash, word0);
+#ifdef FL_MUTATE_OLD_TABLE
+	return slot;
+#endif
 	if (!slot && fl_config.old_bucket_mask &&
 	    fl_buckets_in(&fl_old_flows, fl_config.old_bucket_mask, hash, &buckets))
 		slot = fl_slot_find(&buckets, hash, word0);

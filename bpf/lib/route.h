@@ -148,6 +148,9 @@ static __always_inline __u32 fl_choices(const struct fl_service *service, int sh
 	int may_be_lost =
 		share == FL_SYN_OVER || (share == FL_SYN_CROWD && service->encap != FL_ENCAP_GUE);
 
+#ifdef FL_MUTATE_UNRECORDED
+	may_be_lost = 0;
+#endif
 	return may_be_lost ? 1 : service->choices;
 }
 

@@ -630,12 +630,12 @@ TEST_CASE("a row without room holds up who is stuck there and nobody else",
   RowSet one(512);
   one.Add(7);
   uint64_t scan = 1;
-  const auto round = [&](int owners) {
+  const auto round = [&](int owners, absl::Duration age = absl::Seconds(1)) {
     world.Advance(absl::Seconds(10));
     ++scan;
     for (int i = 1; i <= 6; ++i) {
       AgentReport report =
-          RowsReport(world, i <= owners ? one : RowSet(512), absl::Seconds(1));
+          RowsReport(world, i <= owners ? one : RowSet(512), age);
       report.scan = scan;
       world.controller().OnAgentReport("web", "b" + std::to_string(i), report,
                                        world.now());
@@ -661,8 +661,12 @@ TEST_CASE("a row without room holds up who is stuck there and nobody else",
   // Another LB host has no place for b2 but that.
   world.controller().OnStuckElsewhere(
       world.controller().desired().services.at("web"), {Address("192.0.2.2")},
-      world.now() + absl::Seconds(18));
-  for (int i = 0; i < 2; ++i) round(1);
+      world.now() + absl::Seconds(28));
+  round(1);
+  // A report that began before the row had room proves nothing of the stuck.
+  round(1, absl::Milliseconds(9900));
+  CHECK(world.View().backends.size() == 5);  // b3 has gone
+  round(1);
   CHECK(world.View().rows_overflowed == 0);
   CHECK(stuck().empty());
   CHECK(world.View().backends.size() == 3);  // b1, b2, b7
