@@ -16,6 +16,7 @@
 struct fl_route {
 	struct fl_hop_ids hops;
 	__u64 hash;
+	__u64 now;     /* ns, of the coarse monotonic clock */
 	__u16 service; /* id; 0: for none */
 	__u16 row;     /* number within the service */
 	__u16 target;  /* who is meant to have the packet: hop 0, but for a claimed SYN */
@@ -224,7 +225,7 @@ static __always_inline int fl_route_syn_again(struct fl_route *route, __u64 word
 	if (chosen == backend && ended)
 		return fl_route_syn_moved(route, word0, row, backend);
 	if (chosen == backend || (goes_on && !has_agent)) {
-		fl_flow_segment(route->hash, tcp_flags);
+		fl_flow_syn(route->hash, tcp_flags);
 		fl_route_to(route, row, backend);
 		fl_add_acceptors(route, row);
 		return FL_LB_TX_SYN_AGAIN;
@@ -301,6 +302,7 @@ static __always_inline int fl_route_segment(const struct fl_packet *packet,
 				    packet->client_port, packet->service.port);
 	row_hash = service->policy == FL_POLICY_SOURCE ? fl_hash_source(key, packet->client)
 						       : route->hash;
+	route->now = bpf_ktime_get_coarse_ns();
 	route->row = (__u16)fl_row_of(row_hash, service->row_mask);
 	index = service->rows_base + route->row;
 	shared = bpf_map_lookup_elem(&fl_rows, &index);
@@ -310,7 +312,7 @@ static __always_inline int fl_route_segment(const struct fl_packet *packet,
 	if (packet->is_error)
 		return fl_route_error(route, row);
 	word0 = is_syn ? fl_flow_peek(route->hash)
-		       : fl_flow_segment(route->hash, packet->tcp_flags);
+		       : fl_flow_segment(route->hash, packet->tcp_flags, fl_tick_at(route->now));
 	if (is_syn && service->flags & FL_SERVICE_GUARDED) {
 		verdict = fl_admit_syn(packet, service, word0);
 		if (verdict != FL_CONTINUE)
@@ -328,10 +330,9 @@ static __always_inline int fl_route_segment(const struct fl_packet *packet,
 	return FL_LB_TX_HIT;
 }
 
-/* Step: fills `route`. A function of its own, because the frames of a call chain share 512 bytes of
- * stack. */
-static __noinline int fl_find_route(const struct fl_packet *packet,
-				    const struct fl_service *service, struct fl_route *route)
+/* Step: fills `route`. */
+static __always_inline int fl_find_route(const struct fl_packet *packet,
+					 const struct fl_service *service, struct fl_route *route)
 {
 	route->verdict = fl_route_segment(packet, service, route);
 	return fl_hop(&route->hops, 0) != FL_NO_BACKEND ? FL_CONTINUE : route->verdict;

@@ -10,12 +10,12 @@
 #include "lib/route.h"
 
 /* SETTLED, while this host is sure to list all owners. */
-static __always_inline __u8 fl_settled(const struct fl_service *service)
+static __always_inline __u8 fl_settled(const struct fl_service *service, __u64 now)
 {
 	__u32 id = service->id;
 	__u64 *lease = bpf_map_lookup_elem(&fl_leases, &id);
 
-	return lease && bpf_ktime_get_coarse_ns() < fl_load64(lease) ? FL_WIRE_SETTLED : 0;
+	return lease && now < fl_load64(lease) ? FL_WIRE_SETTLED : 0;
 }
 
 /* The ids of four hops, each with its bytes swapped. */
@@ -32,7 +32,7 @@ static __always_inline void fl_fill_hops(struct fl_hops *wire, const struct fl_r
 	__u64 *hop = (__u64 *)wire->hop;
 
 	wire->version = FL_WIRE_VERSION;
-	wire->flags = route->flags | fl_settled(service);
+	wire->flags = route->flags | fl_settled(service, route->now);
 	wire->index = 0;
 	wire->count = (__u8)fl_hop_count(&route->hops);
 	wire->acceptors = route->acceptors;
@@ -138,9 +138,9 @@ static __noinline int fl_wrap_bare(struct xdp_md *ctx, const struct fl_packet *p
 	return written ? FL_CONTINUE : FL_LB_DROP_INTERNAL;
 }
 
-/* Step: sends to the route's first hop. A function of its own, as fl_find_route is. */
-static __noinline int fl_send(struct xdp_md *ctx, const struct fl_packet *packet,
-			      const struct fl_service *service, struct fl_route *route)
+/* Step: sends to the route's first hop. */
+static __always_inline int fl_send(struct xdp_md *ctx, const struct fl_packet *packet,
+				   const struct fl_service *service, struct fl_route *route)
 {
 	struct fl_backend *backend = fl_backend_at(fl_hop(&route->hops, 0));
 	int wrapped;

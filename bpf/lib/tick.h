@@ -10,7 +10,12 @@
 
 #include "fairlead/abi/config.h"
 
+static __always_inline __u32 fl_tick_at(__u64 nanoseconds)
+{
+	return (__u32)(nanoseconds >> FL_TICK_SHIFT) & FL_TICK_MASK;
+}
+
 static __always_inline __u32 fl_now(void)
 {
-	return (__u32)(bpf_ktime_get_coarse_ns() >> FL_TICK_SHIFT) & FL_TICK_MASK;
+	return fl_tick_at(bpf_ktime_get_coarse_ns());
 }

@@ -108,6 +108,7 @@ void SetUpTables(LbProgram& lb, const LbCase& c, uint32_t egress) {
     fl_service service = {};
     service.id = static_cast<uint16_t>(i + 1);
     service.choices = 1;
+    service.encap = c.encap;
     service.rows_base = i * rows;
     service.row_mask = rows - 1;
     service.syn_fair = c.syn_fair;
@@ -117,6 +118,7 @@ void SetUpTables(LbProgram& lb, const LbCase& c, uint32_t egress) {
     if (c.over_budget)
       lb.syn_windows()[service.id].word =
           uint64_t{(NowTick() + 10000) & FL_TICK_MASK} << FL_SYN_TICK_SHIFT | 1;
+    lb.leases()[service.id] = UINT64_MAX;  // SETTLED, as in a healthy tier
     const auto port = static_cast<uint16_t>(kVipPort + i);
     lb.SetService({kVip4, port}, service);
     lb.SetService({kVip6, port}, service);

@@ -23,6 +23,7 @@ struct LbCase {
   Fill fill = Fill::kEmpty;
   FlowOrder order = {};
   bool is_ipv6 = false;
+  uint8_t encap = FL_ENCAP_GUE;
   uint32_t syn_fair = 0;
   bool over_budget = false;  // all new flows are
 };

@@ -12,6 +12,7 @@
 // Numbers mean nothing without the load average and the CPU beside them.
 #include <algorithm>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -109,15 +110,29 @@ Case Hit(const std::string& name, const Packet& packet, uint32_t buckets,
 std::vector<Case> Hits(const BenchOptions& options) {
   std::vector<Case> cases = {
       Hit("one hot flow, IPv4", kAck4, k64k, kOneFlow, 40),
-      Hit("one hot flow, IPv6", kAck6, k64k, kOneFlow, 0),
+      Hit("one hot flow, IPv6", kAck6, k64k, kOneFlow, 50),
       Hit("64 k random flows, IPv4", kAck4, 1u << 15, Random(k64k), 90),
-      Hit("64 k random flows, IPv6", kAck6, 1u << 15, Random(k64k), 0),
+      Hit("64 k random flows, IPv6", kAck6, 1u << 15, Random(k64k), 90),
       Hit("1 M random flows, IPv4", kAck4, 1u << 19, Random(k1M), 160),
-      Hit("1 M random flows, IPv6", kAck6, 1u << 19, Random(k1M), 0),
+      Hit("1 M random flows, IPv6", kAck6, 1u << 19, Random(k1M), 160),
   };
   if (options.large)
     cases.push_back(Hit("10 M random flows, IPv4", kAck4, 1u << 22,
                         Random(10'000'000), 320));
+  return cases;
+}
+
+// One hot flow of a service that is encapsulated otherwise.
+std::vector<Case> Encapsulations() {
+  std::vector<Case> cases;
+  for (const auto& [name, encap] :
+       std::initializer_list<std::pair<const char*, uint8_t>>{
+           {"plain GUE", FL_ENCAP_GUE_PLAIN},
+           {"ipip", FL_ENCAP_IPIP},
+           {"l2", FL_ENCAP_L2}}) {
+    cases.push_back(Hit(name, kAck4, k64k, kOneFlow, 0));
+    cases.back().tables.encap = encap;
+  }
   return cases;
 }
 
@@ -167,15 +182,16 @@ std::vector<Case> Cases(const BenchOptions& options) {
   const LbCase one = {.order = kOneFlow};
   std::vector<Case> cases = {
       {"not TCP", udp4, FL_LB_PASS_NOT_TCP, one},
-      {"not a service", other4, FL_LB_PASS_NOT_SERVICE, one},
+      {"not a service", other4, FL_LB_PASS_NOT_SERVICE, one, 15},
       {"DROP, TCP flags", Eth{} / Ipv4{} / Tcp{}, FL_LB_DROP_TCP_FLAGS, one},
-      {"miss, one flow", kAck4, FL_LB_TX_MISS, one},
+      {"miss, one flow", kAck4, FL_LB_TX_MISS, one, 80},
       {"miss, 1 M random flows, full table", kAck4, FL_LB_TX_MISS,
        LbCase{.buckets = 1u << 19,
               .fill = Fill::kEstablished,
               .order = Random(k1M)}},
   };
-  for (const auto& more : {Hits(options), Sizes(), NewFlows()})
+  for (const auto& more :
+       {Hits(options), Encapsulations(), Sizes(), NewFlows()})
     cases.insert(cases.end(), more.begin(), more.end());
   return cases;
 }

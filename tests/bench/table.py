@@ -47,7 +47,17 @@ def milliseconds(line):
     }
 
 
-COLUMNS = {"packet": packet, "agent": packet, "live": live, "memory": memory}
+def tables(line):
+    return {
+        "total min, ms": number(line["total_min_ms"], 1),
+        "median": number(line["total_median_ms"], 1),
+        "longest step": number(line["longest_step_min_ms"], 3),
+        "steps": number(line["steps"]),
+        "floor": number(line["floor_min_ms"], 1),
+    }
+
+
+COLUMNS = {"packet": packet, "agent": packet, "live": live, "memory": memory, "tables": tables}
 
 
 def show(kind, lines):

@@ -1,26 +1,25 @@
 // What the daemon's walks over the flow table cost: the longest step, which is
 // the longest that a turn of its loop takes for them, and a move of all flows
-// to a table of another size. One JSON line per case.
+// to a table of another size. The floor is a walk that only reads.
 //
-//   tables_bench [MILLIONS OF SLOTS]...
-#include <sys/utsname.h>
-
+//   tables_bench [--rounds N] [--only TEXT] [--quick]
 #include <algorithm>
 #include <cstdint>
-#include <cstdio>
-#include <cstdlib>
 #include <ctime>
 #include <functional>
 #include <random>
 #include <string>
+#include <utility>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "daemon/flow_sweeper.h"
 #include "datapath/flow_move.h"
 #include "datapath/flow_scan.h"
 #include "datapath/recount.h"
+#include "tests/bench/report.h"
 
-namespace fairlead {
+namespace fairlead::test {
 namespace {
 
 constexpr fl_timeouts kTimeouts = {{0, 60, 112, 7450, 112, 112, 7450, 112}};
@@ -46,10 +45,10 @@ struct Tables {
   }
 };
 
-struct Steps {
-  int count = 0;
-  double longest_ms = 0;
-  double total_ms = 0;
+// Of one case, in all rounds.
+struct Walk {
+  Series total_ms, longest_step_ms;
+  uint64_t steps = 0;
 };
 
 // Of this thread: what others run meanwhile is not in it.
@@ -60,70 +59,100 @@ double CpuMs() {
          static_cast<double>(now.tv_nsec) / 1e6;
 }
 
-// Until `step` answers true.
-Steps Measure(const std::function<bool()>& step) {
-  Steps steps;
-  for (bool over = false; !over;) {
+// Once more; until `step` answers true.
+void Measure(Walk& walk, const std::function<bool()>& step) {
+  double total = 0, longest = 0;
+  walk.steps = 0;
+  for (bool over = false; !over; ++walk.steps) {
     const double start = CpuMs();
     over = step();
     const double ms = CpuMs() - start;
-    ++steps.count;
-    steps.total_ms += ms;
-    steps.longest_ms = std::max(steps.longest_ms, ms);
+    total += ms;
+    longest = std::max(longest, ms);
   }
-  return steps;
+  walk.total_ms.Add(total);
+  walk.longest_step_ms.Add(longest);
 }
 
-void Print(const char* what, size_t slots, const Steps& steps) {
-  utsname system = {};
-  uname(&system);
-  double load[1] = {-1};
-  (void)!getloadavg(load, 1);
-  std::printf(
-      "{\"bench\":\"%s\",\"slots\":%zu,\"steps\":%d,\"longest_cpu_ms\":%.3f,"
-      "\"cpu_ms\":%.1f,\"load1\":%.2f,\"machine\":\"%s\",\"kernel\":\"%s\","
-      "\"compiler\":\"%s\"}\n",
-      what, slots, steps.count, steps.longest_ms, steps.total_ms, load[0],
-      system.machine, system.release, __VERSION__);
-  std::fflush(stdout);
+struct Walks {
+  Walk floor, recount, move, second_pass, sweep, expiry;
+};
+
+void ReadAll(const Tables& tables) {
+  uint64_t sum = 0;
+  for (const fl_bucket& bucket : tables.flows)
+    for (const fl_slot& slot : bucket.slots) sum += slot.word0 ^ slot.word1;
+  volatile uint64_t kept = sum;
+  (void)kept;
 }
 
-void Run(size_t slots) {
+void Round(size_t slots, Walks& walks) {
   Tables tables(slots);
-  const size_t budget = daemon::kBucketsPerStep;
+  const auto once = [](const auto& walk) {
+    return [&walk] {
+      walk();
+      return true;
+    };
+  };
+  const auto read = [&] { ReadAll(tables); };
+  Measure(walks.floor, once(read));
   {
     datapath::Recount recount(tables.flows, tables.load);
-    Print("recount", slots, Measure([&] { return recount.Step(budget); }));
+    Measure(walks.recount,
+            [&] { return recount.Step(daemon::kBucketsPerStep); });
   }
   {
     std::vector<fl_bucket> bigger(tables.flows.size() * 2);
     datapath::FlowMove move(tables.flows, bigger,
                             {.timeouts = kTimeouts, .now_tick = kNow});
-    const auto pass = [&] {
-      move.Pass();
-      return true;
-    };
-    Print("move to twice the slots", slots, Measure(pass));
-    Print("second pass", slots, Measure(pass));
+    const auto pass = [&] { move.Pass(); };
+    Measure(walks.move, once(pass));
+    Measure(walks.second_pass, once(pass));
   }
   datapath::FlowScan scan(tables.flows, tables.load, kTimeouts);
-  const auto sweep = [&](uint32_t now) {
-    return Measure([&scan, now] {
+  const auto sweep = [&](Walk& walk, uint32_t now) {
+    Measure(walk, [&scan, now] {
       return scan.Step(daemon::kBucketsPerStep, now).has_value();
     });
   };
-  Print("sweep", slots, sweep(kNow));
-  Print("sweep that expires all", slots, sweep(kNow + 50'000));
+  sweep(walks.sweep, kNow);
+  sweep(walks.expiry, kNow + 50'000);
+}
+
+void Report(const std::string& name, uint64_t slots, const Walk& walk,
+            const Walk& floor) {
+  JsonLine("tables", name)
+      .Times("total", "ms", walk.total_ms)
+      .Times("longest_step", "ms", walk.longest_step_ms)
+      .Times("floor", "ms", floor.total_ms)
+      .Count("steps", walk.steps)
+      .Count("slots", slots);
+}
+
+void Run(size_t millions, const BenchOptions& options) {
+  Walks walks;
+  const size_t slots = millions << 20;
+  for (int round = 0; round < options.rounds; ++round) Round(slots, walks);
+  const std::vector<std::pair<const char*, const Walk*>> cases = {
+      {"recount", &walks.recount},
+      {"move to twice the slots", &walks.move},
+      {"second pass of a move", &walks.second_pass},
+      {"sweep", &walks.sweep},
+      {"sweep that expires all", &walks.expiry}};
+  for (const auto& [name, walk] : cases)
+    Report(absl::StrCat(name, ", ", millions, " M slots"), slots, *walk,
+           walks.floor);
 }
 
 }  // namespace
-}  // namespace fairlead
+}  // namespace fairlead::test
 
 int main(int argc, char** argv) {
-  std::vector<size_t> millions;
-  for (int i = 1; i < argc; ++i)
-    millions.push_back(static_cast<size_t>(std::max(1, std::atoi(argv[i]))));
-  if (millions.empty()) millions = {1, 2, 16};
-  for (const size_t million : millions) fairlead::Run(million << 20);
+  using namespace fairlead::test;  // NOLINT: main is the program's root
+  const BenchOptions options = ParseBenchOptions(argc, argv);
+  for (const size_t millions : {1, 2, 16})
+    if (options.Wants(absl::StrCat(millions, " M slots")) &&
+        (millions < 16 || !options.quick))
+      Run(millions, options);
   return 0;
 }
