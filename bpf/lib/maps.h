@@ -124,6 +124,18 @@ struct {
 	__type(value, struct fl_backend_stats);
 } fl_bkd_stats SEC(".maps");
 
+/*
+ * The interfaces that packets leave by if they came by another one, each by its index. What is not
+ * in it is dropped by name. Every program has its own, which the daemon fills before packets meet
+ * it and from then on before it sends them that way: there is nothing in it to take over.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_DEVMAP_HASH);
+	__uint(max_entries, FL_MAX_EGRESS);
+	__type(key, __u32);
+	__type(value, __u32);
+} fl_egress SEC(".maps");
+
 static __always_inline struct fl_backend *fl_backend_at(__u32 id)
 {
 	return bpf_map_lookup_elem(&fl_backends, &id);

@@ -8,6 +8,7 @@
 #include "lib/encap.h"
 #include "lib/icmp.h"
 #include "lib/route.h"
+#include "lib/tag.h"
 
 /* SETTLED, while this host is sure to list all owners. */
 static __always_inline __u8 fl_settled(const struct fl_service *service, __u64 now)
@@ -77,9 +78,21 @@ static __always_inline void fl_fill_outer(struct fl_outer *outer, const struct f
 #define FL_MIN_PATH_MTU 576
 FL_STATIC_ASSERT(FL_MIN_PATH_MTU - FL_ENCAP_MAX >= FL_QUOTE6, "what is too big fills the quote");
 
+/* Asks for the packet to leave by `egress`, if it came by another interface; false if it cannot. */
+static __always_inline int fl_leave_by(struct xdp_md *ctx, __u32 egress, struct fl_route *route)
+{
+	if (!egress || egress == ctx->ingress_ifindex)
+		return 1;
+	route->egress = egress;
+	if (bpf_redirect_map(&fl_egress, egress, XDP_DROP) == XDP_REDIRECT)
+		return 1;
+	route->egress = 0;
+	return 0;
+}
+
 /* Step: is the first hop reachable, and does the packet fit on the way there? FL_LB_TX_TOO_BIG asks
  * for an answer. */
-static __always_inline int fl_check_fit(const struct fl_packet *packet,
+static __always_inline int fl_check_fit(struct xdp_md *ctx, const struct fl_packet *packet,
 					const struct fl_service *service, struct fl_route *route)
 {
 	struct fl_backend *backend = fl_backend_at(fl_hop(&route->hops, 0));
@@ -92,7 +105,8 @@ static __always_inline int fl_check_fit(const struct fl_packet *packet,
 		return FL_LB_DROP_NO_NEXT_HOP;
 	route->limit = mtu - fl_encap_bytes(service->encap);
 	if (packet->ip_length <= route->limit)
-		return FL_CONTINUE;
+		return fl_leave_by(ctx, backend->egress, route) ? FL_CONTINUE
+								: FL_LB_DROP_NO_EGRESS;
 	/* No error is answered by another. */
 	return packet->dont_fragment && !packet->is_error && fl_is_one_host(packet)
 		       ? FL_LB_TX_TOO_BIG
@@ -138,21 +152,32 @@ static __noinline int fl_wrap_bare(struct xdp_md *ctx, const struct fl_packet *p
 	return written ? FL_CONTINUE : FL_LB_DROP_INTERNAL;
 }
 
+/* Step: puts on what the service and the next hop ask for. */
+static __always_inline int fl_wrap(struct xdp_md *ctx, const struct fl_packet *packet,
+				   const struct fl_service *service,
+				   const struct fl_backend *backend, const struct fl_route *route)
+{
+	int wrapped = service->encap >= FL_ENCAP_IPIP
+			      ? fl_wrap_bare(ctx, packet, service, backend)
+			      : fl_wrap_gue(ctx, packet, service, backend, route);
+	__u32 vlan = (__u32)(fl_load64(&backend->source) >> 48);
+
+	if (wrapped == FL_CONTINUE && vlan && !fl_put_vlan(ctx, vlan))
+		return FL_LB_DROP_NO_HEADROOM;
+	return wrapped;
+}
+
 /* Step: sends to the route's first hop. */
 static __always_inline int fl_send(struct xdp_md *ctx, const struct fl_packet *packet,
 				   const struct fl_service *service, struct fl_route *route)
 {
 	struct fl_backend *backend = fl_backend_at(fl_hop(&route->hops, 0));
-	int wrapped;
+	int wrapped = backend ? fl_wrap(ctx, packet, service, backend, route) : FL_LB_DROP_INTERNAL;
 
-	if (!backend)
-		return FL_LB_DROP_INTERNAL;
-	wrapped = service->encap >= FL_ENCAP_IPIP
-			  ? fl_wrap_bare(ctx, packet, service, backend)
-			  : fl_wrap_gue(ctx, packet, service, backend, route);
-	if (wrapped != FL_CONTINUE)
+	if (wrapped != FL_CONTINUE) {
+		route->egress = 0;
 		return wrapped;
-	route->egress = backend->egress;
+	}
 	fl_count_backend(route->target, packet->ip_length, route->verdict);
 	return route->verdict;
 }

@@ -93,7 +93,7 @@ static __always_inline int fl_read_packet(struct xdp_md *ctx, struct fl_cursor *
 	else if (type == fl_swap16(ETH_P_IPV6))
 		whole = fl_parse_ipv6(cursor, packet, &odd);
 	else
-		return FL_LB_PASS_NOT_IP;
+		return type == fl_swap16(ETH_P_8021AD) ? FL_LB_PASS_TAGS : FL_LB_PASS_NOT_IP;
 	if (!whole)
 		return FL_LB_PASS_TRUNCATED;
 	if (odd == FL_IP_FINE && fl_has_extensions(packet)) {

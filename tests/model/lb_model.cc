@@ -97,13 +97,20 @@ Departure Send(Host& host, const Arrival& arrival, const Segment& segment,
   }
   const Bytes outer =
       OuterHeaders(TunnelOf(host, segment, service, route, arrival.now_ns));
-  if (!outer.empty() && !HasRoom(arrival, outer.size()))
+  const bool elsewhere =
+      backend.egress != 0 && backend.egress != arrival.ingress;
+  if (elsewhere && !host.egress.contains(backend.egress))
+    return Leave(FL_LB_DROP_NO_EGRESS, arrival.frame);
+  const auto vlan = static_cast<uint16_t>(backend.source >> 48);
+  const size_t front = outer.size() + (vlan == 0 ? 0 : kTagBytes);
+  if (front != 0 && !HasRoom(arrival, front))
     return Leave(FL_LB_DROP_NO_HEADROOM, arrival.frame);
   CountBackend(host, route, segment.ip.length);
   Departure sent =
       Leave(route.verdict, Encapsulate(arrival.frame, backend, outer));
-  if (backend.egress != 0 && backend.egress != arrival.ingress)
-    sent.action = XDP_REDIRECT;
+  if (vlan != 0) sent.frame = WithTag(sent.frame, vlan & 0xfff);
+  if (elsewhere) sent.action = XDP_REDIRECT;
+  sent.to_backend = true;
   return sent;
 }
 
@@ -206,13 +213,14 @@ Departure LiveIcmp(Host& host, const Arrival& arrival, const IpPacket& ip) {
        .is_error = true});
 }
 
-Departure Live(Host& host, const Arrival& arrival) {
+Departure LiveUntagged(Host& host, const Arrival& arrival) {
   const auto leave = [&](fl_lb_verdict verdict) {
     return Leave(verdict, arrival.frame);
   };
   const std::span<const uint8_t> frame = arrival.frame;
   const std::optional<uint16_t> type = ReadEtherType(frame);
   if (!type) return leave(FL_LB_PASS_TRUNCATED);
+  if (type == kEtherOuterTag) return leave(FL_LB_PASS_TAGS);
   if (type != kEtherIpv4 && type != kEtherIpv6) return leave(FL_LB_PASS_NOT_IP);
   const auto packet = frame.subspan(kEthernetBytes);
   const std::optional<IpPacket> ip =
@@ -230,6 +238,27 @@ Departure Live(Host& host, const Arrival& arrival) {
   const test::Flow flow = {{ip->source, tcp->source_port},
                            {ip->destination, tcp->destination_port}};
   return Deliver(host, arrival, {.ip = *ip, .tcp = *tcp, .flow = flow});
+}
+
+// A frame's tag is no part of the packet. It stays on what goes back to where
+// it came from and on what stays here; a backend's next hop has its own.
+Departure Live(Host& host, const Arrival& arrival) {
+  const std::span<const uint8_t> frame = arrival.frame;
+  if (ReadEtherType(frame) != kEtherTag) return LiveUntagged(host, arrival);
+  if (frame.size() < kEthernetBytes + kTagBytes)
+    return Leave(FL_LB_PASS_TRUNCATED, arrival.frame);
+  const uint16_t type = Get16(frame, 12 + kTagBytes);
+  if (type == kEtherTag || type == kEtherOuterTag)
+    return Leave(FL_LB_PASS_TAGS, arrival.frame);
+  if (type != kEtherIpv4 && type != kEtherIpv6)
+    return Leave(FL_LB_PASS_NOT_IP, arrival.frame);
+  Arrival untagged = arrival;
+  untagged.frame = WithoutTag(frame);
+  untagged.headroom += kTagBytes;
+  Departure departure = LiveUntagged(host, untagged);
+  if (!departure.to_backend)
+    departure.frame = WithTag(departure.frame, Get16(frame, 14));
+  return departure;
 }
 
 }  // namespace

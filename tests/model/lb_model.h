@@ -12,6 +12,7 @@
 #include <array>
 #include <cstdint>
 #include <map>
+#include <set>
 #include <utility>
 #include <vector>
 
@@ -100,6 +101,7 @@ struct Host {
   std::vector<fl_bucket> flows;        // a power of two of them, two at least
   std::vector<AnswerCounts> answered;  // by id of a service, or of an address
   std::vector<SynCount> syns;          // by service id
+  std::set<uint32_t> egress;  // interfaces that packets may be redirected to
   Counters counters;
 };
 
@@ -115,6 +117,7 @@ struct Departure {
   fl_lb_verdict verdict = FL_LB_DROP_INTERNAL;
   uint32_t action = 0;  // XDP_*
   Bytes frame;
+  bool to_backend = false;
 };
 
 Departure Leave(fl_lb_verdict verdict, Bytes frame);

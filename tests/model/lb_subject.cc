@@ -18,8 +18,6 @@
 namespace fairlead::model {
 namespace {
 
-// Test runs come in by the first interface, lo.
-constexpr uint32_t kIngress = 1;
 // XDP_PACKET_HEADROOM, which is what a test run has.
 constexpr size_t kHeadroom = 256;
 // Of tests/packet/crowded.bpf.c: how much room it takes, and what it moves.
@@ -166,7 +164,7 @@ void LbSubject::InstallBackendsAndFlows(const Host& host) {
 
 Arrival LbSubject::Plain(const Bytes& frame, uint64_t now_ns) {
   return {.frame = frame,
-          .ingress = kIngress,
+          .ingress = test::kIngress,
           .now_ns = now_ns,
           .headroom = kHeadroom};
 }

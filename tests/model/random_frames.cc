@@ -43,6 +43,11 @@ Bytes RandomFrames::Next() {
     Mutate(frame);
     while (random_.Chance(0.3)) Mutate(frame);
   }
+  if (random_.Chance(0.2)) {
+    AddTag(frame);
+    while (random_.Chance(0.05)) AddTag(frame);
+    if (random_.Chance(0.1)) MutateAnywhere(frame);
+  }
   frame.resize(std::max(frame.size(), kEthernetBytes));
   return frame;
 }

@@ -1,8 +1,7 @@
 // Frames for the differential test: segments of known and of unknown flows,
 // most of them whole; what is near them (fragments, extension headers, ICMP,
-// other protocols, tags); and
-// all of these again with a few bytes wrong. The same random numbers, the same
-// frames.
+// other protocols); all of these with a few bytes wrong, and with VLAN tags.
+// The same random numbers, the same frames.
 #pragma once
 
 #include <span>
@@ -92,7 +91,8 @@ class RandomFrames {
   Bytes Extend(uint8_t& proto, Bytes payload);
   Bytes Extension(uint8_t type, uint8_t next);
   Bytes Fragment();
-  Bytes Tagged();
+  // Nothing if the frame ends before.
+  void AddTag(Bytes& frame);
   Bytes IcmpError();
   Bytes Quote(const test::Flow& flow);
   Bytes IcmpEcho();

@@ -41,7 +41,6 @@ Bytes RandomFrames::Stranger() {
     case 12:
       return IcmpEcho();
     case 13:
-      return Tagged();
     case 14: {
       if (random_.Chance(0.5)) return RandomBytes(14 + random_.Next() % 80);
       const uint16_t type = OneOf(random_, kEtherTypes);
@@ -130,11 +129,12 @@ Bytes RandomFrames::Fragment() {
   return frame;
 }
 
-Bytes RandomFrames::Tagged() {
-  Bytes frame = Segment(AnyFlow());
-  const Bytes tag = {0x81, 0x00, Byte(), Byte()};
+void RandomFrames::AddTag(Bytes& frame) {
+  if (frame.size() < kEthernetBytes) return;
+  Bytes tag;
+  Put16(tag, random_.Chance(0.95) ? kEtherTag : kEtherOuterTag);
+  Put16(tag, random_.Next());
   frame.insert(frame.begin() + 12, tag.begin(), tag.end());
-  return frame;
 }
 
 // A router says that what the service sent to its client went nowhere.

@@ -100,6 +100,7 @@ RandomWorld::RandomWorld(const WorldOptions& options)
   host_.syns.resize(sizes.services);
   host_.answered.resize(sizes.services);
   host_.flows.resize(sizes.flow_buckets);
+  host_.egress = {std::begin(test::kOtherEgress), std::end(test::kOtherEgress)};
   AddBackends();
   AddServices();
   AddFlows();
@@ -146,7 +147,7 @@ uint64_t RandomWorld::RandomState() {
 
 void RandomWorld::SetBackend(uint16_t id) {
   static constexpr uint16_t kWeights[] = {100, 100, 100, 1, 2, 50, 256};
-  static constexpr uint32_t kEgress[] = {0, 0, 0, 1, 2, 70000};
+  static constexpr uint32_t kEgress[] = {0, 0, 0, 0, 1, 1, 2, 2, 3, 70000};
   fl_backend& backend = host_.backends[id];
   base::IpAddress address = base::IpAddress::FromIpv4(0xc0000200u + id % 256);
   if (random_.Chance(0.4)) address = RandomClient(random_, false).address;
@@ -154,6 +155,8 @@ void RandomWorld::SetBackend(uint16_t id) {
   const uint64_t mac = random_.Next() >> 16;
   backend.next_hop = mac | uint64_t{OneOf(random_, kMtus)} << 48;
   backend.source = random_.Next() >> 16;
+  const auto vlan = static_cast<uint64_t>(random_.Below(4096));
+  if (random_.Chance(0.3)) backend.source |= (FL_VLAN | vlan) << 48;
   backend.egress = OneOf(random_, kEgress);
   backend.weight = OneOf(random_, kWeights);
   backend.state = RandomState();

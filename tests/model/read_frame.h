@@ -16,6 +16,9 @@ using test::Bytes;
 inline constexpr size_t kEthernetBytes = 14;
 inline constexpr uint16_t kEtherIpv4 = 0x0800;
 inline constexpr uint16_t kEtherIpv6 = 0x86dd;
+inline constexpr uint16_t kEtherTag = 0x8100;       // 802.1Q
+inline constexpr uint16_t kEtherOuterTag = 0x88a8;  // 802.1ad
+inline constexpr size_t kTagBytes = 4;
 inline constexpr uint8_t kProtoIcmp = 1, kProtoIpv4 = 4, kProtoTcp = 6,
                          kProtoUdp = 17, kProtoIpv6 = 41, kProtoIcmpv6 = 58;
 

@@ -178,6 +178,22 @@ Bytes Encapsulate(std::span<const uint8_t> frame, const fl_backend& backend,
   return out;
 }
 
+Bytes WithTag(std::span<const uint8_t> frame, uint16_t control) {
+  Bytes out;
+  PutAll(out, frame.first(12));
+  Put16(out, kEtherTag);
+  Put16(out, control);
+  PutAll(out, frame.subspan(12));
+  return out;
+}
+
+Bytes WithoutTag(std::span<const uint8_t> frame) {
+  Bytes out;
+  PutAll(out, frame.first(12));
+  PutAll(out, frame.subspan(12 + kTagBytes));
+  return out;
+}
+
 IcmpError TooBigError(const TooBig& answer) {
   IcmpError error = {.is_ipv4 = answer.is_ipv4,
                      .service = answer.service,

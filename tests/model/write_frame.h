@@ -48,6 +48,11 @@ Bytes OuterHeaders(const Tunnel& tunnel);
 Bytes Encapsulate(std::span<const uint8_t> frame, const fl_backend& backend,
                   const Bytes& outer);
 
+// The frame with an 802.1Q tag, which says `control`.
+Bytes WithTag(std::span<const uint8_t> frame, uint16_t control);
+// Requires: it has one.
+Bytes WithoutTag(std::span<const uint8_t> frame);
+
 // An ICMP error from a service's address to a client.
 struct IcmpError {
   bool is_ipv4 = false;

@@ -94,7 +94,7 @@ class Running {
     hop.path_mtu = 1500;
     for (uint16_t id = 1; id <= kBackends; ++id) {
       const base::IpAddress address = Ip(absl::StrCat("192.0.2.", 10 + id));
-      tables->SetNextHop(address, hop);
+      REQUIRE(tables->SetNextHop(address, hop).ok());
       tables->PutBackend(id, {.state = FL_BACKEND_USED | FL_BACKEND_ELIGIBLE,
                               .address = address,
                               .weight = 100,

@@ -256,7 +256,7 @@ TEST_CASE("a next hop reaches every backend with that outer address",
   const auto tables = loaded.Open();
   tables->PutBackend(1, Entry("192.0.2.7", 10));
   tables->PutBackend(2, Entry("192.0.2.8", 20));
-  tables->SetNextHop(Ip("192.0.2.7"), Hop(5, 0xaa));
+  REQUIRE(tables->SetNextHop(Ip("192.0.2.7"), Hop(5, 0xaa)).ok());
   // Known before the backend is.
   tables->PutBackend(3, Entry("192.0.2.7", 30));
 
@@ -280,13 +280,13 @@ TEST_CASE("a next hop reaches every backend with that outer address",
     CHECK(tables->BackendState(1) == (FL_BACKEND_USED | FL_BACKEND_DEAD));
   }
   SECTION("it may move to another interface") {
-    tables->SetNextHop(Ip("192.0.2.7"), Hop(6, 0xbb));
+    REQUIRE(tables->SetNextHop(Ip("192.0.2.7"), Hop(6, 0xbb)).ok());
     CHECK(loaded.Line(1).egress == 6);
     CHECK((loaded.Line(1).state & FL_BACKEND_NEXT_HOP) != 0);
     CHECK(loaded.Line(1).weight == 10);
   }
   SECTION("it may get lost") {
-    tables->SetNextHop(Ip("192.0.2.7"), std::nullopt);
+    REQUIRE(tables->SetNextHop(Ip("192.0.2.7"), std::nullopt).ok());
     CHECK((loaded.Line(1).state & FL_BACKEND_NEXT_HOP) == 0);
     CHECK((loaded.Line(3).state & FL_BACKEND_NEXT_HOP) == 0);
     CHECK_FALSE(tables->NextHopOf(Ip("192.0.2.7")).has_value());
@@ -315,6 +315,28 @@ TEST_CASE("a next hop reaches every backend with that outer address",
   }
 }
 
+TEST_CASE("a next hop may move to a VLAN, and back", "[datapath][tables]") {
+  const Loaded loaded;
+  const auto tables = loaded.Open();
+  tables->PutBackend(3, Entry("192.0.2.7"));
+  REQUIRE(tables->SetNextHop(Ip("192.0.2.7"), Hop(5, 0xaa)).ok());
+  core::NextHop tagged = Hop(5, 0xcc);
+  tagged.vlan = core::Vlan{.id = 0, .on = "eth0"};
+  REQUIRE(tables->SetNextHop(Ip("192.0.2.7"), tagged).ok());
+  CHECK(loaded.Line(3).source >> 48 == FL_VLAN);
+  tagged.vlan->id = 4094;
+  REQUIRE(tables->SetNextHop(Ip("192.0.2.7"), tagged).ok());
+  CHECK(loaded.Line(3).source >> 48 == (FL_VLAN | 4094));
+  const uint64_t source = loaded.Line(3).source;
+  CHECK(std::memcmp(&source, tagged.source_mac, 6) == 0);
+  CHECK((loaded.Line(3).state & FL_BACKEND_NEXT_HOP) != 0);
+  const auto adopted = loaded.Open()->NextHopOf(Ip("192.0.2.7"));
+  REQUIRE(adopted.has_value());
+  CHECK(adopted->vlan == core::Vlan{.id = 4094});
+  REQUIRE(tables->SetNextHop(Ip("192.0.2.7"), Hop(5, 0xcc)).ok());
+  CHECK(loaded.Line(3).source >> 48 == 0);
+}
+
 TEST_CASE("a line that needs its backend on the link takes no gateway",
           "[datapath][tables]") {
   const Loaded loaded;
@@ -326,7 +348,7 @@ TEST_CASE("a line that needs its backend on the link takes no gateway",
   const auto has_next_hop = [&](core::BackendId id) {
     return (loaded.Line(id).state & FL_BACKEND_NEXT_HOP) != 0;
   };
-  tables->SetNextHop(Ip("192.0.2.7"), behind);
+  REQUIRE(tables->SetNextHop(Ip("192.0.2.7"), behind).ok());
   tables->PutBackend(1, Entry("192.0.2.7"));
   core::BackendEntry on_link = Entry("192.0.2.7");
   on_link.state = kOnLink;
@@ -335,9 +357,9 @@ TEST_CASE("a line that needs its backend on the link takes no gateway",
   CHECK_FALSE(has_next_hop(2));
 
   SECTION("which may change with the route") {
-    tables->SetNextHop(Ip("192.0.2.7"), direct);
+    REQUIRE(tables->SetNextHop(Ip("192.0.2.7"), direct).ok());
     CHECK(has_next_hop(2));
-    tables->SetNextHop(Ip("192.0.2.7"), behind);
+    REQUIRE(tables->SetNextHop(Ip("192.0.2.7"), behind).ok());
     CHECK(has_next_hop(1));
     CHECK_FALSE(has_next_hop(2));
   }
@@ -349,14 +371,14 @@ TEST_CASE("a line that needs its backend on the link takes no gateway",
     CHECK(loaded.Line(1).next_hop >> 48 == 1400);
   }
   SECTION("which the next daemon does not know at first") {
-    tables->SetNextHop(Ip("192.0.2.7"), direct);
+    REQUIRE(tables->SetNextHop(Ip("192.0.2.7"), direct).ok());
     tables = loaded.Open();
     tables->SetBackendState(1, kOnLink);
     CHECK_FALSE(has_next_hop(1));
     // What was found so stays so.
     tables->SetBackendState(2, kOnLink | FL_BACKEND_DEAD);
     CHECK(has_next_hop(2));
-    tables->SetNextHop(Ip("192.0.2.7"), direct);
+    REQUIRE(tables->SetNextHop(Ip("192.0.2.7"), direct).ok());
     CHECK(has_next_hop(1));
   }
 }
@@ -384,7 +406,7 @@ TEST_CASE("what the daemon writes, the program forwards by and counts",
   const auto tables = loaded.Open();
   REQUIRE(tables->PutService(kVipA, kEntry).ok());
   tables->PutBackend(9, Entry("192.0.2.7"));
-  tables->SetNextHop(Ip("192.0.2.7"), Hop(0, 0xaa));
+  REQUIRE(tables->SetNextHop(Ip("192.0.2.7"), Hop(0, 0xaa)).ok());
   for (uint32_t row = 256; row < 512; ++row) tables->StoreCandidates(row, 9);
 
   const Packet syn = Eth{} / Ipv4{} / Tcp{.syn = true};

@@ -200,8 +200,6 @@ TEST_CASE("each encapsulation has its own limit of what fits",
 
 TEST_CASE("each encapsulation leaves by the backend's interface",
           "[packet][lb][encap]") {
-  // Test runs arrive on the loopback interface, number 1.
-  constexpr uint32_t kIngress = 1, kOther = 2;
   for (const Form& form : Forms()) {
     INFO(form.name);
     EncapWorld world(form);
@@ -210,7 +208,8 @@ TEST_CASE("each encapsulation leaves by the backend's interface",
                          .packet = world.Encapsulated(packet, {.ids = {1}}),
                          .backend = 1,
                          .misses = 1};
-    world.SetBackend(1, {.address = Ip("192.0.2.11"), .egress = kOther});
+    world.SetBackend(1,
+                     {.address = Ip("192.0.2.11"), .egress = kOtherEgress[0]});
     expected.action = XDP_REDIRECT;
     world.Check(packet, expected);
     world.SetBackend(1, {.address = Ip("192.0.2.11"), .egress = kIngress});

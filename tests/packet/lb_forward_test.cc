@@ -128,19 +128,31 @@ TEST_CASE("padding behind the IP packet is not part of the outer lengths",
 TEST_CASE("a backend behind another interface is reached by redirect",
           "[packet][lb][forward]") {
   LbWorld world;
-  // Test runs arrive on the loopback interface, number 1.
-  constexpr uint32_t kIngress = 1, kOther = 2;
   const Packet packet = Data4();
   Expected expected = {.verdict = FL_LB_TX_MISS,
                        .packet = world.Encapsulated(packet, kMiss),
                        .backend = 1,
                        .misses = 1};
-  world.SetBackend(1, {.address = Ip("192.0.2.11"), .egress = kOther});
+  world.SetBackend(1, {.address = Ip("192.0.2.11"), .egress = kOtherEgress[0]});
   expected.action = XDP_REDIRECT;
   world.Check(packet, expected);
   world.SetBackend(1, {.address = Ip("192.0.2.11"), .egress = kIngress});
   expected.action = XDP_TX;
   world.Check(packet, expected);
+}
+
+// It went a moment ago, or the kernel sends nothing by it.
+TEST_CASE("an interface that nobody may leave by is no way to a backend",
+          "[packet][lb][forward]") {
+  LbWorld world;
+  for (const uint8_t encap :
+       Bytes{FL_ENCAP_GUE, FL_ENCAP_GUE_PLAIN, FL_ENCAP_IPIP, FL_ENCAP_L2}) {
+    world.service().encap = encap;
+    world.StoreService();
+    world.SetBackend(1, {.address = Ip("192.0.2.11"), .egress = 3});
+    world.Check(Data4(), {.verdict = FL_LB_DROP_NO_EGRESS});
+    world.Check(Data6(), {.verdict = FL_LB_DROP_NO_EGRESS});
+  }
 }
 
 TEST_CASE("without a next hop the packet is dropped, and the flow stays",

@@ -30,8 +30,10 @@ uint64_t MacWord(const Mac& mac) {
 }
 
 // The IP packet's length by its own header.
-uint64_t IpLength(const Bytes& frame, bool is_ipv4) {
-  const size_t at = is_ipv4 ? 16 : 18;
+uint64_t IpLength(const Packet& packet) {
+  const bool is_ipv4 = packet.Find<Ipv4>() != nullptr;
+  const Bytes frame = packet.Inner().Wire();
+  const size_t at = is_ipv4 ? 2 : 4;
   return static_cast<uint64_t>(frame[at] << 8 | frame[at + 1]) +
          (is_ipv4 ? 0 : 40);
 }
@@ -133,6 +135,8 @@ void LbWorld::SetBackend(uint16_t id, const BackendOptions& options) {
   std::memcpy(line.address, options.address.bytes().data(), 16);
   line.next_hop = MacWord(BackendMac(id)) | uint64_t{options.mtu} << 48;
   line.source = MacWord(kLbMac);
+  if (options.vlan.has_value())
+    line.source |= uint64_t{FL_VLAN | *options.vlan} << 48;
   line.egress = options.egress;
   line.weight = options.weight;
   line.service = kServiceId;
@@ -162,8 +166,7 @@ void LbWorld::Check(const Packet& packet, const Expected& expected) {
   CHECK(result.action ==
         expected.action.value_or(VerdictAction(expected.verdict)));
   CHECK_THAT(result.packet, IsPacket(expected.packet.value_or(packet)));
-  const bool is_ipv4 = packet.Find<Ipv4>() != nullptr;
-  const uint64_t bytes = expected.service ? IpLength(frame, is_ipv4) : 0;
+  const uint64_t bytes = expected.service ? IpLength(packet) : 0;
   CHECK(Counters(lb_) == Plus(before, expected, bytes));
 }
 
@@ -186,6 +189,8 @@ Packet LbWorld::Encapsulated(const Packet& packet, const HopList& hops,
   const base::IpAddress address(bytes);
 
   Packet out = Eth{.dst = BackendMac(first), .src = kLbMac};
+  const auto vlan = static_cast<uint16_t>(lb_.backends()[first].source >> 48);
+  if (vlan != 0) out /= Vlan{.id = static_cast<uint16_t>(vlan & FL_VLAN_MASK)};
   if (service_.encap == FL_ENCAP_L2) return out / packet.Inner();
   if (address.is_ipv4()) {
     out /= Ipv4{.src = kNode4, .dst = address, .tos = tos};

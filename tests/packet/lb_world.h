@@ -46,6 +46,7 @@ struct BackendOptions {
   uint16_t weight = 100;
   uint16_t mtu = 1500;
   uint32_t egress = 0;
+  std::optional<uint16_t> vlan = std::nullopt;
 };
 
 struct HopList {

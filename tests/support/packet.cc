@@ -98,14 +98,28 @@ class Writer {
     return InternetChecksum(front, initial);
   }
 
-  Bytes Write(const Eth& eth) {
+  // The Ethernet type of the layer behind this one.
+  uint16_t NextType() const {
+    if (at_ + 1 < layers_.size() &&
+        std::holds_alternative<Vlan>(layers_[at_ + 1]))
+      return 0x8100;
     const uint8_t next = NextProto();
+    return next == kProtoIpv4 ? 0x0800 : next == kProtoIpv6 ? 0x86dd : 0x88b5;
+  }
+
+  Bytes Write(const Eth& eth) {
     Bytes out;
     PutAll(out, eth.dst);
     PutAll(out, eth.src);
-    Put16(out, eth.type.value_or(next == kProtoIpv4   ? 0x0800
-                                 : next == kProtoIpv6 ? 0x86dd
-                                                      : 0x88b5));
+    Put16(out, eth.type.value_or(NextType()));
+    return out;
+  }
+
+  Bytes Write(const Vlan& vlan) {
+    Bytes out;
+    Put16(out, unsigned{vlan.priority} << 13 |
+                   (vlan.drop_eligible ? 0x1000u : 0u) | vlan.id);
+    Put16(out, vlan.type.value_or(NextType()));
     return out;
   }
 
@@ -260,7 +274,10 @@ Bytes Packet::Wire() const { return Writer(layers_).Write(); }
 Packet Packet::Inner() const {
   Packet inner = *this;
   FL_CHECK(!inner.layers_.empty());
-  inner.layers_.erase(inner.layers_.begin());
+  do {
+    inner.layers_.erase(inner.layers_.begin());
+  } while (!inner.layers_.empty() &&
+           std::holds_alternative<Vlan>(inner.layers_.front()));
   return inner;
 }
 

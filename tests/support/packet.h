@@ -48,6 +48,14 @@ struct Eth {
   std::optional<uint16_t> type;
 };
 
+// An 802.1Q tag, behind Ethernet or another one.
+struct Vlan {
+  uint16_t id = 100;
+  uint8_t priority = 0;
+  bool drop_eligible = false;
+  std::optional<uint16_t> type;  // of what follows
+};
+
 struct Ipv4 {
   base::IpAddress src = kClient4;
   base::IpAddress dst = kVip4;
@@ -141,8 +149,8 @@ struct Padding {
   Bytes bytes;
 };
 
-using Layer = std::variant<Eth, Ipv4, Ipv6, Extension, Tcp, Udp, Gue, Hops,
-                           Icmp, Raw, Padding>;
+using Layer = std::variant<Eth, Vlan, Ipv4, Ipv6, Extension, Tcp, Udp, Gue,
+                           Hops, Icmp, Raw, Padding>;
 
 // `size` bytes that differ from each other and from padding.
 Raw Payload(size_t size);
@@ -161,7 +169,7 @@ class Packet {
 
   // The packet as it is on the wire.
   Bytes Wire() const;
-  // Without the first layer: what a tunnel carries.
+  // Without Ethernet and its tag: what a tunnel carries.
   Packet Inner() const;
   // The first layer of the type, or null.
   template <typename T>

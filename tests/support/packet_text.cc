@@ -79,8 +79,22 @@ class Reader {
     const unsigned int type = U16(12);
     Line("ethernet %s > %s type %04x", MacAt(6), MacAt(0), type);
     rest_ = rest_.subspan(14);
+    Network(type);
+  }
+
+  void Network(unsigned int type) {
+    if (type == 0x8100) Vlan();
     if (type == 0x0800) Ipv4();
     if (type == 0x86dd) Ipv6();
+  }
+
+  void Vlan() {
+    if (!Has(4, "vlan")) return;
+    const unsigned int control = U16(0), type = U16(2);
+    Line("vlan %d priority %d%s type %04x", control & 0xfff, control >> 13,
+         control & 0x1000 ? " drop eligible" : "", type);
+    rest_ = rest_.subspan(4);
+    Network(type);
   }
 
   void Ipv4() {

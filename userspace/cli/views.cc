@@ -162,18 +162,21 @@ void AddDrain(const Json& drain, Facts& facts) {
                    " left, counted by ", Text(drain, "basis")));
 }
 
-void AddNextHop(const Json& hop, Facts& facts) {
+void AddNextHop(const Json& backend, Facts& facts) {
+  const Json& hop = Field(backend, "next_hop");
   if (!hop.is_object()) {
-    facts.Add("next hop", "none");
+    const std::string why = Text(backend, "no_next_hop");
+    facts.Add("next hop", why.empty() ? "none" : absl::StrCat("none: ", why));
     return;
   }
-  facts.Add("next hop",
-            absl::StrCat(
-                Text(hop, "interface"), " ", Text(hop, "mac"), ", path MTU ",
-                Number(hop, "path_mtu"),
-                Text(hop, "gateway").empty()
-                    ? ""
-                    : absl::StrCat(", by the gateway ", Text(hop, "gateway"))));
+  std::string text = absl::StrCat(Text(hop, "interface"), " ", Text(hop, "mac"),
+                                  ", path MTU ", Number(hop, "path_mtu"));
+  if (const Json& vlan = Field(hop, "vlan"); vlan.is_object())
+    absl::StrAppend(&text, ", VLAN ", Number(vlan, "id"), " on ",
+                    Text(vlan, "on"));
+  if (!Text(hop, "gateway").empty())
+    absl::StrAppend(&text, ", by the gateway ", Text(hop, "gateway"));
+  facts.Add("next hop", text);
 }
 
 // A reason that has a remedy names it where there is room.
@@ -295,7 +298,7 @@ void PrintBackend(const Json& backend, std::ostream& out) {
   AddLastCheck(Field(backend, "check"), facts);
   AddDrain(Field(backend, "drain"), facts);
   facts.Add("agent", AgentReport(backend));
-  AddNextHop(Field(backend, "next_hop"), facts);
+  AddNextHop(backend, facts);
   facts.AddNumber("active", backend, "active");
   facts.AddNumber("pending", backend, "pending");
   facts.AddNumber("new", backend, "new_flows");

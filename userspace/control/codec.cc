@@ -49,6 +49,10 @@ Json EncodeNextHop(const std::optional<core::NextHop>& next_hop) {
   json["interface"] = next_hop->interface_name;
   json["mac"] = MacText(next_hop->destination_mac);
   json["path_mtu"] = next_hop->path_mtu;
+  json["vlan"] = nullptr;
+  if (next_hop->vlan.has_value()) {
+    json["vlan"] = {{"id", next_hop->vlan->id}, {"on", next_hop->vlan->on}};
+  }
   json["gateway"] = next_hop->gateway.has_value()
                         ? Json(next_hop->gateway->ToString())
                         : Json(nullptr);
@@ -149,6 +153,8 @@ Json EncodeBackend(const core::BackendView& view,
   json["agent"]["draining"] = view.agent.draining;
   json["agent"]["hot"] = view.agent.hot;
   json["next_hop"] = EncodeNextHop(view.next_hop);
+  json["no_next_hop"] =
+      view.no_next_hop.empty() ? Json(nullptr) : Json(view.no_next_hop);
   json["drain"] = EncodeDrain(view, now);
   return json;
 }

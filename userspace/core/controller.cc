@@ -88,8 +88,9 @@ class Controller::Impl {
   uint64_t Recorded(const std::string& service,
                     const std::string& backend) const;
   void OnNextHop(const base::IpAddress& address,
-                 const std::optional<NextHop>& next_hop) {
-    next_hops_[address] = next_hop;
+                 const std::optional<NextHop>& next_hop,
+                 absl::string_view reason) {
+    next_hops_[address] = {next_hop, std::string(reason)};
   }
   void OnFlowScan(const std::vector<BackendId>& seen, absl::Time begun,
                   base::MonoTime now);
@@ -133,7 +134,7 @@ class Controller::Impl {
   // What the agent counts more than this host is carried elsewhere, what it
   // counts less has ended unseen.
   void RebaseLoad(const BackendRuntime* runtime);
-  std::optional<NextHop> NextHopOf(const base::IpAddress& address) const;
+  ToldNextHop NextHopOf(const base::IpAddress& address) const;
 
   // Constant after construction.
   const TableSizes sizes_;
@@ -159,7 +160,7 @@ class Controller::Impl {
   // Until then this backend had a place among the candidates of a row, here or
   // on another LB host, only for want of another.
   absl::btree_map<BackendId, base::MonoTime> stuck_;
-  absl::btree_map<base::IpAddress, std::optional<NextHop>> next_hops_;
+  absl::btree_map<base::IpAddress, ToldNextHop> next_hops_;
   absl::btree_map<ServiceId, SynWatch> syn_watches_;
 };
 
@@ -538,10 +539,9 @@ std::string Controller::Impl::WhyUnsettled(const Service& service) const {
   return "";
 }
 
-std::optional<NextHop> Controller::Impl::NextHopOf(
-    const base::IpAddress& address) const {
+ToldNextHop Controller::Impl::NextHopOf(const base::IpAddress& address) const {
   const auto found = next_hops_.find(address);
-  return found == next_hops_.end() ? std::nullopt : found->second;
+  return found == next_hops_.end() ? ToldNextHop() : found->second;
 }
 
 ServiceView Controller::Impl::View(const Service& service) const {
@@ -573,9 +573,11 @@ std::vector<std::string> Controller::Impl::Alarms() const {
     std::vector<std::string> no_next_hop;
     for (const auto& [backend_name, backend] : service.backends) {
       const auto hop = next_hops_.find(backend.address);
-      if (hop != next_hops_.end() && !hop->second)
-        no_next_hop.push_back(
-            absl::StrCat(backend_name, " (", backend.address.ToString(), ")"));
+      if (hop == next_hops_.end() || hop->second.next_hop) continue;
+      const std::string& reason = hop->second.reason;
+      no_next_hop.push_back(absl::StrCat(backend_name, " (",
+                                         backend.address.ToString(), ")",
+                                         reason.empty() ? "" : ": ", reason));
     }
     const auto watch = syn_watches_.find(service.id);
     if (watch != syn_watches_.end() && watch->second.excess().has_value())
@@ -633,8 +635,9 @@ void Controller::OnNewFlows(const std::string& service, const NewFlows& counted,
 }
 
 void Controller::OnNextHop(const base::IpAddress& address,
-                           const std::optional<NextHop>& next_hop) {
-  impl_->OnNextHop(address, next_hop);
+                           const std::optional<NextHop>& next_hop,
+                           absl::string_view reason) {
+  impl_->OnNextHop(address, next_hop, reason);
 }
 
 uint64_t Controller::Recorded(const std::string& service,

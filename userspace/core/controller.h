@@ -44,6 +44,7 @@ struct BackendView {
   AgentReport agent;
   LoadReport load;
   std::optional<NextHop> next_hop;
+  std::string no_next_hop;  // why there is none, if that is known
   bool eligible = false;
 };
 
@@ -104,9 +105,10 @@ class Controller {
   // by an event and an alarm whether it is above its SYN budget.
   void OnNewFlows(const std::string& service, const NewFlows& counted,
                   base::MonoTime now);
-  // nullopt: the address has no next hop now.
+  // nullopt: the address has no next hop now; `reason` says why, for people.
   void OnNextHop(const base::IpAddress& address,
-                 const std::optional<NextHop>& next_hop);
+                 const std::optional<NextHop>& next_hop,
+                 absl::string_view reason = {});
   // A scan of the flow table that began at `begun`, after the call before, is
   // over: contracts rows, frees the id of a deleted backend if it is the second
   // scan or a later one since and found no flow of it, and lets those go that

@@ -208,9 +208,17 @@ struct AgentReport {
   bool hot = false;       // a listener's queue overflowed just now
 };
 
+struct Vlan {
+  uint16_t id = 0;
+  std::string on;  // the interface that frames with its tag leave by
+
+  friend bool operator==(const Vlan&, const Vlan&) = default;
+};
+
 struct NextHop {
-  uint32_t interface = 0;
-  std::string interface_name;
+  uint32_t interface = 0;      // that packets leave by
+  std::string interface_name;  // the route's, which may be a VLAN's
+  std::optional<Vlan> vlan;
   uint8_t destination_mac[6] = {};
   uint8_t source_mac[6] = {};
   uint16_t path_mtu = 0;
@@ -218,6 +226,13 @@ struct NextHop {
   std::optional<base::IpAddress> gateway;
 
   friend bool operator==(const NextHop&, const NextHop&) = default;
+};
+
+// What was said last of how an address is reached; nothing of both if nothing
+// was yet.
+struct ToldNextHop {
+  std::optional<NextHop> next_hop;
+  std::string reason;  // why there is none, for people
 };
 
 // What the packet path counted for one backend.

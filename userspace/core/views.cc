@@ -92,22 +92,23 @@ std::string GatewayAlarm(const ServiceView& view, const BackendView& backend) {
 
 BackendView MakeBackendView(const Service& service, const Backend& backend,
                             const BackendRuntime& runtime,
-                            const LoadReport& load,
-                            const std::optional<NextHop>& next_hop,
+                            const LoadReport& load, const ToldNextHop& told,
                             bool reachable) {
   const bool wanted = runtime.effective.eligible;
   return {.backend = backend,
           .state = runtime.effective.state,
           .state_text = StateText(backend, runtime, load),
-          .reason = wanted && !reachable ? WhyUnreachable(service, next_hop)
-                                         : runtime.effective.reason,
+          .reason = wanted && !reachable
+                        ? WhyUnreachable(service, told.next_hop)
+                        : runtime.effective.reason,
           .health = runtime.check.health(),
           .signal = runtime.check.signal(),
           .last_result = runtime.last_result,
           .last_result_at = runtime.last_result_at,
           .agent = runtime.agent.report(),
           .load = load,
-          .next_hop = next_hop,
+          .next_hop = told.next_hop,
+          .no_next_hop = told.reason,
           .eligible = wanted && reachable};
 }
 

@@ -16,8 +16,7 @@ namespace fairlead::core {
 // `reachable`: the packet path has a next hop for it.
 BackendView MakeBackendView(const Service& service, const Backend& backend,
                             const BackendRuntime& runtime,
-                            const LoadReport& load,
-                            const std::optional<NextHop>& next_hop,
+                            const LoadReport& load, const ToldNextHop& told,
                             bool reachable);
 
 // `backends` of `service`, by name.

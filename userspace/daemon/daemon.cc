@@ -145,12 +145,7 @@ absl::Status Daemon::Open() {
                    *loop_, [this](const base::IpAddress& address,
                                   const std::optional<core::NextHop>& hop,
                                   absl::string_view reason) {
-                     if (!hop.has_value())
-                       base::LogWarning("backend address ", address.ToString(),
-                                        ": ", reason);
-                     tables_->SetNextHop(address, hop);
-                     controller_->OnNextHop(address, hop);
-                     happened_->NotifyAll();
+                     OnNextHop(address, hop, reason);
                    }));
   controller_ = std::make_unique<core::Controller>(SizesOf(config_.tables),
                                                    *tables_, SystemRandom());
@@ -345,6 +340,18 @@ event::Task<void> Daemon::FeedWatchdog() {
     if (!slept.ok()) co_return;
     TellSystemd(base::kSdWatchdog);
   }
+}
+
+void Daemon::OnNextHop(const base::IpAddress& address,
+                       const std::optional<core::NextHop>& hop,
+                       absl::string_view reason) {
+  const absl::Status set = tables_->SetNextHop(address, hop);
+  if (!set.ok()) reason = set.message();
+  const bool has_hop = set.ok() && hop.has_value();
+  if (!has_hop)
+    base::LogWarning("backend address ", address.ToString(), ": ", reason);
+  controller_->OnNextHop(address, has_hop ? hop : std::nullopt, reason);
+  happened_->NotifyAll();
 }
 
 void Daemon::OnDesiredChanged() {

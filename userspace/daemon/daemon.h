@@ -68,6 +68,9 @@ class Daemon {
   event::Task<void> FeedWatchdog();
   // The desired state changed, by command or after a scan.
   void OnDesiredChanged();
+  void OnNextHop(const base::IpAddress& address,
+                 const std::optional<core::NextHop>& hop,
+                 absl::string_view reason);
 
   // Constant after construction.
   const config::NodeConfig config_;

@@ -50,6 +50,7 @@ void FlowSweeper::OnSweep(const datapath::FlowSweep& sweep, absl::Time begun) {
   for (size_t id = 1; id < sweep.backends.size(); ++id)
     if (sweep.Saw(static_cast<core::BackendId>(id)))
       seen.push_back(static_cast<core::BackendId>(id));
+  tables_.TidyEgress();
   controller_.OnFlowScan(seen, begun, loop_.Now());
   on_sweep_.NotifyAll();
 }

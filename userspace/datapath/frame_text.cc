@@ -17,6 +17,7 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "base/ip_address.h"
+#include "fairlead/abi/maps.h"
 #include "fairlead/abi/wire.h"
 
 namespace fairlead::datapath {
@@ -42,6 +43,11 @@ class Reader {
 
  private:
   std::span<const uint8_t> bytes_;
+};
+
+struct Tag {
+  __be16 control;  // priority and VLAN
+  __be16 type;     // of what follows
 };
 
 struct IpHeader {
@@ -123,14 +129,9 @@ std::string UdpText(const IpHeader& ip, Reader& reader,
   return absl::StrCat(text, hops.has_value() ? HopsText(*hops, options) : "");
 }
 
-}  // namespace
-
-std::string FrameText(std::span<const uint8_t> frame,
+// What follows Ethernet, or a tag: of `type`.
+std::string TypedText(uint16_t type, Reader& reader,
                       const FrameTextOptions& options) {
-  Reader reader(frame);
-  const auto ethernet = reader.Take<ethhdr>();
-  if (!ethernet.has_value()) return absl::StrCat("Ethernet ", kCutShort);
-  const uint16_t type = ntohs(ethernet->h_proto);
   if (type != ETH_P_IP && type != ETH_P_IPV6)
     return absl::StrFormat("ethertype 0x%04x", type);
   const std::optional<IpHeader> ip = TakeIpHeader(reader, type);
@@ -156,6 +157,25 @@ std::string FrameText(std::span<const uint8_t> frame,
     default:
       return absl::StrCat(ends, " protocol ", ip->proto);
   }
+}
+
+}  // namespace
+
+std::string FrameText(std::span<const uint8_t> frame,
+                      const FrameTextOptions& options) {
+  Reader reader(frame);
+  const auto ethernet = reader.Take<ethhdr>();
+  if (!ethernet.has_value()) return absl::StrCat("Ethernet ", kCutShort);
+  uint16_t type = ntohs(ethernet->h_proto);
+  std::string text;
+  while (type == ETH_P_8021Q || type == ETH_P_8021AD) {
+    const auto tag = reader.Take<Tag>();
+    if (!tag.has_value()) return absl::StrCat(text, "VLAN tag ", kCutShort);
+    absl::StrAppend(&text, type == ETH_P_8021AD ? "802.1ad " : "", "VLAN ",
+                    ntohs(tag->control) & FL_VLAN_MASK, " ");
+    type = ntohs(tag->type);
+  }
+  return absl::StrCat(text, TypedText(type, reader, options));
 }
 
 }  // namespace fairlead::datapath

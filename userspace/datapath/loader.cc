@@ -258,6 +258,9 @@ absl::StatusOr<LoadedProgram> LoadProgram(const LoadRequest& request) {
       loaded.limits,
       Duplicate(bpf_map__fd(skeleton->maps.fl_limits), "fl_limits"));
   FL_ASSIGN_OR_RETURN(
+      loaded.egress,
+      Duplicate(bpf_map__fd(skeleton->maps.fl_egress), "fl_egress"));
+  FL_ASSIGN_OR_RETURN(
       loaded.program,
       Duplicate(bpf_program__fd(skeleton->progs.fl_lb), "fl_lb"));
   return loaded;

@@ -33,6 +33,8 @@ struct LoadedProgram {
   base::UniqueFd trace, traced;
   // Never pinned either: the daemon that has this program writes them.
   base::UniqueFd limits;
+  // And this; it is empty.
+  base::UniqueFd egress;
 
   const LoadedMap& map(absl::string_view name) const;
 };

@@ -15,6 +15,7 @@ struct MapFds {
   int leases = -1;
   int prefixes = -1;
   int limits = -1;
+  int egress = -1;
   int source_stats = -1;
   int trace = -1;
   int traced = -1;

@@ -4,6 +4,7 @@
 #include <libmnl/libmnl.h>
 #include <linux/if.h>
 #include <linux/if_addr.h>
+#include <linux/if_ether.h>
 #include <linux/if_link.h>
 #include <linux/neighbour.h>
 #include <linux/netlink.h>
@@ -96,6 +97,22 @@ class Attributes {
     return value;
   }
 
+  std::optional<uint16_t> U16(size_t type) const {
+    const uint8_t* payload = Payload(type, sizeof(uint16_t));
+    if (payload == nullptr) return std::nullopt;
+    uint16_t value;
+    std::memcpy(&value, payload, sizeof(value));
+    return value;
+  }
+
+  std::string Text(size_t type) const {
+    const nlattr* attribute = by_type_[type];
+    if (attribute == nullptr) return "";
+    const char* text =
+        static_cast<const char*>(mnl_attr_get_payload(attribute));
+    return {text, strnlen(text, mnl_attr_get_payload_len(attribute))};
+  }
+
   std::optional<base::IpAddress> Ip(size_t type, int family) const {
     return ReadIp(family, Payload(type, family == AF_INET ? 4 : 16));
   }
@@ -132,9 +149,10 @@ class Attributes {
     return MNL_CB_OK;
   }
 
-  static constexpr size_t kTypes = 32;
+  static constexpr size_t kTypes = 64;
   static_assert(RTA_MAX < kTypes && RTAX_MAX < kTypes && IFA_MAX < kTypes &&
-                IFLA_MTU < kTypes && NDA_LLADDR < kTypes);
+                IFLA_MTU < kTypes && IFLA_LINK_NETNSID < kTypes &&
+                NDA_LLADDR < kTypes);
 
   std::array<const nlattr*, kTypes> by_type_ = {};
 };
@@ -202,6 +220,20 @@ std::optional<Neighbour> ParseNeighbour(const nlmsghdr* header) {
                    .state = body->ndm_state};
 }
 
+std::optional<VlanLink> ParseVlan(const Attributes& link,
+                                  const Attributes& info) {
+  if (info.At(IFLA_INFO_DATA) == nullptr) return std::nullopt;
+  const Attributes data = Attributes::Within(info.At(IFLA_INFO_DATA));
+  VlanLink vlan;
+  vlan.id = data.U16(IFLA_VLAN_ID).value_or(0);
+  vlan.is_8021q = data.U16(IFLA_VLAN_PROTOCOL).value_or(htons(ETH_P_8021Q)) ==
+                  htons(ETH_P_8021Q);
+  // The number is one of that namespace.
+  if (link.At(IFLA_LINK_NETNSID) == nullptr)
+    vlan.on = link.U32(IFLA_LINK).value_or(0);
+  return vlan;
+}
+
 // A message of family AF_BRIDGE tells a bridge port, not the link.
 std::optional<Link> ParseLink(const nlmsghdr* header) {
   const ifinfomsg* body = BodyOf<ifinfomsg>(header);
@@ -213,9 +245,11 @@ std::optional<Link> ParseLink(const nlmsghdr* header) {
   link.mtu = attributes.U32(IFLA_MTU).value_or(0);
   link.up =
       (body->ifi_flags & IFF_UP) != 0 && (body->ifi_flags & IFF_LOWER_UP) != 0;
-  if (const nlattr* name = attributes.At(IFLA_IFNAME); name != nullptr) {
-    const char* text = static_cast<const char*>(mnl_attr_get_payload(name));
-    link.name.assign(text, strnlen(text, mnl_attr_get_payload_len(name)));
+  link.name = attributes.Text(IFLA_IFNAME);
+  if (attributes.At(IFLA_LINKINFO) != nullptr) {
+    const Attributes info = Attributes::Within(attributes.At(IFLA_LINKINFO));
+    link.kind = info.Text(IFLA_INFO_KIND);
+    if (link.kind == "vlan") link.vlan = ParseVlan(attributes, info);
   }
   return link;
 }

@@ -63,9 +63,20 @@ struct Neighbour {
   friend bool operator==(const Neighbour&, const Neighbour&) = default;
 };
 
+// Of a VLAN's link.
+struct VlanLink {
+  uint32_t on = 0;  // interface; 0: it is in another network namespace
+  uint16_t id = 0;
+  bool is_8021q = true;  // else 802.1ad
+
+  friend bool operator==(const VlanLink&, const VlanLink&) = default;
+};
+
 struct Link {
   uint32_t interface = 0;
   std::string name;
+  std::string kind;  // "veth", "vlan"; empty: the driver of a device
+  std::optional<VlanLink> vlan;
   std::optional<std::array<uint8_t, 6>> mac;  // none: not Ethernet
   uint32_t mtu = 0;
   bool up = false;

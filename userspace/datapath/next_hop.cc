@@ -76,8 +76,47 @@ std::string RouteProblem(const base::IpAddress& destination,
   return absl::StrCat("no route to ", destination.ToString());
 }
 
-uint16_t PathMtu(const Route& route, const Link& link) {
-  uint32_t mtu = link.mtu;
+// How frames leave by a link: itself, or what a VLAN is on.
+struct Way {
+  const Link* egress = nullptr;
+  std::string problem;  // why they cannot, if they cannot
+};
+
+bool IsUsable(const Link& link) { return link.up && link.mac.has_value(); }
+
+std::string LinkProblem(const Link& link) {
+  return absl::StrCat(link.name, ", which is ",
+                      link.up ? "no Ethernet interface" : "down");
+}
+
+Way FindWay(const Link& link, const NetworkView& view) {
+  if (!IsUsable(link)) return {.problem = LinkProblem(link)};
+  if (!link.vlan) return {.egress = &link};
+  if (!link.vlan->is_8021q) {
+    return {.problem = absl::StrCat(link.name, ", a VLAN of 802.1ad; only ",
+                                    "those of 802.1Q are served")};
+  }
+  const auto on = view.links.find(link.vlan->on);
+  if (on == view.links.end()) {
+    return {.problem = absl::StrCat(link.name, ", a VLAN on an interface of ",
+                                    "another network namespace")};
+  }
+  const Link& egress = on->second;
+  if (!IsUsable(egress)) {
+    return {.problem =
+                absl::StrCat(link.name, ", a VLAN on ", LinkProblem(egress))};
+  }
+  if (egress.vlan) {
+    return {.problem =
+                absl::StrCat(link.name, ", a VLAN in the VLAN ", egress.name,
+                             "; frames get one tag at most")};
+  }
+  return {.egress = &egress};
+}
+
+// A tag is no part of an IP packet.
+uint16_t PathMtu(const Route& route, const Link& link, const Link& egress) {
+  uint32_t mtu = std::min(link.mtu, egress.mtu);
   if (route.mtu != 0) mtu = std::min(mtu, route.mtu);
   return static_cast<uint16_t>(std::min<uint32_t>(mtu, UINT16_MAX));
 }
@@ -102,11 +141,11 @@ NextHopAnswer FindNextHop(const base::IpAddress& destination,
                                  " by unknown interface ", route->interface);
     return answer;
   }
-  const Link& egress = link->second;
-  if (!egress.up || !egress.mac) {
-    answer.reason = absl::StrCat("route to ", destination.ToString(), " by ",
-                                 egress.name, ", which is ",
-                                 egress.up ? "no Ethernet interface" : "down");
+  const Link& device = link->second;
+  const Way way = FindWay(device, view);
+  if (way.egress == nullptr) {
+    answer.reason =
+        absl::StrCat("route to ", destination.ToString(), " by ", way.problem);
     return answer;
   }
   answer.neighbour =
@@ -116,15 +155,17 @@ NextHopAnswer FindNextHop(const base::IpAddress& destination,
       found == view.neighbours.end() ? nullptr : &found->second;
   if (neighbour == nullptr || (neighbour->state & kUsable) == 0 ||
       !neighbour->mac) {
-    answer.reason = NeighbourProblem(*answer.neighbour, neighbour, egress.name);
+    answer.reason = NeighbourProblem(*answer.neighbour, neighbour, device.name);
     return answer;
   }
   core::NextHop hop;
-  hop.interface = egress.interface;
-  hop.interface_name = egress.name;
+  hop.interface = way.egress->interface;
+  hop.interface_name = device.name;
+  if (device.vlan)
+    hop.vlan = core::Vlan{.id = device.vlan->id, .on = way.egress->name};
   std::memcpy(hop.destination_mac, neighbour->mac->data(), 6);
-  std::memcpy(hop.source_mac, egress.mac->data(), 6);
-  hop.path_mtu = PathMtu(*route, egress);
+  std::memcpy(hop.source_mac, device.mac->data(), 6);
+  hop.path_mtu = PathMtu(*route, device, *way.egress);
   hop.gateway = route->gateway;
   answer.next_hop = hop;
   return answer;

@@ -84,6 +84,7 @@ MapFds Program::maps() const {
           .leases = fd("fl_leases"),
           .prefixes = fd("fl_prefixes"),
           .limits = limits_.get(),
+          .egress = egress_.get(),
           .source_stats = fd("fl_src_stats"),
           .trace = trace_.get(),
           .traced = traced_.get()};

@@ -95,7 +95,7 @@ class Program {
   PinFolder folder_;
   base::UniqueFd program_;
   std::vector<base::UniqueFd> map_fds_;  // in the order of kMapNames
-  base::UniqueFd trace_, traced_, limits_;
+  base::UniqueFd trace_, traced_, limits_, egress_;
   bool adopted_ = false;
   std::vector<Attachment> attachments_;
   std::vector<std::string> notes_;

@@ -8,6 +8,7 @@
 #include "absl/strings/str_join.h"
 #include "base/errors.h"
 #include "base/status_macros.h"
+#include "datapath/egress.h"
 #include "datapath/table_move.h"
 
 namespace fairlead::datapath {
@@ -153,6 +154,8 @@ absl::Status ProgramOpener::Move() {
                          options_.now_tick));
   if (unfinished_.empty()) FL_RETURN_IF_ERROR(CommitMove());
   FL_ASSIGN_OR_RETURN(links_, FindPinnedLinks(folder_.layout()));
+  FL_RETURN_IF_ERROR(
+      FillEgress(loaded_.egress.get(), loaded_.map("fl_backends").now));
   for (const PinnedLink& link : links_) {
     if (link.interface == 0) continue;
     FL_RETURN_IF_ERROR(UpdateLink(link, loaded_.program.get()));
@@ -202,6 +205,8 @@ absl::Status ProgramOpener::PinMaps() {
   FL_ASSIGN_OR_RETURN(const bool has_layout, folder_.HasLayout());
   if (!has_layout) FL_RETURN_IF_ERROR(folder_.MakeStaging());
   made_layout_ = !has_layout;
+  FL_RETURN_IF_ERROR(
+      FillEgress(loaded_.egress.get(), loaded_.map("fl_backends").now));
   const std::string where = has_layout ? folder_.layout() : folder_.staging();
   for (size_t i = 0; i < kMapNames.size(); ++i) {
     LoadedMap& map = loaded_.maps[i];
@@ -220,6 +225,7 @@ absl::Status ProgramOpener::PinMaps() {
   result_->trace_ = std::move(loaded_.trace);
   result_->traced_ = std::move(loaded_.traced);
   result_->limits_ = std::move(loaded_.limits);
+  result_->egress_ = std::move(loaded_.egress);
   result_->adopted_ = has_layout;
   if (has_layout) return absl::OkStatus();
   FL_RETURN_IF_ERROR(folder_.CommitStaging());

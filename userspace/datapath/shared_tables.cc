@@ -41,6 +41,10 @@ uint64_t PackMac(const uint8_t (&mac)[6], uint16_t upper) {
   return word | uint64_t{upper} << 48;
 }
 
+uint16_t VlanOf(const core::NextHop& hop) {
+  return hop.vlan ? static_cast<uint16_t>(FL_VLAN | hop.vlan->id) : 0;
+}
+
 base::IpAddress AddressOf(const __u32 (&words)[4]) {
   std::array<uint8_t, 16> bytes;
   std::memcpy(bytes.data(), words, sizeof(bytes));
@@ -173,7 +177,8 @@ SharedTables::SharedTables(const MapFds& maps, const core::TableSizes& sizes,
       leases_(std::move(leases)),
       limits_(std::move(limits)),
       grace_(std::move(grace)),
-      prefixes_(maps.prefixes) {}
+      prefixes_(maps.prefixes),
+      egress_(maps.egress) {}
 
 absl::Status SharedTables::AdoptServices() {
   std::vector<base::IpAddress> addresses;
@@ -225,6 +230,8 @@ void SharedTables::AdoptNextHops() {
     hop.interface = line.egress;
     std::memcpy(hop.destination_mac, &line.next_hop, 6);
     std::memcpy(hop.source_mac, &line.source, 6);
+    if (const uint64_t vlan = line.source >> 48; vlan != 0)
+      hop.vlan = core::Vlan{.id = static_cast<uint16_t>(vlan & FL_VLAN_MASK)};
     hop.path_mtu = static_cast<uint16_t>(line.next_hop >> 48);
     hop.gateway = base::IpAddress();
     next_hops_[AddressOf(line.address)] = hop;
@@ -447,17 +454,29 @@ void SharedTables::SetElsewhere(core::BackendId id, int64_t connections) {
              static_cast<uint64_t>(connections));
 }
 
-void SharedTables::SetNextHop(const base::IpAddress& address,
-                              const std::optional<core::NextHop>& next_hop) {
-  if (next_hop) {
+absl::Status SharedTables::SetNextHop(
+    const base::IpAddress& address,
+    const std::optional<core::NextHop>& next_hop) {
+  absl::Status status;
+  if (next_hop) status = egress_.Add(next_hop->interface);
+  if (next_hop && status.ok()) {
     next_hops_[address] = *next_hop;
   } else {
     next_hops_.erase(address);
   }
   for (fl_backend& line : backends_.elements()) {
     if ((fl_load64(&line.state) & FL_BACKEND_USED) == 0) continue;
-    if (AddressOf(line.address) == address) StoreNextHop(line, next_hop);
+    if (AddressOf(line.address) == address)
+      StoreNextHop(line, NextHopOf(address));
   }
+  return status;
+}
+
+void SharedTables::TidyEgress() {
+  std::set<uint32_t> interfaces;
+  for (const auto& [address, hop] : next_hops_)
+    interfaces.insert(hop.interface);
+  egress_.KeepOnly(interfaces);
 }
 
 std::optional<core::NextHop> SharedTables::NextHopOf(
@@ -475,9 +494,9 @@ bool SharedTables::MayUse(uint64_t state,
 }
 
 // On the same interface the words are stored in place: a packet that meets old
-// and new MACs mixed is sent all the same. Towards another interface it would
-// leave by the wrong one, so the line has no next hop meanwhile and packets are
-// dropped by name.
+// and new MACs mixed is sent all the same. Towards another interface or VLAN it
+// would leave by the wrong one, so the line has no next hop meanwhile and
+// packets are dropped by name.
 void SharedTables::StoreNextHop(fl_backend& line,
                                 const std::optional<core::NextHop>& next_hop) {
   const uint64_t state = fl_load64(&line.state);
@@ -485,12 +504,14 @@ void SharedTables::StoreNextHop(fl_backend& line,
     fl_store64(&line.state, state & ~FL_BACKEND_NEXT_HOP);
     return;
   }
-  if (line.egress != next_hop->interface) {
+  const uint64_t source = PackMac(next_hop->source_mac, VlanOf(*next_hop));
+  if (line.egress != next_hop->interface ||
+      line.source >> 48 != VlanOf(*next_hop)) {
     fl_store64(&line.state, state & ~FL_BACKEND_NEXT_HOP);
   }
   fl_store64(&line.next_hop,
              PackMac(next_hop->destination_mac, next_hop->path_mtu));
-  fl_store64(&line.source, PackMac(next_hop->source_mac, 0));
+  fl_store64(&line.source, source);
   fl_store64(EgressWord(line),
              MakeEgressWord(next_hop->interface, line.weight, line.service));
   fl_store64(&line.state, state | FL_BACKEND_NEXT_HOP);

@@ -16,6 +16,7 @@
 #include "absl/container/btree_map.h"
 #include "absl/status/statusor.h"
 #include "core/ports.h"
+#include "datapath/egress.h"
 #include "datapath/grace_period.h"
 #include "datapath/map_fds.h"
 #include "datapath/mapped_array.h"
@@ -55,13 +56,18 @@ class SharedTables : public core::Datapath {
   void SetElsewhere(core::BackendId id, int64_t connections) override;
 
   // How packets reach `address`, in all lines with that outer address and in
-  // those that get it later; without a value they are dropped by name.
-  void SetNextHop(const base::IpAddress& address,
-                  const std::optional<core::NextHop>& next_hop);
+  // those that get it later; without a value they are dropped by name. On error
+  // too: nothing can be sent by that interface.
+  absl::Status SetNextHop(const base::IpAddress& address,
+                          const std::optional<core::NextHop>& next_hop);
   std::optional<core::NextHop> NextHopOf(const base::IpAddress& address) const;
 
   // Packets of the service say SETTLED until `end`; nullopt: they do not.
   void SetLease(core::ServiceId service, std::optional<base::MonoTime> end);
+
+  // To be called every few seconds: lets go of interfaces that no next hop is
+  // behind any more.
+  void TidyEgress();
 
   int BackendWeight(core::BackendId id) const;
   bool HasNextHop(core::BackendId id) const override;
@@ -128,6 +134,7 @@ class SharedTables : public core::Datapath {
   // Packets may be reading entries of fl_services that are not there any more:
   // at the start, those that the daemon before this one replaced.
   bool may_have_readers_ = true;
+  const Egress egress_;
 };
 
 }  // namespace fairlead::datapath

@@ -25,6 +25,7 @@
 #define FL_MAX_FLOW_BUCKETS (1u << 26)
 #define FL_MAX_SOURCES	    (1u << 24)
 #define FL_MAX_PREFIXES	    (1u << 17) /* of all services together */
+#define FL_MAX_EGRESS	    1024u      /* interfaces that next hops are behind */
 
 #define FL_ROW_CANDIDATES   4
 #define FL_ROW_OWNERS	    3

@@ -15,6 +15,7 @@
  *           fl_syn_windows  array   fl_syn_window, mmapable        kernel; not pinned
  *           fl_syn_batches  per-CPU array of fl_syn_batch          kernel; not pinned
  *           fl_answered     per-CPU array of fl_answers            kernel; not pinned
+ *           fl_egress    devmap  interfaces by their index         daemon; not pinned
  * Backend   fl_vips      hash    fl_service_key -> fl_vip          the agent
  *           fl_peers     hash    fl_peer_key -> fl_peer            the agent
  *           fl_sources   hash    address -> u32 (enum fl_source)   the agent
@@ -168,6 +169,10 @@ FL_STATIC_ASSERT(sizeof(struct fl_rate_set) == 64, "one cache line");
 #define FL_BACKEND_AGENT    0x20ull /* an agent answers there: it honours hop lists and claims */
 #define FL_BACKEND_ON_LINK  0x40ull /* FL_ENCAP_L2: a gateway is no next hop; the daemon's */
 
+/* Of a next hop: no VLAN, 0; or this and the number of one. */
+#define FL_VLAN	     0x1000u
+#define FL_VLAN_MASK 0xfffu
+
 /*
  * Everything about one backend in one cache line. next_hop_mtu and source are single words, so that
  * a change of next hop is never seen half done; a packet that mixes an old source MAC with a new
@@ -178,8 +183,8 @@ struct fl_backend {
 	__u32 address[4]; /* outer destination */
 	__u64 next_hop;	  /* destination MAC in bytes 0..5, path MTU (u16, host order) in bytes 6..7
 			   */
-	__u64 source;	  /* source MAC in bytes 0..5 */
-	__u32 egress;	  /* interface index */
+	__u64 source;	  /* source MAC in bytes 0..5, VLAN (u16, host order) in bytes 6..7 */
+	__u32 egress;	  /* interface index; of a VLAN's: of what it is on */
 	__u16 weight;	  /* for the choice between candidates: 1..256 */
 	__u16 service;	  /* id */
 	__u64 reserved[2];
@@ -284,7 +289,8 @@ struct fl_peer {
 	__u32 egress;
 	__u8 destination_mac[6];
 	__u8 source_mac[6];
-	__u32 reserved[3];
+	__u32 vlan; /* as fl_backend's */
+	__u32 reserved[2];
 };
 FL_STATIC_ASSERT(sizeof(struct fl_peer) == 48, "no padding");
 

@@ -57,7 +57,10 @@
 	X(DROP_DENIED, DROP,                                                                       \
 	  "SYN of a new connection whose source the service's lists do not admit")                 \
 	X(DROP_SOURCE_RATE, DROP,                                                                  \
-	  "SYN of a new connection whose source has opened as many as it may of late")
+	  "SYN of a new connection whose source has opened as many as it may of late")             \
+	X(PASS_TAGS, PASS, "two VLAN tags, or one of 802.1ad: nothing that is served")             \
+	X(DROP_NO_EGRESS, DROP,                                                                    \
+	  "the interface that the backend is behind is gone, or none that packets may leave by")
 
 /* fl_agent, on a backend. */
 #define FL_AGENT_VERDICTS(X)                                                                       \

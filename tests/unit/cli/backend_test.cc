@@ -130,6 +130,24 @@ TEST_CASE("backend show says what to do about a gateway", "[cli][backend]") {
           Catch::Contains("path MTU 1500, by the gateway 192.0.2.254\n"));
 }
 
+TEST_CASE("a next hop is shown with its VLAN, and a missing one with why",
+          "[cli][backend]") {
+  FakeApi api;
+  Json answer = *ParseJson(BackendAnswer(1));
+  answer["backend"]["next_hop"]["interface"] = "eth0.7";
+  answer["backend"]["next_hop"]["vlan"] = {{"id", 7}, {"on", "eth0"}};
+  api.On("GET /v1/services/web/backends/192.0.2.11", answer.dump());
+  REQUIRE(api.Run("backend show web 192.0.2.11") == 0);
+  CHECK_THAT(api.out(), Catch::Contains("path MTU 1500, VLAN 7 on eth0\n"));
+
+  FakeApi other;
+  answer["backend"]["next_hop"] = nullptr;
+  answer["backend"]["no_next_hop"] = "no route to 192.0.2.11";
+  other.On("GET /v1/services/web/backends/192.0.2.11", answer.dump());
+  REQUIRE(other.Run("backend show web 192.0.2.11") == 0);
+  CHECK_THAT(other.out(), Catch::Contains("none: no route to 192.0.2.11\n"));
+}
+
 TEST_CASE("what a backend said cannot speak to the terminal",
           "[cli][backend]") {
   FakeApi api;

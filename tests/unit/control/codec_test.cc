@@ -67,7 +67,8 @@ constexpr absl::string_view kDrainingBackend = R"({
   "agent": {"presence": "present", "live_sockets": 752, "draining": false,
               "hot": false},
   "next_hop": {"interface": "eth0", "mac": "02:00:00:00:00:1f",
-               "path_mtu": 1500, "gateway": null},
+               "path_mtu": 1500, "vlan": null, "gateway": null},
+  "no_next_hop": null,
   "drain": {"since": "2026-11-20T12:00:00Z", "elapsed_seconds": 60,
             "connections_at_start": 1200, "connections": 752,
             "basis": "agent"}
@@ -92,7 +93,22 @@ TEST_CASE("what is not known of a backend is null", "[control][codec]") {
     "syn_again": 0,
     "check": null, "agent": {"presence": "unknown", "live_sockets": 0, "draining": false,
               "hot": false},
-    "next_hop": null, "drain": null})"));
+    "next_hop": null, "no_next_hop": null, "drain": null})"));
+}
+
+TEST_CASE("a next hop's VLAN is told, and why there is none",
+          "[control][codec]") {
+  core::BackendView view = DrainingBackend();
+  view.next_hop->interface_name = "eth0.7";
+  view.next_hop->vlan = core::Vlan{.id = 7, .on = "eth0"};
+  CHECK(DumpJson(EncodeBackend(view, {}, Now())["next_hop"]) == Golden(R"({
+    "interface": "eth0.7", "mac": "02:00:00:00:00:1f", "path_mtu": 1500,
+    "vlan": {"id": 7, "on": "eth0"}, "gateway": null})"));
+  view.next_hop.reset();
+  view.no_next_hop = "no route to 192.0.2.11";
+  const Json json = EncodeBackend(view, {}, Now());
+  CHECK(json["next_hop"].is_null());
+  CHECK(json["no_next_hop"] == "no route to 192.0.2.11");
 }
 
 TEST_CASE("without an agent the flow table is a drain's basis",

@@ -514,11 +514,18 @@ TEST_CASE("an address known to have no next hop raises an alarm",
   world.controller().OnNextHop(Address("192.0.2.1"), std::nullopt);
   CHECK(world.controller().Alarms() ==
         Strings{"service web: no next hop for web1 (192.0.2.1)"});
+  world.controller().OnNextHop(Address("192.0.2.1"), std::nullopt,
+                               "no route to 192.0.2.1");
+  CHECK(world.controller().Alarms() ==
+        Strings{"service web: no next hop for web1 (192.0.2.1): no route to "
+                "192.0.2.1"});
+  CHECK(world.View("web1").no_next_hop == "no route to 192.0.2.1");
   NextHop hop;
   hop.interface_name = "eth0";
   world.controller().OnNextHop(Address("192.0.2.1"), hop);
   CHECK(world.controller().Alarms().empty());
   CHECK(world.View("web1").next_hop->interface_name == "eth0");
+  CHECK(world.View("web1").no_next_hop.empty());
 }
 
 TEST_CASE("a service whose packets list no hops has guarantee flow-table",

@@ -43,9 +43,21 @@ TEST_CASE("a tunnel is told with its hops", "[datapath][trace]") {
           absl::StrCat(kClient6.ToString(), " > ", kVip6.ToString(), " IPIP"));
 }
 
+TEST_CASE("a frame's VLAN tags are told first", "[datapath][trace]") {
+  const Packet packet = Ipv4{} / Tcp{.syn = true};
+  const std::string bare = Text((Eth{} / packet).Wire());
+  CHECK(Text((Eth{} / Vlan{.id = 4094, .priority = 7} / packet).Wire()) ==
+        absl::StrCat("VLAN 4094 ", bare));
+  CHECK(Text((Eth{.type = 0x88a8} / Vlan{.id = 5} / Vlan{.id = 6} / packet)
+                 .Wire()) == absl::StrCat("802.1ad VLAN 5 VLAN 6 ", bare));
+  CHECK(Text((Eth{} / Vlan{.id = 0, .type = 0x0806} / Payload(28)).Wire()) ==
+        "VLAN 0 ethertype 0x0806");
+}
+
 TEST_CASE("a frame may end anywhere", "[datapath][trace]") {
   for (const Packet& packet :
-       {Eth{} / Ipv4{} / Tcp{.syn = true}, Eth{} / Ipv6{} / Tcp{.syn = true}}) {
+       {Eth{} / Ipv4{} / Tcp{.syn = true}, Eth{} / Ipv6{} / Tcp{.syn = true},
+        Eth{} / Vlan{} / Ipv4{} / Tcp{.syn = true}}) {
     const Bytes frame = packet.Wire();
     const std::string whole = Text(frame);
     for (size_t size = 0; size < frame.size(); ++size) {

@@ -3,6 +3,8 @@
 #include <arpa/inet.h>
 #include <libmnl/libmnl.h>
 #include <linux/if.h>
+#include <linux/if_ether.h>
+#include <linux/if_link.h>
 #include <linux/neighbour.h>
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
@@ -212,6 +214,52 @@ TEST_CASE("a link is up when it has its carrier", "[datapath][netlink]") {
   CHECK(link.mac->at(5) == 2);
   CHECK(link.mtu == 1500);
   CHECK(link.up == up);
+}
+
+TEST_CASE("a VLAN's link says which one it is, and on what",
+          "[datapath][netlink]") {
+  ifinfomsg body = {};
+  body.ifi_index = 9;
+  Datagram datagram;
+  datagram.Add(RTM_NEWLINK, body).Put(IFLA_IFNAME, "eth0.7", 7);
+  VlanLink wanted = {.on = 4, .id = 7};
+  uint16_t protocol = htons(ETH_P_8021Q);
+  SECTION("of 802.1Q") { datagram.Put(IFLA_LINK, 4); }
+  SECTION("of 802.1ad") {
+    datagram.Put(IFLA_LINK, 4);
+    protocol = htons(ETH_P_8021AD);
+    wanted.is_8021q = false;
+  }
+  SECTION("whose interface is elsewhere") {
+    datagram.Put(IFLA_LINK, 4).Put(IFLA_LINK_NETNSID, 1);
+    wanted.on = 0;
+  }
+  nlattr* info = mnl_attr_nest_start(datagram.header(), IFLA_LINKINFO);
+  mnl_attr_put_strz(datagram.header(), IFLA_INFO_KIND, "vlan");
+  nlattr* data = mnl_attr_nest_start(datagram.header(), IFLA_INFO_DATA);
+  mnl_attr_put_u16(datagram.header(), IFLA_VLAN_ID, 7);
+  mnl_attr_put_u16(datagram.header(), IFLA_VLAN_PROTOCOL, protocol);
+  mnl_attr_nest_end(datagram.header(), data);
+  mnl_attr_nest_end(datagram.header(), info);
+  const auto link = OnlyMessage<Link>(datagram);
+  CHECK(link.name == "eth0.7");
+  CHECK(link.kind == "vlan");
+  CHECK(link.vlan == wanted);
+}
+
+// A macvlan's data has other attributes under the same numbers.
+TEST_CASE("a link of another kind is on no VLAN", "[datapath][netlink]") {
+  Datagram datagram;
+  datagram.Add(RTM_NEWLINK, ifinfomsg{}).Put(IFLA_LINK, 4);
+  nlattr* info = mnl_attr_nest_start(datagram.header(), IFLA_LINKINFO);
+  mnl_attr_put_strz(datagram.header(), IFLA_INFO_KIND, "macvlan");
+  nlattr* data = mnl_attr_nest_start(datagram.header(), IFLA_INFO_DATA);
+  mnl_attr_put_u32(datagram.header(), 1, 4);
+  mnl_attr_nest_end(datagram.header(), data);
+  mnl_attr_nest_end(datagram.header(), info);
+  const auto link = OnlyMessage<Link>(datagram);
+  CHECK(link.kind == "macvlan");
+  CHECK_FALSE(link.vlan.has_value());
 }
 
 TEST_CASE("an address is the interface's own, not the peer's",

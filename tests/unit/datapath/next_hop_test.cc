@@ -82,6 +82,80 @@ TEST_CASE("the path MTU is the lesser of route and interface",
   CHECK(FindNextHop(kBackend, route, view).next_hop->path_mtu == 65535);
 }
 
+// eth0.7 is VLAN 7 on eth0, with a MAC and an MTU of its own.
+NetworkView VlanView() {
+  NetworkView view = View();
+  view.links[9] = {.interface = 9,
+                   .name = "eth0.7",
+                   .kind = "vlan",
+                   .vlan = VlanLink{.on = 3, .id = 7},
+                   .mac = std::array<uint8_t, 6>{2, 0, 0, 0, 0, 9},
+                   .mtu = 1400,
+                   .up = true};
+  view.neighbours[{9, kRouter}] = {.interface = 9,
+                                   .address = kRouter,
+                                   .mac = kRouterMac,
+                                   .state = NUD_REACHABLE};
+  return view;
+}
+
+Route ViaVlan() {
+  Route route = ViaRouter();
+  route.interface = 9;
+  return route;
+}
+
+TEST_CASE("a VLAN's next hop is sent to by the interface that it is on",
+          "[datapath][next-hop]") {
+  NetworkView view = VlanView();
+  const auto answer = FindNextHop(kBackend, ViaVlan(), view);
+  REQUIRE(answer.next_hop.has_value());
+  CHECK(answer.next_hop->interface == 3);
+  CHECK(answer.next_hop->interface_name == "eth0.7");
+  CHECK(answer.next_hop->vlan == core::Vlan{.id = 7, .on = "eth0"});
+  CHECK(answer.next_hop->source_mac[5] == 9);
+  CHECK(answer.next_hop->destination_mac[5] == 1);
+  CHECK(answer.next_hop->path_mtu == 1400);
+  // The kernel keeps its neighbours at the VLAN's link.
+  CHECK(answer.neighbour == NeighbourKey{9, kRouter});
+  // A tag is no part of the packet: both may have the same MTU.
+  view.links[9].mtu = 1500;
+  CHECK(FindNextHop(kBackend, ViaVlan(), view).next_hop->path_mtu == 1500);
+  view.links[3].mtu = 1300;
+  CHECK(FindNextHop(kBackend, ViaVlan(), view).next_hop->path_mtu == 1300);
+  CHECK_FALSE(
+      FindNextHop(kBackend, ViaRouter(), view).next_hop->vlan.has_value());
+}
+
+TEST_CASE("a VLAN that frames cannot be sent to is named",
+          "[datapath][next-hop]") {
+  NetworkView view = VlanView();
+  std::string problem;
+  SECTION("it is down") {
+    view.links[9].up = false;
+    problem = "eth0.7, which is down";
+  }
+  SECTION("what it is on is down") {
+    view.links[3].up = false;
+    problem = "eth0.7, a VLAN on eth0, which is down";
+  }
+  SECTION("it is a provider's") {
+    view.links[9].vlan->is_8021q = false;
+    problem = "eth0.7, a VLAN of 802.1ad; only those of 802.1Q are served";
+  }
+  SECTION("it is in another one") {
+    view.links[3].vlan = VlanLink{.on = 2, .id = 5};
+    problem = "eth0.7, a VLAN in the VLAN eth0; frames get one tag at most";
+  }
+  SECTION("what it is on is elsewhere") {
+    view.links[9].vlan->on = 0;
+    problem = "eth0.7, a VLAN on an interface of another network namespace";
+  }
+  const auto answer = FindNextHop(kBackend, ViaVlan(), view);
+  CHECK_FALSE(answer.next_hop.has_value());
+  CHECK(answer.reason == "route to 198.51.100.7 by " + problem);
+}
+
 TEST_CASE("a neighbour that the kernel would send to is good enough",
           "[datapath][next-hop]") {
   NetworkView view = View();
