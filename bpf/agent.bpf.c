@@ -5,8 +5,23 @@
  */
 #include "lib/decide.h"
 #include "lib/deliver.h"
+#include "lib/tag.h"
 
-static __always_inline int fl_life_of_a_packet(struct xdp_md *ctx, __u32 *egress)
+/* Step: takes the frame's VLAN tag off, if it has one. */
+static __always_inline int fl_read_tag(struct xdp_md *ctx, __u32 *tag)
+{
+	int taken;
+
+	if (fl_outermost_type(ctx) != fl_swap16(ETH_P_8021Q))
+		return FL_CONTINUE;
+	taken = fl_take_tag(ctx);
+	if (taken < FL_TAG_TAKEN)
+		return FL_AGENT_PASS_NOT_TUNNEL;
+	*tag = (__u32)taken;
+	return FL_CONTINUE;
+}
+
+static __always_inline int fl_judge(struct xdp_md *ctx, __u32 *egress)
 {
 	struct fl_tunnel tunnel = {};
 	struct fl_cursor cursor;
@@ -40,6 +55,22 @@ static __always_inline int fl_action(int verdict, __u32 egress, __u32 ingress)
 		FL_AGENT_VERDICTS(FL_CASE)
 	}
 	return XDP_DROP;
+}
+
+static __always_inline int fl_life_of_a_packet(struct xdp_md *ctx, __u32 *egress)
+{
+	__u32 tag = 0;
+	int verdict = fl_read_tag(ctx, &tag);
+
+	/* Or the verifier would walk all that follows with a tag and without. */
+	fl_opaque(tag);
+	if (verdict == FL_CONTINUE)
+		verdict = fl_judge(ctx, egress);
+	/* The host's own stack finds its VLAN by it. What is handed on has the next hop's. */
+	if (tag && verdict != FL_AGENT_TX_NEXT_HOP && verdict != FL_AGENT_TX_WEAK_HOP &&
+	    !fl_put_tag(ctx, tag))
+		return FL_AGENT_DROP_INTERNAL;
+	return verdict;
 }
 
 SEC("xdp")

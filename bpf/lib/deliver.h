@@ -7,6 +7,7 @@
  */
 #pragma once
 
+#include "lib/tag.h"
 #include "lib/tunnel.h"
 
 #define FL_ECN	    0x03
@@ -102,6 +103,8 @@ static __always_inline int fl_hand_on(struct xdp_md *ctx, struct fl_tunnel *tunn
 		return FL_AGENT_DROP_INTERNAL;
 	if (!fl_write_gue((void *)(long)ctx->data, (void *)(long)ctx->data_end, &outer,
 			  &tunnel->hops))
+		return FL_AGENT_DROP_INTERNAL;
+	if (peer->vlan && !fl_put_vlan(ctx, peer->vlan))
 		return FL_AGENT_DROP_INTERNAL;
 	*egress = peer->egress;
 	return tunnel->hops.flags & FL_WIRE_FINAL ? FL_AGENT_TX_WEAK_HOP : FL_AGENT_TX_NEXT_HOP;

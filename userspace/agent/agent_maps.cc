@@ -72,6 +72,8 @@ fl_peer ToValue(const PeerLine& line) {
   if (line.next_hop.has_value()) {
     peer.flags |= FL_PEER_NEXT_HOP;
     peer.egress = line.next_hop->egress;
+    if (line.next_hop->vlan.has_value())
+      peer.vlan = FL_VLAN | *line.next_hop->vlan;
     std::memcpy(peer.destination_mac, line.next_hop->destination_mac.data(),
                 sizeof(peer.destination_mac));
     std::memcpy(peer.source_mac, line.next_hop->source_mac.data(),
@@ -87,6 +89,8 @@ PeerLine FromValue(const fl_peer& peer) {
   if ((peer.flags & FL_PEER_NEXT_HOP) != 0) {
     NextHopLine hop;
     hop.egress = peer.egress;
+    if (peer.vlan != 0)
+      hop.vlan = static_cast<uint16_t>(peer.vlan & FL_VLAN_MASK);
     std::memcpy(hop.destination_mac.data(), peer.destination_mac,
                 sizeof(peer.destination_mac));
     std::memcpy(hop.source_mac.data(), peer.source_mac,

@@ -105,6 +105,7 @@ std::optional<NextHopLine> ToLine(const std::optional<core::NextHop>& hop) {
   if (!hop.has_value()) return std::nullopt;
   NextHopLine line;
   line.egress = hop->interface;
+  if (hop->vlan.has_value()) line.vlan = hop->vlan->id;
   std::memcpy(line.destination_mac.data(), hop->destination_mac,
               sizeof(hop->destination_mac));
   std::memcpy(line.source_mac.data(), hop->source_mac, sizeof(hop->source_mac));

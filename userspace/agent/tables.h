@@ -34,6 +34,7 @@ struct NextHopLine {
   MacAddress destination_mac = {};
   MacAddress source_mac = {};
   uint32_t egress = 0;
+  std::optional<uint16_t> vlan;
 
   friend bool operator==(const NextHopLine&, const NextHopLine&) = default;
 };
