@@ -3,7 +3,8 @@
     test_kernels.py [--record] [SERIES...], such as test_kernels.py 6.1
 
 Boots each kernel, runs a lab in it with connections through an LB host, to
-agents and to the kernel's own tunnels (guest_lab.py), then the packet suite's executables, and compares how many
+agents and to the kernel's own tunnels, without VLANs and in them
+(guest_lab.py), then the packet suite's executables, and compares how many
 instructions the verifier had to look at with what verified_instructions.json
 has for that kernel: at a million it refuses a program. --record writes that
 file anew.
@@ -70,7 +71,7 @@ def run_lab(machine: Machine, build: pathlib.Path) -> dict[str, int]:
     program = programs.xdp_object("xdp_pass", build, machine.directory)
     # Its own interpreter's: another python3 in PATH may lack what it imports.
     done = machine.run(["/usr/bin/python3", HERE / "guest_lab.py", program],
-                       check=False, timeout=400,
+                       check=False, timeout=600,
                        env={"FL_BUILD": str(build), "FL_LAB_PATIENCE": "6",
                             "PYTHONPATH": f"{SUPPORT}:{HERE.parent / 'netns'}"})
     if done.returncode != 0:
