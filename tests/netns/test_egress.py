@@ -90,6 +90,7 @@ class EgressTest(LabTestCase):
             used = {name for name in after if after[name] > before[name] + 50}
             self.assertEqual(used, {self.device_of[link] for link in links})
         self.lose_and_find_the_backend()
+        self.lose_the_way_for_redirects()
         report = fleet.verify(within=30)
         self.assertEqual(report["verified"], expected, report)
 
@@ -103,6 +104,23 @@ class EgressTest(LabTestCase):
         netns.ip_batch(lb.netns, "link set inside up",
                        f"address replace {INSIDE6}/64 dev inside nodad")
         wait_until(self.available, timeout=30, what="b1 up again")
+
+    def lose_the_way_for_redirects(self) -> None:
+        """Without a program at its other end a pair takes none."""
+        lb = self.lb
+        netns.ip_batch(self.backend.netns, "link set inside xdp off")
+        wait_until(lambda: not self.available(), timeout=20,
+                   what="no redirects")
+        why = ("route to 192.0.2.129 by inside, which takes no packets that "
+               "XDP redirects to it: attach an XDP program to the other end "
+               "of the pair, or turn its gro on")
+        shown = lb.cli("backend", "show", "ws", "b1").stdout
+        self.assertIn("route.no-next-hop", shown)
+        self.assertIn(f"none: {why}", shown)
+        self.assertIn(f"no next hop for b1 ({BACKEND}): {why}",
+                      lb.cli("status").stdout)
+        self.lab.attach_xdp(self.backend, "inside", "xdp_pass")
+        wait_until(self.available, timeout=30, what="redirects again")
 
 
 if __name__ == "__main__":

@@ -1,3 +1,4 @@
+#include <bpf/libbpf.h>
 #include <linux/neighbour.h>
 #include <linux/netlink.h>
 #include <net/if.h>
@@ -10,6 +11,7 @@
 
 #include "datapath/netlink.h"
 #include "datapath/next_hop.h"
+#include "datapath/vlan_offload.h"
 #include "tests/packet/host_sandbox.h"
 #include "tests/support/packet.h"
 
@@ -123,6 +125,61 @@ TEST_CASE("the kernel begins to resolve a neighbour when asked to",
   const auto view = host.View();
   REQUIRE(view.neighbours.count(key) == 1);
   CHECK(view.neighbours.at(key).state == NUD_INCOMPLETE);
+}
+
+TEST_CASE("the kernel says who takes what XDP redirects",
+          "[datapath][netlink]") {
+  const Host host;
+  const base::UniqueFd socket(
+      ::socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_GENERIC));
+  uint16_t family = 0;
+  // Up to the end of the answer.
+  const auto ask = [&](const std::vector<uint8_t>& request) {
+    std::vector<NetlinkMessage> answer;
+    REQUIRE(send(socket.get(), request.data(), request.size(), 0) > 0);
+    for (;;) {
+      alignas(8) uint8_t buffer[32768];
+      const ssize_t size = recv(socket.get(), buffer, sizeof(buffer), 0);
+      REQUIRE(size > 0);
+      const auto messages = datapath::ParseGenericNetlink(
+          {buffer, static_cast<size_t>(size)}, family);
+      REQUIRE(messages.ok());
+      for (const NetlinkMessage& message : *messages) {
+        answer.push_back(message);
+        if (!std::holds_alternative<datapath::XdpAbility>(message.body))
+          return answer;
+      }
+    }
+  };
+  const auto found = ask(datapath::FamilyRequest(datapath::kNetdevFamily, 1));
+  if (const auto* error = std::get_if<NetlinkError>(&found[0].body)) {
+    // Before Linux 6.3.
+    CHECK(error->code == ENOENT);
+    return;
+  }
+  family = std::get<datapath::GenericFamily>(found[0].body).id;
+  const auto takes = [&] {
+    datapath::NetworkView view;
+    for (const NetlinkMessage& message :
+         ask(datapath::XdpAbilityDumpRequest(family, 2)))
+      view.Apply(message);
+    return view.takes_redirects.at(host.lb0);
+  };
+  // A pair does if there is a program at its other end.
+  CHECK_FALSE(takes());
+  const base::UniqueFd pass = LoadPassProgram("fl_test_pass");
+  REQUIRE(bpf_xdp_attach(static_cast<int>(if_nametoindex("rt0")), pass.get(), 0,
+                         nullptr) == 0);
+  CHECK(takes());
+}
+
+TEST_CASE("whether an interface takes tags off is asked of its driver",
+          "[datapath][netlink]") {
+  const Host host;
+  CHECK(datapath::TakesTagsOff("lb0"));
+  RunCommand("ethtool -K lb0 rxvlan off");
+  CHECK_FALSE(datapath::TakesTagsOff("lb0"));
+  CHECK_FALSE(datapath::TakesTagsOff("nowhere0"));
 }
 
 TEST_CASE("the kernel lists the addresses of its interfaces",

@@ -87,6 +87,16 @@ datapath::ProgramOptions ProgramOptionsOf(const config::NodeConfig& config,
   return options;
 }
 
+// In generic mode the kernel's own way of sending takes whatever is redirected.
+std::set<uint32_t> IngressOf(const datapath::Program& program) {
+  std::set<uint32_t> ingress;
+  for (const datapath::Attachment& attachment : program.attachments()) {
+    if (attachment.mode == datapath::XdpMode::kNative)
+      ingress.insert(attachment.interface.index);
+  }
+  return ingress;
+}
+
 absl::AnyInvocable<double()> SystemRandom() {
   return [generator = std::mt19937_64(std::random_device{}())]() mutable {
     return std::uniform_real_distribution<double>(0.0, 1.0)(generator);
@@ -141,12 +151,13 @@ absl::Status Daemon::Open() {
   // groups that have one.
   FL_ASSIGN_OR_RETURN(listener_, event::ListenUnix(config_.socket, 0666));
   FL_ASSIGN_OR_RETURN(
-      routes_, routes::RouteWatcher::Create(
-                   *loop_, [this](const base::IpAddress& address,
-                                  const std::optional<core::NextHop>& hop,
-                                  absl::string_view reason) {
-                     OnNextHop(address, hop, reason);
-                   }));
+      routes_,
+      routes::RouteWatcher::Create(
+          *loop_,
+          [this](const base::IpAddress& address,
+                 const std::optional<core::NextHop>& hop,
+                 absl::string_view reason) { OnNextHop(address, hop, reason); },
+          IngressOf(*program_)));
   controller_ = std::make_unique<core::Controller>(SizesOf(config_.tables),
                                                    *tables_, SystemRandom());
   event_log_ = std::make_unique<control::EventLog>(*loop_, config_.state_dir);

@@ -10,6 +10,7 @@
 #include "base/version.h"
 #include "core/sources.h"
 #include "datapath/table_memory.h"
+#include "datapath/vlan_offload.h"
 #include "fairlead/abi/maps.h"
 #include "fairlead/abi/verdict.h"
 #include "lib/flow_slot.h"
@@ -79,6 +80,12 @@ std::vector<std::string> Host::Alarms() const {
   if (!parts_.routes.last_pass().ok())
     alarms.push_back(absl::StrCat("next hops are not kept: ",
                                   parts_.routes.last_pass().message()));
+  std::set<uint32_t> ingress;
+  for (const datapath::Attachment& attachment : parts_.program.attachments())
+    ingress.insert(attachment.interface.index);
+  for (std::string& alarm : datapath::HiddenTagAlarms(
+           parts_.routes.network(), ingress, datapath::TakesTagsOff))
+    alarms.push_back(std::move(alarm));
   for (std::string& alarm : parts_.tier.Alarms())
     alarms.push_back(std::move(alarm));
   for (const auto& [name, service] : parts_.controller.desired().services) {

@@ -2,6 +2,7 @@
 
 #include <arpa/inet.h>
 #include <libmnl/libmnl.h>
+#include <linux/genetlink.h>
 #include <linux/if.h>
 #include <linux/if_addr.h>
 #include <linux/if_ether.h>
@@ -10,6 +11,7 @@
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
 
+#include <bit>
 #include <cstring>
 #include <utility>
 
@@ -22,6 +24,14 @@ namespace {
 constexpr int kMaxErrno = 4095;
 
 constexpr size_t kRequestBytes = 256;
+
+// Of the kernel's linux/netdev.h, which is newer than what this is built with.
+constexpr uint8_t kNetdevDevGet = 1;  // command
+constexpr uint8_t kNetdevVersion = 1;
+constexpr uint16_t kNetdevIfindex = 1, kNetdevXdpFeatures = 3;  // attributes
+constexpr uint32_t kNetdevNdoXmit = 4;
+static_assert(std::endian::native == std::endian::little,
+              "the lower half of 64 bits comes first");
 
 uint8_t FamilyOf(const base::IpAddress& address) {
   return address.is_ipv4() ? AF_INET : AF_INET6;
@@ -50,6 +60,10 @@ class Request {
       mnl_attr_put(header_, attribute, address.bytes().size(),
                    address.bytes().data());
     }
+  }
+
+  void PutText(uint16_t attribute, const char* text) {
+    mnl_attr_put_strz(header_, attribute, text);
   }
 
   std::vector<uint8_t> Take() && {
@@ -296,6 +310,25 @@ std::optional<NetlinkError> ParseError(const nlmsghdr* header) {
   return NetlinkError{.code = -body->error};
 }
 
+std::optional<GenericFamily> ParseFamily(const nlmsghdr* header) {
+  if (BodyOf<genlmsghdr>(header) == nullptr) return std::nullopt;
+  const Attributes attributes = Attributes::Of<genlmsghdr>(header);
+  const auto id = attributes.U16(CTRL_ATTR_FAMILY_ID);
+  if (!id) return std::nullopt;
+  return GenericFamily{.id = *id};
+}
+
+std::optional<XdpAbility> ParseXdpAbility(const nlmsghdr* header) {
+  if (BodyOf<genlmsghdr>(header) == nullptr) return std::nullopt;
+  const Attributes attributes = Attributes::Of<genlmsghdr>(header);
+  const auto interface = attributes.U32(kNetdevIfindex);
+  // Of 64 bits, in the order of this host.
+  const auto abilities = attributes.U32(kNetdevXdpFeatures);
+  if (!interface || !abilities) return std::nullopt;
+  return XdpAbility{.interface = *interface,
+                    .takes_redirects = (*abilities & kNetdevNdoXmit) != 0};
+}
+
 void ParseMessage(const nlmsghdr* header,
                   std::vector<NetlinkMessage>& messages) {
   switch (header->nlmsg_type) {
@@ -321,6 +354,40 @@ void ParseMessage(const nlmsghdr* header,
     default:
       return;
   }
+}
+
+void ParseGenericMessage(const nlmsghdr* header, uint16_t family,
+                         std::vector<NetlinkMessage>& messages) {
+  if (header->nlmsg_type == GENL_ID_CTRL) {
+    if (const auto found = ParseFamily(header))
+      Append(header, *found, messages);
+  } else if (family != 0 && header->nlmsg_type == family) {
+    if (const auto ability = ParseXdpAbility(header))
+      Append(header, *ability, messages);
+  } else if (header->nlmsg_type < NLMSG_MIN_TYPE) {
+    ParseMessage(header, messages);
+  }
+}
+
+// Calls `parse` for each message of the datagram.
+template <typename Parse>
+absl::StatusOr<std::vector<NetlinkMessage>> ParseAll(
+    std::span<const uint8_t> datagram, const Parse& parse) {
+  std::vector<NetlinkMessage> messages;
+  // mnl_nlmsg_ok() takes a length above 2^31 for a small one. The kernel pads
+  // each message, the last one too; libmnl counts on that.
+  while (datagram.size() >= sizeof(nlmsghdr)) {
+    const auto* header = reinterpret_cast<const nlmsghdr*>(datagram.data());
+    const size_t length = MNL_ALIGN(size_t{header->nlmsg_len});
+    if (header->nlmsg_len < sizeof(nlmsghdr) || length > datagram.size()) break;
+    parse(header, messages);
+    datagram = datagram.subspan(length);
+  }
+  if (!datagram.empty()) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "netlink: the last ", datagram.size(), " bytes are no message"));
+  }
+  return messages;
 }
 
 }  // namespace
@@ -358,6 +425,19 @@ std::vector<uint8_t> AddressDumpRequest(uint32_t sequence) {
   return std::move(request).Take();
 }
 
+std::vector<uint8_t> FamilyRequest(const char* name, uint32_t sequence) {
+  Request request(GENL_ID_CTRL, 0, sequence);
+  request.Put<genlmsghdr>() = {.cmd = CTRL_CMD_GETFAMILY, .version = 1};
+  request.PutText(CTRL_ATTR_FAMILY_NAME, name);
+  return std::move(request).Take();
+}
+
+std::vector<uint8_t> XdpAbilityDumpRequest(uint16_t family, uint32_t sequence) {
+  Request request(family, NLM_F_DUMP, sequence);
+  request.Put<genlmsghdr>() = {.cmd = kNetdevDevGet, .version = kNetdevVersion};
+  return std::move(request).Take();
+}
+
 std::vector<uint8_t> ResolveRequest(uint32_t interface,
                                     const base::IpAddress& address,
                                     uint32_t sequence) {
@@ -373,21 +453,15 @@ std::vector<uint8_t> ResolveRequest(uint32_t interface,
 
 absl::StatusOr<std::vector<NetlinkMessage>> ParseNetlink(
     std::span<const uint8_t> datagram) {
-  std::vector<NetlinkMessage> messages;
-  // mnl_nlmsg_ok() takes a length above 2^31 for a small one. The kernel pads
-  // each message, the last one too; libmnl counts on that.
-  while (datagram.size() >= sizeof(nlmsghdr)) {
-    const auto* header = reinterpret_cast<const nlmsghdr*>(datagram.data());
-    const size_t length = MNL_ALIGN(size_t{header->nlmsg_len});
-    if (header->nlmsg_len < sizeof(nlmsghdr) || length > datagram.size()) break;
-    ParseMessage(header, messages);
-    datagram = datagram.subspan(length);
-  }
-  if (!datagram.empty()) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "netlink: the last ", datagram.size(), " bytes are no message"));
-  }
-  return messages;
+  return ParseAll(datagram, ParseMessage);
+}
+
+absl::StatusOr<std::vector<NetlinkMessage>> ParseGenericNetlink(
+    std::span<const uint8_t> datagram, uint16_t family) {
+  return ParseAll(datagram, [family](const nlmsghdr* header,
+                                     std::vector<NetlinkMessage>& messages) {
+    ParseGenericMessage(header, family, messages);
+  });
 }
 
 }  // namespace fairlead::datapath

@@ -35,6 +35,13 @@ std::vector<uint8_t> ResolveRequest(uint32_t interface,
                                     const base::IpAddress& address,
                                     uint32_t sequence);
 
+// The same on a generic netlink socket. Answer: one GenericFamily, or an error:
+// the kernel has none of that name.
+inline constexpr char kNetdevFamily[] = "netdev";  // since Linux 6.3
+std::vector<uint8_t> FamilyRequest(const char* name, uint32_t sequence);
+// Answers: XdpAbility messages, then DumpDone. `family`: that of kNetdevFamily.
+std::vector<uint8_t> XdpAbilityDumpRequest(uint16_t family, uint32_t sequence);
+
 // --- answers and notifications ---
 
 enum class RouteKind : uint8_t {
@@ -91,6 +98,16 @@ struct Address {
   friend bool operator==(const Address&, const Address&) = default;
 };
 
+struct GenericFamily {
+  uint16_t id = 0;
+};
+
+// What an interface's driver can do.
+struct XdpAbility {
+  uint32_t interface = 0;
+  bool takes_redirects = false;  // frames of XDP on other interfaces
+};
+
 // Of T: it is no more. Only what identifies it is meaningful.
 template <typename T>
 struct Gone {
@@ -112,7 +129,8 @@ struct NetlinkMessage {
   // Of a dump: the tables changed meanwhile. Ask again when it is done.
   bool interrupted = false;
   std::variant<Route, Neighbour, Link, Address, Gone<Route>, Gone<Neighbour>,
-               Gone<Link>, Gone<Address>, NetlinkError, DumpDone>
+               Gone<Link>, Gone<Address>, GenericFamily, XdpAbility,
+               NetlinkError, DumpDone>
       body;
 };
 
@@ -121,5 +139,9 @@ struct NetlinkMessage {
 // its lengths. Requires: `datagram` is aligned for a uint32_t.
 absl::StatusOr<std::vector<NetlinkMessage>> ParseNetlink(
     std::span<const uint8_t> datagram);
+// The same of generic netlink; `family`: that of kNetdevFamily, 0 until it is
+// known.
+absl::StatusOr<std::vector<NetlinkMessage>> ParseGenericNetlink(
+    std::span<const uint8_t> datagram, uint16_t family);
 
 }  // namespace fairlead::datapath

@@ -36,7 +36,12 @@ struct ApplyToView {
   bool operator()(const Link& link) const {
     return Put(view.links, link.interface, link);
   }
+  bool operator()(const XdpAbility& ability) const {
+    return Put(view.takes_redirects, ability.interface,
+               ability.takes_redirects);
+  }
   bool operator()(const Gone<Link>& gone) const {
+    view.takes_redirects.erase(gone.what.interface);
     auto& neighbours = view.neighbours;
     const auto first =
         neighbours.lower_bound(NeighbourKey{gone.what.interface, {}});
@@ -114,6 +119,22 @@ Way FindWay(const Link& link, const NetworkView& view) {
   return {.egress = &egress};
 }
 
+// Why packets that come by another interface cannot leave by this one.
+std::string RedirectProblem(const Link& egress, const NetworkView& view) {
+  if (view.ingress.empty() ||
+      view.ingress == std::set<uint32_t>{egress.interface})
+    return "";
+  const auto takes = view.takes_redirects.find(egress.interface);
+  if (takes == view.takes_redirects.end() || takes->second) return "";
+  return absl::StrCat(
+      egress.name, ", which takes no packets that XDP redirects to it: ",
+      egress.kind == "veth"
+          ? "attach an XDP program to the other end of the pair, or turn its "
+            "gro on"
+          : "put the backend behind another one, or set xdp_mode = "
+            "\"generic\"");
+}
+
 // A tag is no part of an IP packet.
 uint16_t PathMtu(const Route& route, const Link& link, const Link& egress) {
   uint32_t mtu = std::min(link.mtu, egress.mtu);
@@ -142,8 +163,9 @@ NextHopAnswer FindNextHop(const base::IpAddress& destination,
     return answer;
   }
   const Link& device = link->second;
-  const Way way = FindWay(device, view);
-  if (way.egress == nullptr) {
+  Way way = FindWay(device, view);
+  if (way.egress != nullptr) way.problem = RedirectProblem(*way.egress, view);
+  if (!way.problem.empty()) {
     answer.reason =
         absl::StrCat("route to ", destination.ToString(), " by ", way.problem);
     return answer;

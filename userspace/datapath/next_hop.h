@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <set>
 #include <string>
 
 #include "absl/container/btree_map.h"
@@ -24,6 +25,11 @@ struct NeighbourKey {
 struct NetworkView {
   absl::btree_map<NeighbourKey, Neighbour> neighbours;
   absl::btree_map<uint32_t, Link> links;  // by interface
+  // Of those whose driver is known: does it take frames of XDP on others?
+  absl::btree_map<uint32_t, bool> takes_redirects;
+  // Interfaces that packets come by, in native mode. If a next hop is not
+  // behind the only one, packets are redirected to it.
+  std::set<uint32_t> ingress;
 
   // True when `message` changed the view. A link that goes takes its neighbours
   // along.

@@ -20,8 +20,8 @@ using datapath::NetlinkMessage;
 constexpr size_t kDatagramBytes = 32 * 1024;
 constexpr int kReceiveBufferBytes = 1024 * 1024;
 
-absl::StatusOr<base::UniqueFd> NetlinkSocket(uint32_t groups) {
-  base::UniqueFd fd(socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE));
+absl::StatusOr<base::UniqueFd> NetlinkSocket(int protocol, uint32_t groups) {
+  base::UniqueFd fd(socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, protocol));
   if (!fd.valid()) return base::SyscallError("open a netlink socket");
   sockaddr_nl address = {};
   address.nl_family = AF_NETLINK;
@@ -43,22 +43,22 @@ std::span<const uint8_t> Bytes(const std::vector<char>& buffer, size_t size) {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<RouteWatcher>> RouteWatcher::Create(
-    event::Loop& loop, OnChange on_change) {
-  FL_ASSIGN_OR_RETURN(base::UniqueFd requests, NetlinkSocket(0));
-  FL_ASSIGN_OR_RETURN(base::UniqueFd notifications,
-                      NetlinkSocket(datapath::NextHopGroups()));
-  return std::unique_ptr<RouteWatcher>(
-      new RouteWatcher(loop, std::move(on_change), std::move(requests),
-                       std::move(notifications)));
+    event::Loop& loop, OnChange on_change, std::set<uint32_t> ingress) {
+  Sockets sockets;
+  FL_ASSIGN_OR_RETURN(sockets.requests, NetlinkSocket(NETLINK_ROUTE, 0));
+  FL_ASSIGN_OR_RETURN(sockets.notifications,
+                      NetlinkSocket(NETLINK_ROUTE, datapath::NextHopGroups()));
+  FL_ASSIGN_OR_RETURN(sockets.generic, NetlinkSocket(NETLINK_GENERIC, 0));
+  return std::unique_ptr<RouteWatcher>(new RouteWatcher(
+      loop, std::move(on_change), std::move(ingress), std::move(sockets)));
 }
 
 RouteWatcher::RouteWatcher(event::Loop& loop, OnChange on_change,
-                           base::UniqueFd requests,
-                           base::UniqueFd notifications)
+                           std::set<uint32_t> ingress, Sockets sockets)
     : loop_(loop),
       on_change_(std::move(on_change)),
-      requests_(std::move(requests)),
-      notifications_(std::move(notifications)),
+      ingress_(std::move(ingress)),
+      sockets_(std::move(sockets)),
       changed_(loop),
       passed_(loop) {}
 
@@ -105,7 +105,7 @@ event::Task<void> RouteWatcher::Listen() {
     // What changed is not read: a pass asks for everything. ENOBUFS, lost
     // notifications, is no different.
     const absl::StatusOr<size_t> got =
-        co_await loop_.Recv(notifications_.get(), buffer);
+        co_await loop_.Recv(sockets_.notifications.get(), buffer);
     if (absl::IsCancelled(got.status())) co_return;
     changed_.NotifyAll();
   }
@@ -113,6 +113,7 @@ event::Task<void> RouteWatcher::Listen() {
 
 event::Task<absl::Status> RouteWatcher::Pass() {
   view_ = {};
+  view_.ingress = ingress_;
   local_.clear();
   FL_CO_RETURN_IF_ERROR(co_await Dump(datapath::LinkDumpRequest(++sequence_)),
                         "list links");
@@ -122,6 +123,11 @@ event::Task<absl::Status> RouteWatcher::Pass() {
   FL_CO_RETURN_IF_ERROR(
       co_await Dump(datapath::NeighbourDumpRequest(++sequence_)),
       "list neighbours");
+  if (!ingress_.empty()) {
+    // What is not told is not known, as before Linux 6.3.
+    const absl::Status told = co_await DumpXdpAbilities();
+    if (absl::IsCancelled(told)) co_return told;
+  }
   std::vector<base::IpAddress> addresses;
   for (const auto& [address, watched] : watched_) addresses.push_back(address);
   for (const base::IpAddress& address : addresses)
@@ -132,7 +138,8 @@ event::Task<absl::Status> RouteWatcher::Pass() {
 
 event::Task<absl::Status> RouteWatcher::Dump(std::vector<uint8_t> request) {
   co_return co_await Exchange(
-      std::move(request), [this](const NetlinkMessage& message) {
+      sockets_.requests, std::move(request),
+      [this](const NetlinkMessage& message) {
         if (const auto* address =
                 std::get_if<datapath::Address>(&message.body)) {
           local_.insert(address->address);
@@ -143,10 +150,35 @@ event::Task<absl::Status> RouteWatcher::Dump(std::vector<uint8_t> request) {
       });
 }
 
+event::Task<absl::Status> RouteWatcher::DumpXdpAbilities() {
+  if (!netdev_family_) {
+    uint16_t family = 0;
+    FL_CO_RETURN_IF_ERROR(co_await Exchange(
+        sockets_.generic,
+        datapath::FamilyRequest(datapath::kNetdevFamily, ++sequence_),
+        [&family](const NetlinkMessage& message) {
+          if (const auto* found =
+                  std::get_if<datapath::GenericFamily>(&message.body))
+            family = found->id;
+          return true;
+        }));
+    netdev_family_ = family;
+  }
+  if (*netdev_family_ == 0) co_return absl::OkStatus();
+  co_return co_await Exchange(
+      sockets_.generic,
+      datapath::XdpAbilityDumpRequest(*netdev_family_, ++sequence_),
+      [this](const NetlinkMessage& message) {
+        view_.Apply(message);
+        return std::holds_alternative<datapath::DumpDone>(message.body) ||
+               std::holds_alternative<datapath::NetlinkError>(message.body);
+      });
+}
+
 event::Task<absl::Status> RouteWatcher::LookUp(base::IpAddress address) {
   std::optional<datapath::Route> route;
   FL_CO_RETURN_IF_ERROR(co_await Exchange(
-      datapath::RouteRequest(address, ++sequence_),
+      sockets_.requests, datapath::RouteRequest(address, ++sequence_),
       [&route](const NetlinkMessage& message) {
         if (const auto* found = std::get_if<datapath::Route>(&message.body))
           route = *found;
@@ -171,28 +203,32 @@ event::Task<absl::Status> RouteWatcher::LookUp(base::IpAddress address) {
 event::Task<absl::Status> RouteWatcher::Resolve(
     const datapath::NeighbourKey& neighbour) {
   co_return co_await Exchange(
+      sockets_.requests,
       datapath::ResolveRequest(neighbour.interface, neighbour.address,
                                ++sequence_),
       [](const NetlinkMessage&) { return true; });
 }
 
 event::Task<absl::Status> RouteWatcher::Exchange(
-    std::vector<uint8_t> request,
+    const base::UniqueFd& socket, std::vector<uint8_t> request,
     absl::AnyInvocable<bool(const NetlinkMessage&)> on_message) {
   const uint32_t sequence = sequence_;
   const base::MonoTime deadline = loop_.Now() + kAnswerTimeout;
   FL_CO_RETURN_IF_ERROR(co_await loop_.SendAll(
-      requests_.get(),
+      socket.get(),
       absl::string_view(reinterpret_cast<const char*>(request.data()),
                         request.size()),
       deadline));
   std::vector<char> buffer(kDatagramBytes);
   while (true) {
-    FL_CO_ASSIGN_OR_RETURN(
-        const size_t got,
-        co_await loop_.Recv(requests_.get(), buffer, deadline));
+    FL_CO_ASSIGN_OR_RETURN(const size_t got,
+                           co_await loop_.Recv(socket.get(), buffer, deadline));
+    const auto bytes = Bytes(buffer, got);
+    const bool is_generic = &socket == &sockets_.generic;
     FL_CO_ASSIGN_OR_RETURN(const std::vector<NetlinkMessage> messages,
-                           datapath::ParseNetlink(Bytes(buffer, got)));
+                           is_generic ? datapath::ParseGenericNetlink(
+                                            bytes, netdev_family_.value_or(0))
+                                      : datapath::ParseNetlink(bytes));
     for (const NetlinkMessage& message : messages) {
       // An answer to a request that was given up earlier.
       if (message.sequence != sequence) continue;

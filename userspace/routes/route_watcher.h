@@ -45,8 +45,9 @@ class RouteWatcher {
                                            const std::optional<core::NextHop>&,
                                            absl::string_view reason)>;
 
+  // `ingress`: see NetworkView.
   static absl::StatusOr<std::unique_ptr<RouteWatcher>> Create(
-      event::Loop& loop, OnChange on_change);
+      event::Loop& loop, OnChange on_change, std::set<uint32_t> ingress = {});
   RouteWatcher(const RouteWatcher&) = delete;
   RouteWatcher& operator=(const RouteWatcher&) = delete;
 
@@ -75,8 +76,13 @@ class RouteWatcher {
     std::string reason;
   };
 
-  RouteWatcher(event::Loop& loop, OnChange on_change, base::UniqueFd requests,
-               base::UniqueFd notifications);
+  struct Sockets {
+    base::UniqueFd requests, notifications;
+    base::UniqueFd generic;  // requests, too
+  };
+
+  RouteWatcher(event::Loop& loop, OnChange on_change,
+               std::set<uint32_t> ingress, Sockets sockets);
 
   // Wakes Run() when the kernel notifies.
   event::Task<void> Listen();
@@ -84,17 +90,20 @@ class RouteWatcher {
   event::Task<absl::Status> LookUp(base::IpAddress address);
   event::Task<absl::Status> Resolve(const datapath::NeighbourKey& neighbour);
   event::Task<absl::Status> Dump(std::vector<uint8_t> request);
+  event::Task<absl::Status> DumpXdpAbilities();
   // Sends `request` and hands every message that answers it to `on_message`,
   // until that says it was the last.
   event::Task<absl::Status> Exchange(
-      std::vector<uint8_t> request,
+      const base::UniqueFd& socket, std::vector<uint8_t> request,
       absl::AnyInvocable<bool(const datapath::NetlinkMessage&)> on_message);
   bool AllResolved() const;
 
   event::Loop& loop_;
   OnChange on_change_;
-  const base::UniqueFd requests_;
-  const base::UniqueFd notifications_;
+  const std::set<uint32_t> ingress_;
+  const Sockets sockets_;
+  // Of datapath::kNetdevFamily; 0: the kernel has none.
+  std::optional<uint16_t> netdev_family_;
   uint32_t sequence_ = 0;
   absl::btree_map<base::IpAddress, Watched> watched_;
   datapath::NetworkView view_;

@@ -2,6 +2,7 @@
 
 #include <arpa/inet.h>
 #include <libmnl/libmnl.h>
+#include <linux/genetlink.h>
 #include <linux/if.h>
 #include <linux/if_ether.h>
 #include <linux/if_link.h>
@@ -262,6 +263,47 @@ TEST_CASE("a link of another kind is on no VLAN", "[datapath][netlink]") {
   CHECK_FALSE(link.vlan.has_value());
 }
 
+// As linux/netdev.h has them since 6.3: 1 is the interface, 3 what it can do.
+TEST_CASE("what drivers can do with XDP is asked of a family by its name",
+          "[datapath][netlink]") {
+  const auto by_name = FamilyRequest(kNetdevFamily, 6);
+  CHECK(HeaderOf(by_name)->nlmsg_type == GENL_ID_CTRL);
+  CHECK(BodyOf<genlmsghdr>(by_name).cmd == CTRL_CMD_GETFAMILY);
+  CHECK(std::string(by_name.end() - 8, by_name.end()) ==
+        std::string("netdev\0\0", 8));
+  const auto dump = XdpAbilityDumpRequest(20, 7);
+  CHECK(HeaderOf(dump)->nlmsg_type == 20);
+  CHECK(HeaderOf(dump)->nlmsg_flags == (NLM_F_REQUEST | NLM_F_DUMP));
+  CHECK(BodyOf<genlmsghdr>(dump).cmd == 1);
+
+  const uint64_t without = 0x2b & ~4u, with = 0x2f;
+  const uint16_t family = 20;
+  Datagram datagram;
+  datagram.Add(GENL_ID_CTRL, genlmsghdr{.cmd = CTRL_CMD_NEWFAMILY})
+      .Put(CTRL_ATTR_FAMILY_ID, &family, sizeof(family))
+      .Add(20, genlmsghdr{.cmd = 1})
+      .Put(1, 4)
+      .Put(3, &without, sizeof(without))
+      .Add(20, genlmsghdr{.cmd = 1})
+      .Put(1, 5)
+      .Put(3, &with, sizeof(with))
+      .Add(21, genlmsghdr{.cmd = 1})
+      .Put(1, 6)
+      .Put(3, &with, sizeof(with))
+      .Add(20, genlmsghdr{.cmd = 1})
+      .Put(3, &with, sizeof(with))
+      .Add(NLMSG_DONE, int{0});
+  const auto messages = ParseGenericNetlink(datagram.Bytes(), family);
+  REQUIRE(messages.ok());
+  REQUIRE(messages->size() == 4);
+  CHECK(std::get<GenericFamily>(messages->at(0).body).id == 20);
+  CHECK(std::get<XdpAbility>(messages->at(1).body).interface == 4);
+  CHECK_FALSE(std::get<XdpAbility>(messages->at(1).body).takes_redirects);
+  CHECK(std::get<XdpAbility>(messages->at(2).body).interface == 5);
+  CHECK(std::get<XdpAbility>(messages->at(2).body).takes_redirects);
+  CHECK(std::holds_alternative<DumpDone>(messages->at(3).body));
+}
+
 TEST_CASE("an address is the interface's own, not the peer's",
           "[datapath][netlink]") {
   const ifaddrmsg body = {.ifa_family = AF_INET, .ifa_index = 3};
@@ -334,6 +376,7 @@ TEST_CASE("bytes that are no netlink are refused, never trusted",
       bytes[random() % bytes.size()] = static_cast<uint8_t>(random());
     }
     (void)ParseNetlink(bytes).ok();  // must not read past the end
+    (void)ParseGenericNetlink(bytes, RTM_NEWROUTE).ok();
   }
 }
 

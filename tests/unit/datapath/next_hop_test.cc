@@ -156,6 +156,43 @@ TEST_CASE("a VLAN that frames cannot be sent to is named",
   CHECK(answer.reason == "route to 198.51.100.7 by " + problem);
 }
 
+TEST_CASE(
+    "an interface that takes no redirects is no way for packets of others",
+    "[datapath][next-hop]") {
+  NetworkView view = VlanView();
+  const auto reason = [&](const Route& route) {
+    return FindNextHop(kBackend, route, view).reason;
+  };
+  NetlinkMessage told;
+  told.body = XdpAbility{.interface = 3, .takes_redirects = false};
+  CHECK(view.Apply(told));
+  // In generic mode; all packets come by it.
+  CHECK(reason(ViaRouter()).empty());
+  view.ingress = {3};
+  CHECK(reason(ViaRouter()).empty());
+  for (const std::set<uint32_t>& ingress :
+       {std::set<uint32_t>{5}, std::set<uint32_t>{3, 5}}) {
+    view.ingress = ingress;
+    view.links[3].kind = "";
+    CHECK(reason(ViaRouter()) ==
+          "route to 198.51.100.7 by eth0, which takes no packets that XDP "
+          "redirects to it: put the backend behind another one, or set "
+          "xdp_mode = \"generic\"");
+    view.links[3].kind = "veth";
+    for (const Route& route : {ViaRouter(), ViaVlan()})
+      CHECK(reason(route) ==
+            "route to 198.51.100.7 by eth0, which takes no packets that XDP "
+            "redirects to it: attach an XDP program to the other end of the "
+            "pair, or turn its gro on");
+  }
+  told.body = XdpAbility{.interface = 3, .takes_redirects = true};
+  CHECK(view.Apply(told));
+  CHECK(reason(ViaVlan()).empty());
+  // Not told, as before Linux 6.3.
+  view.takes_redirects.clear();
+  CHECK(reason(ViaRouter()).empty());
+}
+
 TEST_CASE("a neighbour that the kernel would send to is good enough",
           "[datapath][next-hop]") {
   NetworkView view = View();
