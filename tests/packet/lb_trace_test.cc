@@ -106,6 +106,25 @@ TEST_CASE("a packet is told as it came and as it went", "[packet][lb][trace]") {
   CHECK((tracing.Take() == expected));
 }
 
+TEST_CASE("a packet is told with the tags that it came and went with",
+          "[packet][lb][trace]") {
+  LbWorld world;
+  Tracing tracing(world);
+  tracing.Start();
+  const Packet front = Eth{} / Vlan{.id = 100, .priority = 3};
+  const Packet syn = front / Ipv4{} / Tcp{.syn = true};
+  const Packet other = front / Ipv4{.dst = Ip("192.0.2.200")} / Tcp{};
+  world.SetBackend(1, {.address = Ip("192.0.2.11"), .vlan = 7});
+  const HopList hops = {.ids = {1, 2, 3, 4}, .acceptors = 0b1111};
+  std::vector<Told> expected = {
+      {FL_LB_TX_SYN_NEW, kServiceId, syn.Wire(),
+       world.Encapsulated(syn, hops).Wire()},
+      {FL_LB_PASS_NOT_SERVICE, 0, other.Wire(), other.Wire()}};
+  (void)world.lb().Run(syn);
+  (void)world.lb().Run(other);
+  CHECK((tracing.Take() == expected));
+}
+
 TEST_CASE("only packets that match are told", "[packet][lb][trace]") {
   LbWorld world;
   Tracing tracing(world);
