@@ -132,6 +132,8 @@ int fl_scan_sockets(struct bpf_iter__tcp *ctx)
 	if (!sockets)
 		return 0;
 	sockets->live++;
+	if (state == FL_TCP_STATE_NEW_SYN_RECV)
+		sockets->handshakes++;
 	fl_own(sockets, fl_row_of_connection(&connection, vip));
 	return 0;
 }

@@ -64,9 +64,24 @@ static __always_inline void fl_load_add(__u64 word0, __s64 amount)
 		__sync_fetch_and_add(&load->live, amount);
 }
 
+/* The client has answered the SYN+ACK: pending as before, but for fl_load.begun. */
+static __always_inline int fl_load_begin(struct fl_slot_change change)
+{
+	__u32 backend = fl_slot_backend(change.after);
+	struct fl_load *load;
+
+	if (fl_slot_state(change.before) != FL_SLOT_EMBRYONIC ||
+	    fl_slot_state(change.after) != FL_SLOT_YOUNG)
+		return 0;
+	load = bpf_map_lookup_elem(&fl_load, &backend);
+	if (load)
+		__sync_fetch_and_add(&load->begun, 1);
+	return 1;
+}
+
 static __always_inline void fl_load_move(struct fl_slot_change change)
 {
-	if (change.before == change.after)
+	if (change.before == change.after || fl_load_begin(change))
 		return;
 	fl_load_add(change.before, -1);
 	fl_load_add(change.after, 1);

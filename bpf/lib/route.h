@@ -74,14 +74,31 @@ static __always_inline void fl_add_acceptors(struct fl_route *route, struct fl_r
 	}
 }
 
-/* The eligible candidate for a new flow; FL_NO_BACKEND when no candidate is eligible. Global: see
- * flow_table.h. */
-__noinline __u32 fl_choose_eligible(__u64 candidates, __u32 choices)
+/* What becomes of a candidate that has as many connections as it may. */
+enum fl_when_full {
+	FL_FULL_TAKES,	/* it does not matter: who is asked may have the flow already */
+	FL_FULL_PASSES, /* the next one has its turn */
+	FL_FULL_ENDS,	/* nobody has: a flow that is not recorded is looked for with the first */
+};
+
+#define FL_ALL_FULL 0x10000u /* no backend's id */
+FL_STATIC_ASSERT(FL_ALL_FULL >= FL_MAX_BACKENDS, "ids are below");
+
+static __always_inline int fl_is_full(__u64 state, const struct fl_load *load)
+{
+	return state & FL_BACKEND_CAPPED && fl_load64(&load->begun) >= fl_load64(&load->bound) &&
+	       bpf_ktime_get_coarse_ns() < fl_load64(&load->bound_until);
+}
+
+/* The eligible candidate for a new flow; FL_NO_BACKEND when no candidate is eligible, FL_ALL_FULL
+ * when those that are have no room. `when_full`: enum fl_when_full. Global: see flow_table.h. */
+__noinline __u32 fl_choose_eligible(__u64 candidates, __u32 choices, __u32 when_full)
 {
 	const __u64 takes = FL_BACKEND_ELIGIBLE | FL_BACKEND_NEXT_HOP;
 	__u64 best_load = 0, best_weight = 1;
 	__u32 best = FL_NO_BACKEND;
 	__u32 seen = 0;
+	__u64 state;
 
 	for (unsigned int i = 0; i < FL_ROW_CANDIDATES; i++) {
 		__u32 id = fl_row_id(candidates, i);
@@ -91,8 +108,18 @@ __noinline __u32 fl_choose_eligible(__u64 candidates, __u32 choices)
 
 		if (id == FL_NO_BACKEND || seen >= choices)
 			break;
-		if (!backend || !load || (fl_load64(&backend->state) & takes) != takes)
+		if (!backend || !load)
 			continue;
+		state = fl_load64(&backend->state);
+		if ((state & takes) != takes)
+			continue;
+		if (when_full != FL_FULL_TAKES && fl_is_full(state, load)) {
+			if (!seen)
+				best = FL_ALL_FULL;
+			if (when_full == FL_FULL_ENDS)
+				break;
+			continue;
+		}
 		sum = fl_load_of(load);
 		if (seen == 0 ||
 		    fl_much_less_loaded(sum, backend->weight, best_load, best_weight)) {
@@ -141,10 +168,28 @@ static __always_inline int fl_take_share(const struct fl_service *service)
 	return fl_syn_take(service->id, service->syn_fair, service->syn_limit);
 }
 
-/* The candidates that a new flow is chosen from. What will not be recorded has to be found again,
- * and so has what may soon be displaced, where there is no hop list: the first eligible one is
- * where its segments look first. */
-static __always_inline __u32 fl_choices(const struct fl_service *service, int share)
+/* Nobody has room: the client's next SYN may find some. Global: see flow_table.h. */
+__noinline int fl_refuse_full(__u32 service)
+{
+	struct fl_source_stats *stats = bpf_map_lookup_elem(&fl_src_stats, &service);
+
+	if (stats)
+		stats->full += 1;
+	return FL_LB_DROP_FULL;
+}
+
+/* Of a flow that will not be recorded: where a segment of it looks first, and without a hop list
+ * looks at all. */
+static __always_inline __u32 fl_choose_first(const struct fl_service *service, __u64 candidates)
+{
+	return fl_choose_eligible(candidates, 1,
+				  service->encap == FL_ENCAP_GUE ? FL_FULL_PASSES : FL_FULL_ENDS);
+}
+
+/* What will not be recorded has to be found again, and so has what may soon be displaced, where
+ * there is no hop list. */
+static __always_inline __u32 fl_choose_new(const struct fl_service *service, int share,
+					   __u64 candidates)
 {
 	int may_be_lost =
 		share == FL_SYN_OVER || (share == FL_SYN_CROWD && service->encap != FL_ENCAP_GUE);
@@ -152,7 +197,9 @@ static __always_inline __u32 fl_choices(const struct fl_service *service, int sh
 #ifdef FL_MUTATE_UNRECORDED
 	may_be_lost = 0;
 #endif
-	return may_be_lost ? 1 : service->choices;
+	if (may_be_lost)
+		return fl_choose_first(service, candidates);
+	return fl_choose_eligible(candidates, service->choices, FL_FULL_PASSES);
 }
 
 /* A SYN whose tuple nobody has recorded. */
@@ -160,9 +207,11 @@ static __always_inline int fl_route_new(struct fl_route *route, struct fl_row ro
 					const struct fl_service *service)
 {
 	int share = fl_take_share(service);
-	__u32 chosen = fl_choose_eligible(row.candidates, fl_choices(service, share));
+	__u32 chosen = fl_choose_new(service, share, row.candidates);
 	__u32 recorded;
 
+	if (chosen == FL_ALL_FULL)
+		return fl_refuse_full(service->id);
 	if (chosen == FL_NO_BACKEND) {
 		chosen = fl_choose_fail_open(row.candidates);
 		if (chosen == FL_NO_BACKEND)
@@ -176,8 +225,9 @@ static __always_inline int fl_route_new(struct fl_route *route, struct fl_row ro
 	}
 	recorded = fl_flow_insert(route->hash, chosen, share == FL_SYN_FAIR ? FL_SLOT_FAIR : 0);
 	if (recorded == FL_NO_BACKEND) {
-		/* To the first eligible one, where a segment of this flow looks first. */
-		recorded = fl_choose_eligible(row.candidates, 1);
+		recorded = fl_choose_first(service, row.candidates);
+		if (recorded == FL_ALL_FULL)
+			return fl_refuse_full(service->id);
 		fl_route_to(route, row, recorded != FL_NO_BACKEND ? recorded : chosen);
 		fl_add_acceptors(route, row);
 		return FL_LB_TX_SYN_UNRECORDED;
@@ -197,8 +247,18 @@ static __always_inline int fl_route_syn_moved(struct fl_route *route, __u64 word
 	return FL_LB_TX_SYN_NEW;
 }
 
+/* The agentless backend of a flow that has ended, whose tuple is used again, has no room for it. It
+ * may not go elsewhere: nobody can tell whether the flow has ended there too. */
+static __always_inline int fl_has_no_room_again(__u32 backend, __u64 state)
+{
+	const struct fl_load *load = bpf_map_lookup_elem(&fl_load, &backend);
+
+	return load && state & FL_BACKEND_ELIGIBLE && fl_is_full(state, load);
+}
+
 /*
- * A SYN for a recorded tuple. Where its backend takes new flows, it stays: a retransmission. A flow
+ * A SYN for a recorded tuple. Where its backend takes new flows, it stays: a retransmission, which
+ * needs no room that its flow does not have. A flow
  * that has ended is a new choice, for its tuple is used again; and so is one whose backend takes no
  * new flows. Then a backend with an agent gets the SYN first and keeps it only if it holds the
  * connection; the newly chosen one is next in the list. The record moves to the choice unless the
@@ -219,8 +279,12 @@ static __always_inline int fl_route_syn_again(struct fl_route *route, __u64 word
 	__u32 chosen = FL_NO_BACKEND;
 
 	if (!(state & FL_BACKEND_ELIGIBLE) || (ended && has_agent))
-		chosen = fl_choose_eligible(row.candidates, service->choices);
-	if (chosen == FL_NO_BACKEND)
+		chosen = fl_choose_eligible(row.candidates, service->choices, FL_FULL_PASSES);
+	else if (ended && fl_has_no_room_again(backend, state))
+		chosen = FL_ALL_FULL;
+	if (chosen == FL_ALL_FULL && ended)
+		return fl_refuse_full(service->id);
+	if (chosen == FL_NO_BACKEND || chosen == FL_ALL_FULL)
 		chosen = backend;
 	if (chosen == backend && ended)
 		return fl_route_syn_moved(route, word0, row, backend);
@@ -262,7 +326,11 @@ static __always_inline struct fl_hop_ids fl_silent_last(struct fl_hop_ids member
  */
 static __always_inline int fl_route_miss(struct fl_route *route, struct fl_row row)
 {
-	__u32 first = fl_choose_eligible(row.candidates, 1);
+#ifdef FL_MUTATE_FULL_MISS
+	__u32 first = fl_choose_eligible(row.candidates, 1, FL_FULL_PASSES);
+#else
+	__u32 first = fl_choose_eligible(row.candidates, 1, FL_FULL_TAKES);
+#endif
 
 	route->hops = fl_silent_last(fl_row_hops(row));
 	if (first != FL_NO_BACKEND)

@@ -144,6 +144,8 @@ void TouchFlow(Host& host, fl_slot& slot, const TcpSegment& tcp, uint32_t now) {
   if (IsPending(flow.state) && tcp.ends()) flow.flags |= FL_SLOT_FIN;
   flow.state = after;
   flow.last_seen = now;
+  if (Decode(slot).state == FL_SLOT_EMBRYONIC && after == FL_SLOT_YOUNG)
+    host.loads[flow.backend].begun++;
   ChangeSlot(host, slot, flow);
 }
 

@@ -127,7 +127,7 @@ Departure Serve(Host& host, const Arrival& arrival, const Segment& segment,
       return Leave(FL_LB_DROP_TCP_FLAGS, arrival.frame);
   }
 
-  const Route route = FindRoute(host, segment, service, TickAt(arrival.now_ns));
+  const Route route = FindRoute(host, segment, service, arrival.now_ns);
   if (route.fail_open) host.counters.services[service.id].fail_open++;
   if (route.hops.empty()) return Leave(route.verdict, arrival.frame);
   return Send(host, arrival, segment, service, route);

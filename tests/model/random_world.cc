@@ -83,9 +83,11 @@ RandomWorld::RandomWorld(const WorldOptions& options)
   static constexpr double kReadyShares[] = {1, 0.9, 0.6, 0.6, 0.3, 0};
   static constexpr double kFullShares[] = {0.3, 0.7, 1, 1};
   static constexpr double kBusyShares[] = {0.3, 0.6, 0.95, 1};
+  static constexpr double kCappedShares[] = {0, 0, 0.3, 0.7, 1};
   ready_ = OneOf(random_, kReadyShares);
   full_ = OneOf(random_, kFullShares);
   busy_ = OneOf(random_, kBusyShares);
+  capped_ = OneOf(random_, kCappedShares);
   const test::LbSizes sizes = WorldSizes(options.flow_buckets);
   host_.config = {.hash_key = test::kHashKey,
                   .node4 = test::kNode4,
@@ -113,7 +115,10 @@ RandomWorld::RandomWorld(const WorldOptions& options)
 bool RandomWorld::Disturb() {
   if (!random_.Chance(0.3)) return false;
   const uint16_t backend = AnyBackend();
-  switch (random_.Below(8)) {
+  switch (random_.Below(9)) {
+    case 8:
+      SetRoom(host_.loads[backend]);
+      return true;
     case 0:
       host_.backends[backend].state = RandomState();
       return true;
@@ -139,9 +144,24 @@ uint16_t RandomWorld::AnyBackend() {
 }
 
 uint64_t RandomWorld::RandomState() {
+  const uint64_t capped = random_.Chance(capped_) ? FL_BACKEND_CAPPED : 0;
+  return RandomCondition() | capped;
+}
+
+// Full, nearly so, or with a bound that is of no force any more.
+void RandomWorld::SetRoom(fl_load& load) {
+  static constexpr uint64_t kRoom[] = {0, 0, 0, 1, 1, 2, 5, 1000};
+  constexpr uint64_t kHour = 3'600'000'000'000;
+  const uint64_t untils[] = {0, now_ns_ - 1'000'000, now_ns_ + kHour,
+                             now_ns_ + kHour, now_ns_ + kHour};
+  load.bound = load.begun + OneOf(random_, kRoom);
+  load.bound_until = OneOf(random_, untils);
+}
+
+uint64_t RandomWorld::RandomCondition() {
   if (random_.Chance(ready_))
     return random_.Chance(0.8) ? kReady : kReady & ~FL_BACKEND_AGENT;
-  if (random_.Chance(0.1)) return random_.Next() & 0x3f;
+  if (random_.Chance(0.1)) return random_.Next() & 0xff;
   return OneOf(random_, kConditions);
 }
 
@@ -171,6 +191,8 @@ void RandomWorld::AddBackends() {
     load.live = random_.Next() % 200;
     load.pending = random_.Next() % 100;
     load.elsewhere = random_.Below(400) - 200;
+    load.begun = random_.Next() % 1000;
+    SetRoom(load);
   }
 }
 

@@ -78,23 +78,61 @@ bool MuchLessLoaded(const Host& host, uint16_t later, uint16_t earlier) {
          (FL_CHOICE_MARGIN - 1) * LoadOf(host, earlier) * weight;
 }
 
-// The least loaded of the first `choices` candidates that can be chosen.
-std::optional<uint16_t> ChooseEligible(const Host& host, const Row& row,
-                                       unsigned int choices) {
-  std::optional<uint16_t> best;
-  for (const uint16_t id : row.candidates) {
-    if (choices == 0) break;
-    if (!CanBeChosen(host, id)) continue;
-    if (!best || MuchLessLoaded(host, id, *best)) best = id;
-    choices--;
-  }
+// As many have begun as the daemon allows, unless it has not said so of late.
+bool IsFull(const Host& host, uint16_t backend, uint64_t now_ns) {
+  const fl_load& load = host.loads[backend];
+  return Has(host, backend, FL_BACKEND_CAPPED) && load.begun >= load.bound &&
+         now_ns < load.bound_until;
+}
+
+// The candidates that can be chosen, in their order.
+Ids Eligible(const Host& host, const Row& row) {
+  Ids ids;
+  std::ranges::copy_if(row.candidates, std::back_inserter(ids),
+                       [&](uint16_t id) { return CanBeChosen(host, id); });
+  return ids;
+}
+
+// The least loaded of the first ones.
+uint16_t LeastLoaded(const Host& host, Ids ids, size_t choices) {
+  if (ids.size() > choices) ids.resize(choices);
+  uint16_t best = ids.front();
+  for (const uint16_t id : ids)
+    if (id != best && MuchLessLoaded(host, id, best)) best = id;
   return best;
 }
 
-std::optional<uint16_t> ChooseEligible(const Host& host, const Row& row,
-                                       const fl_service& service) {
+struct Choice {
+  std::optional<uint16_t> backend;  // nothing: nobody is eligible
+  bool all_full = false;            // or who is has no room
+};
+
+// Of those that have room; `choices` of them are compared.
+Choice ChooseWithRoom(const Host& host, const Row& row, size_t choices,
+                      uint64_t now_ns) {
+  Ids ids = Eligible(host, row);
+  if (ids.empty()) return {};
+  std::erase_if(ids, [&](uint16_t id) { return IsFull(host, id, now_ns); });
+  if (ids.empty()) return {.all_full = true};
+  return {.backend = LeastLoaded(host, ids, choices)};
+}
+
+Choice ChooseWithRoom(const Host& host, const Row& row,
+                      const fl_service& service, uint64_t now_ns) {
   const bool by_load = service.policy == FL_POLICY_LEAST_CONN;
-  return ChooseEligible(host, row, by_load ? service.choices : 1u);
+  return ChooseWithRoom(host, row, by_load ? service.choices : 1u, now_ns);
+}
+
+// Of a flow that is not to be recorded: its segments find the first eligible
+// candidate, or with a hop list another one too.
+Choice ChooseUnrecorded(const Host& host, const Row& row,
+                        const fl_service& service, uint64_t now_ns) {
+  if (service.encap == FL_ENCAP_GUE)
+    return ChooseWithRoom(host, row, 1, now_ns);
+  const Ids ids = Eligible(host, row);
+  if (ids.empty()) return {};
+  if (IsFull(host, ids.front(), now_ns)) return {.all_full = true};
+  return {.backend = ids.front()};
 }
 
 // Nobody can be chosen: the first that may be used then, else the first that is
@@ -143,16 +181,25 @@ Share TakeShare(Host& host, const fl_service& service, uint32_t now) {
   return count.taken++ < service.syn_fair ? Share::kFair : Share::kCrowd;
 }
 
+// Nobody who may have the connection has room for it.
+void Refuse(Route& route, Host& host, const fl_service& service) {
+  host.counters.sources[service.id].full++;
+  route.verdict = FL_LB_DROP_FULL;
+}
+
 void RouteNewSyn(Route& route, Host& host, const Row& row,
-                 const fl_service& service, uint32_t now) {
+                 const fl_service& service, uint64_t now_ns) {
+  const uint32_t now = TickAt(now_ns);
   const Share share = TakeShare(host, service, now);
   // What is not recorded for long, or at all, must be found again.
   const bool no_list = service.encap != FL_ENCAP_GUE;
   const bool finds_itself =
       share == Share::kOver || (share == Share::kCrowd && no_list);
-  std::optional<uint16_t> chosen = finds_itself
-                                       ? ChooseEligible(host, row, 1u)
-                                       : ChooseEligible(host, row, service);
+  const Choice choice = finds_itself
+                            ? ChooseUnrecorded(host, row, service, now_ns)
+                            : ChooseWithRoom(host, row, service, now_ns);
+  if (choice.all_full) return Refuse(route, host, service);
+  std::optional<uint16_t> chosen = choice.backend;
   if (!chosen) {
     chosen = ChooseFailOpen(host, row);
     if (!chosen) return;
@@ -167,14 +214,17 @@ void RouteNewSyn(Route& route, Host& host, const Row& row,
     return RouteSynTo(route, host, row, *chosen);
   }
   // Not recorded: to where its next segments look first.
+  const Choice first = ChooseUnrecorded(host, row, service, now_ns);
+  if (first.all_full) return Refuse(route, host, service);
   route.verdict = FL_LB_TX_SYN_UNRECORDED;
-  RouteSynTo(route, host, row, ChooseEligible(host, row, 1u).value_or(*chosen));
+  RouteSynTo(route, host, row, first.backend.value_or(*chosen));
 }
 
 // A SYN of a recorded flow: sent again, or its tuple used again.
 void RouteSynAgain(Route& route, Host& host, const Row& row,
                    const fl_service& service, const TcpSegment& tcp,
-                   fl_slot& slot, uint32_t now) {
+                   fl_slot& slot, uint64_t now_ns) {
+  const uint32_t now = TickAt(now_ns);
   const FlowSlot flow = Decode(slot);
   const bool ended = HasEnded(flow);
   const bool lives = !ended && (flow.state == FL_SLOT_YOUNG ||
@@ -184,9 +234,13 @@ void RouteSynAgain(Route& route, Host& host, const Row& row,
   // Where nobody can be asked whether it has ended, it stays as long as it can.
   const bool leaves =
       !TakesNewFlows(host, flow.backend) || (ended && has_agent);
-  const uint16_t chosen =
-      leaves ? ChooseEligible(host, row, service).value_or(flow.backend)
-             : flow.backend;
+  const Choice choice =
+      leaves ? ChooseWithRoom(host, row, service, now_ns) : Choice{};
+  // A new connection wants room; a SYN sent again has what it had.
+  const bool no_room =
+      leaves ? choice.all_full : IsFull(host, flow.backend, now_ns);
+  if (ended && no_room) return Refuse(route, host, service);
+  const uint16_t chosen = choice.backend.value_or(flow.backend);
   const bool stays = chosen == flow.backend;
   if (!ended && (stays || (lives && !has_agent))) {
     route.verdict = FL_LB_TX_SYN_AGAIN;
@@ -216,8 +270,9 @@ void RouteMiss(Route& route, const Host& host, const Row& row) {
   Ids hops = members;
   std::ranges::stable_partition(
       hops, [&](uint16_t id) { return !IsSilent(host, id); });
-  if (const auto first = ChooseEligible(host, row, 1u))
-    hops = StartingWith(*first, hops);
+  // Full or not: it may have the connection.
+  if (const Ids first = Eligible(host, row); !first.empty())
+    hops = StartingWith(first.front(), hops);
   route.hops = hops;
   route.target = hops.front();
   route.verdict = FL_LB_TX_MISS;
@@ -278,7 +333,8 @@ void RouteError(Route& route, const Host& host, const Row& row,
 }  // namespace
 
 Route FindRoute(Host& host, const Segment& segment, const fl_service& service,
-                uint32_t now) {
+                uint64_t now_ns) {
+  const uint32_t now = TickAt(now_ns);
   const test::SipKey& key = host.config.hash_key;
   Route route;
   route.hash = test::ReferenceFlowHash(key, segment.flow);
@@ -302,9 +358,9 @@ Route FindRoute(Host& host, const Segment& segment, const fl_service& service,
     route.verdict = FL_LB_DROP_SOURCE_RATE;
   } else if (segment.tcp.opens()) {
     if (slot == nullptr) {
-      RouteNewSyn(route, host, row, service, now);
+      RouteNewSyn(route, host, row, service, now_ns);
     } else {
-      RouteSynAgain(route, host, row, service, segment.tcp, *slot, now);
+      RouteSynAgain(route, host, row, service, segment.tcp, *slot, now_ns);
     }
   } else if (slot == nullptr) {
     RouteMiss(route, host, row);

@@ -41,6 +41,6 @@ struct Route {
 // Records the flow, or moves its record on, as the segment says. An error does
 // neither: anybody can send one.
 Route FindRoute(Host& host, const Segment& segment, const fl_service& service,
-                uint32_t now);
+                uint64_t now_ns);
 
 }  // namespace fairlead::model

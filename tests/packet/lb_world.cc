@@ -56,6 +56,7 @@ std::map<std::string, uint64_t> Counters(const LbProgram& lb) {
     add(prefix + "over_budget", s.over_budget);
     add(prefix + "denied", s.denied);
     add(prefix + "over_rate", lb.source_stats(id).over_rate);
+    add(prefix + "full", lb.source_stats(id).full);
   }
   for (uint16_t id = 0; id <= kMaxBackend; id++) {
     const fl_backend_stats b = lb.backend_stats(id);
@@ -84,6 +85,7 @@ std::map<std::string, uint64_t> Plus(std::map<std::string, uint64_t> counters,
     add(prefix + "over_budget", e.over_budget);
     add(prefix + "denied", e.denied);
     add(prefix + "over_rate", e.over_rate);
+    add(prefix + "full", e.full);
   }
   if (e.backend != 0) {
     const std::string prefix = "backend " + std::to_string(e.backend) + " ";
@@ -150,6 +152,13 @@ void LbWorld::SetState(uint16_t id, uint64_t state) {
 void LbWorld::SetLoad(uint16_t id, uint64_t live, uint64_t pending) {
   lb_.load()[id].live = live;
   lb_.load()[id].pending = pending;
+}
+
+void LbWorld::SetRoom(uint16_t id, uint64_t room) {
+  lb_.backends()[id].state |= FL_BACKEND_CAPPED;
+  fl_load& load = lb_.load()[id];
+  load.bound = load.begun + room;
+  load.bound_until = ~uint64_t{0};
 }
 
 void LbWorld::SetRows(std::initializer_list<uint16_t> candidates,

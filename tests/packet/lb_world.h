@@ -72,6 +72,7 @@ struct Expected {
   uint64_t over_budget = 0;
   uint64_t denied = 0;
   uint64_t over_rate = 0;
+  uint64_t full = 0;
   uint64_t backend_new_flows = 0;
   uint64_t backend_syn_again = 0;
 };
@@ -92,6 +93,8 @@ class LbWorld {
   void SetBackend(uint16_t id, const BackendOptions& options);
   void SetState(uint16_t id, uint64_t state);
   void SetLoad(uint16_t id, uint64_t live, uint64_t pending = 0);
+  // Capped, with room for so many more.
+  void SetRoom(uint16_t id, uint64_t room);
   void SetRows(std::initializer_list<uint16_t> candidates,
                std::initializer_list<uint16_t> owners = {});
 

@@ -142,9 +142,15 @@ namespace {
 
 std::string ComplainOfRow(const FakeDatapath& tables, uint32_t row) {
   const std::vector<BackendId> members = MembersOf(tables.rows()[row]);
-  for (const BackendId id : members)
-    if ((tables.BackendState(id) & FL_BACKEND_USED) == 0)
+  for (const BackendId id : members) {
+    const uint64_t state = tables.BackendState(id);
+    if ((state & FL_BACKEND_USED) == 0)
       return absl::StrCat("row ", row, " lists ", id, ", which has no line");
+    if ((state & FL_BACKEND_CAPPED) != 0 &&
+        tables.BoundUntil(id) == base::MonoTime())
+      return absl::StrCat("row ", row, " lists ", id,
+                          ", which is capped without a bound");
+  }
   const absl::btree_set<BackendId> different(members.begin(), members.end());
   if (different.size() > core::kRowCandidates + core::kRowOwners)
     return absl::StrCat("row ", row, " lists too many");
@@ -221,6 +227,7 @@ uint64_t ExpectedBits(const core::BackendView& view,
                     agent == core::AgentReport::Presence::kLost))
     bits |= FL_BACKEND_AGENT;
   if (service.encap == core::Encap::kL2) bits |= FL_BACKEND_ON_LINK;
+  if (view.backend.max_conn != 0) bits |= FL_BACKEND_CAPPED;
   return bits;
 }
 

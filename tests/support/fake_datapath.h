@@ -54,6 +54,16 @@ class FakeDatapath : public core::Datapath {
   void StoreCandidates(uint32_t row, uint64_t word) override;
   void StoreOwners(uint32_t row, uint64_t word) override;
   core::LoadReport Load(core::BackendId id) const override;
+  void SetBound(core::BackendId id, uint64_t begun,
+                base::MonoTime until) override {
+    if (killed()) return;
+    loads_[id].bound = begun;
+    bounds_until_[id] = until;
+  }
+  base::MonoTime BoundUntil(core::BackendId id) const {
+    const auto found = bounds_until_.find(id);
+    return found == bounds_until_.end() ? base::MonoTime() : found->second;
+  }
   void SetElsewhere(core::BackendId id, int64_t connections) override {
     loads_[id].elsewhere = connections;
   }
@@ -99,6 +109,7 @@ class FakeDatapath : public core::Datapath {
   absl::btree_map<core::BackendId, core::BackendEntry> backends_;
   std::vector<core::RowWords> rows_;
   absl::btree_map<core::BackendId, core::LoadReport> loads_;
+  absl::btree_map<core::BackendId, base::MonoTime> bounds_until_;
   absl::btree_set<core::BackendId> unreachable_;
   std::function<void(const Write&)> observer_;
   int failing_puts_ = 0;

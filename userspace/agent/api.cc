@@ -54,6 +54,7 @@ Json ServicesJson(const Scan& scan) {
   for (const ServiceSockets& service : scan.services) {
     json.push_back({{"vip", service.vip.ToString()},
                     {"live_sockets", service.live},
+                    {"handshakes", service.handshakes},
                     {"row_by", service.by_source ? "source" : "flow"},
                     {"rows", service.owned.rows()},
                     {"owned", service.owned.ToString()}});

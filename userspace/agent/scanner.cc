@@ -171,11 +171,12 @@ event::Task<absl::Status> Scanner::ReadCounters(Scan& scan) {
 event::Task<void> Scanner::Collect(Scan& scan) {
   uint32_t rows = 0;
   for (const Place& place : places_) {
-    ServiceSockets& service = scan.services.emplace_back(
-        ServiceSockets{.vip = place.vip,
-                       .live = kernel_->sockets.elements()[place.index].live,
-                       .by_source = place.by_source,
-                       .owned = core::RowSet(place.rows)});
+    ServiceSockets& service = scan.services.emplace_back(ServiceSockets{
+        .vip = place.vip,
+        .live = kernel_->sockets.elements()[place.index].live,
+        .handshakes = kernel_->sockets.elements()[place.index].handshakes,
+        .by_source = place.by_source,
+        .owned = core::RowSet(place.rows)});
     const std::span<const uint64_t> owned =
         kernel_->owned.elements().subspan(place.first_row, place.rows);
     for (uint32_t row = 0; row < place.rows; ++row) {
@@ -194,7 +195,7 @@ event::Task<absl::Status> Scanner::Walk() {
   kernel_->scan.elements()[0] = {.number = ++walks_, .lost = 0};
   for (const Place& place : places_) {
     kernel_->sockets.elements()[place.index] = {
-        .live = 0, .first_row = place.first_row, .reserved = 0};
+        .live = 0, .first_row = place.first_row, .handshakes = 0};
   }
   const base::UniqueFd walk(
       bpf_iter_create(bpf_link__fd(kernel_->skeleton->links.fl_scan_sockets)));

@@ -36,6 +36,7 @@ inline constexpr absl::Duration kScanFreshness = absl::Milliseconds(500);
 struct ServiceSockets {
   base::Endpoint vip;
   uint64_t live = 0;
+  uint64_t handshakes = 0;  // of them: the client has not answered yet
   bool by_source = false;
   core::RowSet owned;  // rows with a live socket in this scan or the one before
 };

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "base/duration.h"
@@ -86,20 +87,27 @@ void BackendCommands::DeclareChanges(CommandLine& line, CLI::App& noun) {
   add.add_option("--weight", weight_, "Its share, 1 to 256 (default 100)")
       ->type_name("N")
       ->check(WholeNumber(1, 256));
+  AddMaxConn(add);
   AddChangeOptions(add, Force::kNone, change_);
 
   CLI::App& set = line.AddVerb(
       noun,
       {.command = {.name = "set",
-                   .description = "Change its weight",
-                   .examples = {"fairlead backend set web web1 --weight 50"}}},
+                   .description = "Change its weight, or how much it takes",
+                   .examples = {"fairlead backend set web web1 --weight 50",
+                                "fairlead backend set web web1 --max-conn "
+                                "10000",
+                                "fairlead backend set web web1 --max-conn off",
+                                "",
+                                "Connections that it has go on, however many; "
+                                "new ones go elsewhere."}}},
       [this](Session& session) { return Set(session); });
   AddServiceArgument(set, service_);
   set.add_option("BACKEND", backend_, std::string(kBackendHelp))->required();
   set.add_option("--weight", weight_, "Its share, 1 to 256")
       ->type_name("N")
-      ->check(WholeNumber(1, 256))
-      ->required();
+      ->check(WholeNumber(1, 256));
+  AddMaxConn(set);
   AddChangeOptions(set, Force::kNone, change_);
 
   CLI::App& remove = line.AddVerb(
@@ -116,6 +124,21 @@ void BackendCommands::DeclareChanges(CommandLine& line, CLI::App& noun) {
   AddServiceArgument(remove, service_);
   remove.add_option("BACKEND", backend_, std::string(kBackendHelp))->required();
   AddChangeOptions(remove, Force::kOffered, change_);
+}
+
+void BackendCommands::AddMaxConn(CLI::App& app) {
+  app.add_option("--max-conn", max_conn_,
+                 "Connections at most, of all LB hosts (default off)")
+      ->type_name("N|off")
+      ->check(OneOf({"off"}) | WholeNumber(1, 100'000'000));
+}
+
+void BackendCommands::PutSettings(Json& body) const {
+  if (weight_.has_value()) body["weight"] = *weight_;
+  uint64_t max_conn = 0;
+  if (!max_conn_.has_value()) return;
+  // What is no number is "off".
+  body["max_conn"] = absl::SimpleAtoi(*max_conn_, &max_conn) ? max_conn : 0;
 }
 
 void BackendCommands::DeclareAdmin(CommandLine& line, CLI::App& noun) {
@@ -179,7 +202,7 @@ absl::Status BackendCommands::Add(Session& session) const {
   Json body = BodyOf(change_);
   body["address"] = address_;
   if (name_.has_value()) body["name"] = *name_;
-  if (weight_.has_value()) body["weight"] = *weight_;
+  PutSettings(body);
   FL_ASSIGN_OR_RETURN(const Json answer, session.Change("POST", path, body));
   PrintChange(session, change_, answer);
   return absl::OkStatus();
@@ -228,8 +251,10 @@ absl::Status BackendCommands::Show(Session& session) const {
 absl::Status BackendCommands::Set(Session& session) const {
   FL_ASSIGN_OR_RETURN(const std::string path,
                       PathOf({"services", service_, "backends", backend_}));
+  if (!weight_.has_value() && !max_conn_.has_value())
+    return UsageError("nothing to set: give --weight or --max-conn");
   Json body = BodyOf(change_);
-  body["weight"] = *weight_;
+  PutSettings(body);
   FL_ASSIGN_OR_RETURN(const Json answer, session.Change("PATCH", path, body));
   PrintChange(session, change_, answer);
   return absl::OkStatus();

@@ -24,6 +24,10 @@ class BackendCommands {
   void DeclareChanges(CommandLine& line, CLI::App& noun);
   void DeclareAdmin(CommandLine& line, CLI::App& noun);
 
+  void AddMaxConn(CLI::App& app);
+  // Those of weight and max-conn that were given.
+  void PutSettings(Json& body) const;
+
   absl::Status Add(Session& session) const;
   absl::Status List(Session& session) const;
   absl::Status Show(Session& session) const;
@@ -41,6 +45,7 @@ class BackendCommands {
   std::string address_;
   std::optional<std::string> name_;
   std::optional<uint64_t> weight_;
+  std::optional<std::string> max_conn_;
   ChangeOptions change_;
   bool wait_ = false;
   std::string wait_limit_;

@@ -20,6 +20,14 @@ void PrintLookup(const Json& answer, std::ostream& out) {
   out << "service  " << Printable(Text(answer, "service")) << '\n'
       << "tag      " << Printable(Text(answer, "tag")) << '\n'
       << "row      " << Number(answer, "row") << '\n';
+  // Only of explain.
+  if (Has(answer, "encap"))
+    out << "encap    " << Printable(Text(answer, "encap")) << '\n'
+        << "budget   "
+        << (Flag(answer, "over_syn_budget")
+                ? "exceeded: new connections are not recorded"
+                : "not exceeded")
+        << '\n';
   const Json& slot = Field(answer, "slot");
   if (!slot.is_object()) {
     out << "slot     none: this connection is not in the flow table\n";
@@ -29,6 +37,12 @@ void PrintLookup(const Json& answer, std::ostream& out) {
       << Printable(Text(slot, "backend")) << ", age "
       << Seconds(slot, "age_seconds") << ", idle "
       << Seconds(slot, "idle_seconds") << '\n';
+}
+
+// Whether the member takes new connections.
+std::string TakesNew(const Json& member) {
+  if (!Flag(member, "eligible")) return "no";
+  return Flag(member, "full") ? "full" : "yes";
 }
 
 // "a SYN now goes to web1 (TX_SYN_NEW): least loaded; hops web1, web2"
@@ -134,7 +148,7 @@ absl::Status FlowCommands::Explain(Session& session) const {
   for (const Json& member : Array(answer, "members")) {
     const std::string socket = Text(member, "socket");
     table.Add({Text(member, "backend"), Thousands(Number(member, "rank")),
-               Text(member, "role"), Flag(member, "eligible") ? "yes" : "no",
+               Text(member, "role"), TakesNew(member),
                Thousands(Number(member, "load")),
                Thousands(Number(member, "weight")),
                socket.empty() ? "-" : socket, Text(member, "why")});

@@ -189,6 +189,19 @@ std::string ReasonText(const Json& backend) {
   return reason;
 }
 
+std::string TakesText(const Json& backend) {
+  if (!Flag(backend, "eligible")) return "no";
+  return Flag(backend, "full") ? "no, it is full" : "yes";
+}
+
+// "1,000, has 950"; empty without one.
+std::string MaxConnText(const Json& backend) {
+  const int64_t max_conn = Number(backend, "max_conn");
+  if (max_conn == 0) return "";
+  return absl::StrCat(Thousands(max_conn), ", has ",
+                      Thousands(Number(backend, "connections")));
+}
+
 void AddLastCheck(const Json& check, Facts& facts) {
   if (!check.is_object()) return;
   std::string text =
@@ -270,6 +283,7 @@ void PrintService(const Json& service, std::ostream& out) {
   facts.AddNumber("bytes", service, "bytes");
   facts.AddCount("denied", service, "denied");
   facts.AddCount("over source rate", service, "over_rate");
+  facts.AddCount("refused: full", service, "refused_full");
   facts.AddCount("misses", service, "misses");
   facts.AddCount("fail-open flows", service, "fail_open_flows");
   facts.AddCount("too big", service, "too_big");
@@ -291,7 +305,8 @@ void PrintBackend(const Json& backend, std::ostream& out) {
   facts.AddNumber("weight", backend, "weight");
   facts.Add("state", Text(backend, "state_text"));
   facts.Add("reason", ReasonText(backend));
-  facts.Add("new connections", Flag(backend, "eligible") ? "yes" : "no");
+  facts.Add("new connections", TakesText(backend));
+  facts.Add("max conn", MaxConnText(backend));
   facts.Add("admin", Text(backend, "admin"));
   facts.Add("health", Text(backend, "health"));
   facts.Add("signal", Text(backend, "signal"));

@@ -9,12 +9,15 @@
 #include "base/duration.h"
 #include "base/status_macros.h"
 #include "base/text.h"
+#include "core/conn_limit.h"
 #include "core/syn_budget.h"
 #include "fairlead/abi/limits.h"
 #include "fairlead/abi/maps.h"
 
 namespace fairlead::control {
 namespace {
+
+constexpr Range kMaxConn = {0, core::kMostConnections};
 
 struct StatusRange {
   int low = 0;
@@ -239,15 +242,17 @@ absl::StatusOr<ChangeRequest> ReadUnlistSources(const std::string& service,
 
 absl::StatusOr<ChangeRequest> ReadAddBackend(const std::string& service,
                                              absl::string_view body) {
-  return ReadChange(body, core::AddBackend{.service = service},
-                    [](ObjectReader& reader, core::AddBackend& command) {
-                      command.address = reader.RequiredParsed<base::IpAddress>(
-                          "address", ParseBackendAddress);
-                      command.name = reader.String("name").value_or("");
-                      command.weight =
-                          reader.Integer<int>("weight", {1, FL_MAX_WEIGHT})
-                              .value_or(command.weight);
-                    });
+  return ReadChange(
+      body, core::AddBackend{.service = service},
+      [](ObjectReader& reader, core::AddBackend& command) {
+        command.address = reader.RequiredParsed<base::IpAddress>(
+            "address", ParseBackendAddress);
+        command.name = reader.String("name").value_or("");
+        command.weight = reader.Integer<int>("weight", {1, FL_MAX_WEIGHT})
+                             .value_or(command.weight);
+        command.max_conn = reader.Integer<uint32_t>("max_conn", kMaxConn)
+                               .value_or(command.max_conn);
+      });
 }
 
 absl::StatusOr<ChangeRequest> ReadSetBackend(const BackendPath& path,
@@ -256,6 +261,7 @@ absl::StatusOr<ChangeRequest> ReadSetBackend(const BackendPath& path,
       body, core::SetBackend{.service = path.service, .name = path.backend},
       [](ObjectReader& reader, core::SetBackend& command) {
         command.weight = reader.Integer<int>("weight", {1, FL_MAX_WEIGHT});
+        command.max_conn = reader.Integer<uint32_t>("max_conn", kMaxConn);
       });
 }
 

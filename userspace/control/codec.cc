@@ -132,6 +132,7 @@ Json EncodeBackend(const core::BackendView& view,
   json["address"] = view.backend.address.ToString();
   json["id"] = view.backend.id;
   json["weight"] = view.backend.weight;
+  json["max_conn"] = view.backend.max_conn;
   json["admin"] = Text(core::ToString(view.backend.admin));
   json["leaving"] = view.backend.leaving;
   json["health"] = Text(core::ToString(view.health));
@@ -140,6 +141,8 @@ Json EncodeBackend(const core::BackendView& view,
   json["state_text"] = view.state_text;
   json["reason"] = view.reason;
   json["eligible"] = view.eligible;
+  json["full"] = view.full;
+  json["connections"] = view.connections;
   json["active"] = view.load.live;
   json["pending"] = view.load.pending;
   json["elsewhere"] = view.load.elsewhere;
@@ -185,6 +188,7 @@ Json EncodeService(const core::ServiceView& view,
   json["over_budget_flows"] = counters.over_budget;
   json["denied"] = counters.denied;
   json["over_rate"] = counters.over_rate;
+  json["refused_full"] = counters.refused_full;
   json["backends"] = Json::array();
   for (const core::BackendView& backend : view.backends) {
     json["backends"].push_back(
@@ -287,6 +291,7 @@ Json EncodeMembers(const RouteFacts& facts, const SocketAnswers& sockets) {
                       ? absl::StrCat("rank ", i + 1, " of the rendezvous order")
                       : "was a candidate and may still hold connections";
     json["eligible"] = (member.state & FL_BACKEND_ELIGIBLE) != 0;
+    json["full"] = member.full;
     json["load"] = member.load;
     json["weight"] = member.weight;
     const auto socket = sockets.find(member.id);

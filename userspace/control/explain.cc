@@ -17,6 +17,7 @@ using core::BackendId;
 struct Choice {
   BackendId id = FL_NO_BACKEND;
   std::string why;
+  std::string full;  // who is eligible and full, if that decided
 };
 
 class Router {
@@ -33,13 +34,18 @@ class Router {
     return (FactsOf(facts_, id).state & bit) != 0;
   }
 
-  Choice ChooseEligible(int choices) const;
+  // FL_FULL_* of bpf/lib/route.h: what becomes of one that is full.
+  enum class WhenFull { kTakes, kPasses, kEnds };
+  Choice ChooseEligible(int choices, WhenFull when_full) const;
+  Choice ChooseFirst() const;
+  void RefuseFull(const std::string& because);
   Choice ChooseFailOpen() const;
   std::string DescribeChoice(BackendId best,
                              const std::vector<MemberFacts>& seen) const;
 
   bool IsDenied() const;
   void AddLimit();
+  void AddBudget();
   void SynOfNewFlow();
   void SynOfRecordedFlow(const SlotFacts& slot);
   void ClaimThenChoice(const SlotFacts& slot, const Choice& choice);
@@ -71,19 +77,40 @@ std::string LoadOf(const MemberFacts& member) {
   return absl::StrCat(member.name, " ", member.load, "/", member.weight);
 }
 
-Choice Router::ChooseEligible(int choices) const {
+Choice Router::ChooseEligible(int choices, WhenFull when_full) const {
   std::vector<MemberFacts> seen;
+  std::string full;
   MemberFacts best;
   for (const BackendId id : candidates_) {
     if (id == FL_NO_BACKEND || static_cast<int>(seen.size()) >= choices) break;
     const MemberFacts member = FactsOf(facts_, id);
     if (!Has(id, FL_BACKEND_ELIGIBLE) || !Has(id, FL_BACKEND_NEXT_HOP))
       continue;
+    if (member.full && when_full != WhenFull::kTakes) {
+      absl::StrAppend(&full, full.empty() ? "" : ", ", member.name);
+      if (when_full == WhenFull::kEnds) break;
+      continue;
+    }
     if (seen.empty() || MuchLessLoaded(member, best)) best = member;
     seen.push_back(member);
   }
-  if (seen.empty()) return {};
-  return {best.id, DescribeChoice(best.id, seen)};
+  if (seen.empty()) return {.full = full};
+  std::string why = DescribeChoice(best.id, seen);
+  if (!full.empty()) absl::StrAppend(&why, ", past ", full, ", full");
+  return {best.id, why};
+}
+
+// Without a hop list, a flow that is not recorded is looked for with the first
+// alone.
+Choice Router::ChooseFirst() const {
+  return ChooseEligible(1, facts_.encap == core::Encap::kGue && facts_.hop_lists
+                               ? WhenFull::kPasses
+                               : WhenFull::kEnds);
+}
+
+void Router::RefuseFull(const std::string& because) {
+  answer_.verdict = FL_LB_DROP_FULL;
+  answer_.why = because;
 }
 
 std::string Router::DescribeChoice(BackendId best,
@@ -153,7 +180,10 @@ void Router::AddAcceptors() {
 }
 
 void Router::SynOfNewFlow() {
-  Choice choice = ChooseEligible(facts_.choices);
+  Choice choice = ChooseEligible(facts_.choices, WhenFull::kPasses);
+  if (!choice.full.empty())
+    return RefuseFull(absl::StrCat("new flow, refused: full is ", choice.full,
+                                   ", and nobody else may have it"));
   if (choice.id == FL_NO_BACKEND) choice = ChooseFailOpen();
   if (choice.id == FL_NO_BACKEND) {
     answer_.why = "the row has no members: the service has no backends";
@@ -163,7 +193,12 @@ void Router::SynOfNewFlow() {
   answer_.why = absl::StrCat("new flow: ", choice.why);
   if (!facts_.recordable) {
     // Where a segment of this flow looks first.
-    const Choice first = ChooseEligible(1);
+    const Choice first = ChooseFirst();
+    if (!first.full.empty())
+      return RefuseFull(absl::StrCat(
+          "new flow, refused: both its buckets are full of established flows, "
+          "and so is ",
+          first.full, ", where alone it would be found again"));
     if (first.id != FL_NO_BACKEND) choice = first;
     answer_.verdict = FL_LB_TX_SYN_UNRECORDED;
     answer_.why = absl::StrCat(
@@ -182,7 +217,15 @@ void Router::SynOfRecordedFlow(const SlotFacts& slot) {
   const bool goes_on = !slot.ended && slot.state != FL_SLOT_EMBRYONIC &&
                        slot.state != FL_SLOT_EXPIRING_PENDING;
   Choice choice;
-  if (!takes || (slot.ended && agent)) choice = ChooseEligible(facts_.choices);
+  if (!takes || (slot.ended && agent))
+    choice = ChooseEligible(facts_.choices, WhenFull::kPasses);
+  else if (slot.ended && FactsOf(facts_, slot.backend).full)
+    choice.full = name;
+  if (slot.ended && !choice.full.empty())
+    return RefuseFull(absl::StrCat("the flow recorded with ", name,
+                                   " has ended, and a new one is refused: full "
+                                   "is ",
+                                   choice.full));
   const bool stays = choice.id == FL_NO_BACKEND || choice.id == slot.backend;
   answer_.verdict = FL_LB_TX_SYN_AGAIN;
   if (stays && slot.ended) {
@@ -190,9 +233,11 @@ void Router::SynOfRecordedFlow(const SlotFacts& slot) {
     answer_.why = absl::StrCat("the flow recorded with ", name,
                                " has ended: a new one, there again");
   } else if (stays) {
-    answer_.why = absl::StrCat(
-        "the flow is recorded with ", name,
-        takes ? ", which takes new flows" : " and no candidate is eligible");
+    answer_.why = absl::StrCat("the flow is recorded with ", name,
+                               takes ? ", which takes new flows"
+                               : choice.full.empty()
+                                   ? " and no candidate is eligible"
+                                   : " and every eligible candidate is full");
   } else if (goes_on && !agent) {
     answer_.why = absl::StrCat(
         "the flow is recorded with ", name,
@@ -232,7 +277,7 @@ void Router::ClaimThenChoice(const SlotFacts& slot, const Choice& choice) {
 
 void Router::Miss() {
   const std::vector<BackendId> members = RowMembers(facts_.row);
-  const Choice first = ChooseEligible(1);
+  const Choice first = ChooseEligible(1, WhenFull::kTakes);
   Append(first.id);
   for (const bool silent : {false, true}) {
     for (const BackendId id : members)
@@ -286,6 +331,15 @@ void Router::AddLimit() {
   absl::StrAppend(&answer_.why, "; unless its source is above ", facts_.limit);
 }
 
+// Some of its new flows are recorded, others not.
+void Router::AddBudget() {
+  if (!facts_.over_budget || facts_.slot.has_value() || answer_.hops.empty())
+    return;
+  absl::StrAppend(&answer_.why,
+                  "; its service is above its SYN budget just now: if it is "
+                  "beyond that, it is not recorded");
+}
+
 RouteAnswer Router::Syn() {
   if (IsDenied()) {
     answer_.verdict = FL_LB_DROP_DENIED;
@@ -297,6 +351,7 @@ RouteAnswer Router::Syn() {
   } else {
     SynOfNewFlow();
   }
+  AddBudget();
   AddLimit();
   return Finish();
 }

@@ -24,6 +24,7 @@ struct MemberFacts {
   uint64_t state = 0;  // FL_BACKEND_*
   uint64_t load = 0;   // as the packet path counts it
   uint64_t weight = 1;
+  bool full = false;  // it has as many connections as it may
 };
 
 struct SlotFacts {
@@ -36,6 +37,9 @@ struct RouteFacts {
   core::RowWords row;
   int choices = 1;
   bool hop_lists = true;
+  core::Encap encap = core::Encap::kGue;
+  // New flows are above the service's SYN budget just now.
+  bool over_budget = false;
   // The flow's record; nullopt if there is none.
   std::optional<SlotFacts> slot;
   // A new flow would find a place in the flow table.

@@ -74,6 +74,7 @@ struct ServiceCounters {
   uint64_t over_budget = 0;
   uint64_t denied = 0;
   uint64_t over_rate = 0;
+  uint64_t refused_full = 0;
 };
 
 struct BackendCounters {
@@ -90,6 +91,7 @@ struct BackendLine {
   uint64_t pending = 0;
   uint64_t load = 0;  // by which the packet path chooses
   int weight = 0;
+  bool full = false;  // new flows pass it by
 };
 
 struct FlowSlot {

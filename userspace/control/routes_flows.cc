@@ -106,7 +106,8 @@ MemberFacts FactsOf(const ReadContext& context, const Names& names,
           .name = names.Of(id),
           .state = line.state,
           .load = line.load,
-          .weight = static_cast<uint64_t>(line.weight)};
+          .weight = static_cast<uint64_t>(line.weight),
+          .full = line.full};
 }
 
 // Empty if it may open connections.
@@ -124,12 +125,20 @@ std::string WhyDenied(const Found& found) {
                       " is in");
 }
 
+bool IsAboveBudget(const ReadContext& context, const core::Service& service) {
+  const absl::StatusOr<core::ServiceView> view =
+      context.controller.View(service.name);
+  return view.ok() && view->above_syn_budget;
+}
+
 RouteFacts FactsOfFlow(const ReadContext& context, const Names& names,
                        const Found& found) {
   RouteFacts facts = {
       .row = found.facts.words,
       .choices = found.service->choices,
       .hop_lists = found.service->guarantee == core::Guarantee::kSockets,
+      .encap = found.service->encap,
+      .over_budget = IsAboveBudget(context, *found.service),
       .recordable = found.facts.recordable,
       .denied = WhyDenied(found),
       .limit = found.service->source_rate.rate == 0
@@ -186,6 +195,8 @@ absl::StatusOr<Json> ExplainFlow(const ReadContext& context, const Call& call,
   const auto name_of = [&](core::BackendId id) { return names.Of(id); };
   Json answer = AnswerOf(context.controller);
   AddFlow(*found.service, found.facts, name_of, answer);
+  answer["encap"] = std::string(core::ToString(facts.encap));
+  answer["over_syn_budget"] = facts.over_budget;
   answer["members"] = EncodeMembers(facts, sockets);
   answer["syn"] = EncodeRoute(ExplainSyn(facts), name_of);
   answer["segment"] = EncodeRoute(ExplainSegment(facts), name_of);

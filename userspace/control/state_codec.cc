@@ -31,6 +31,7 @@ Json EncodeStoredBackend(const core::Backend& backend) {
     json["drain"]["connections_at_start"] = backend.drain->connections_at_start;
   }
   if (backend.leaving) json["leaving"] = true;
+  if (backend.max_conn != 0) json["max_conn"] = backend.max_conn;
   return json;
 }
 
@@ -91,6 +92,7 @@ absl::StatusOr<core::Backend> DecodeBackend(const Json& json,
     reader.Fail(record.Finish());
   }
   backend.leaving = reader.Bool("leaving").value_or(false);
+  backend.max_conn = reader.Integer<uint32_t>("max_conn").value_or(0);
   FL_RETURN_IF_ERROR(reader.Finish());
   return backend;
 }

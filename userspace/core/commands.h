@@ -71,11 +71,13 @@ struct AddBackend {
   std::string name;  // empty: the address
   base::IpAddress address;
   int weight = 100;
+  uint32_t max_conn = 0;
 };
 struct SetBackend {
   std::string service;
   std::string name;
   std::optional<int> weight;
+  std::optional<uint32_t> max_conn;  // 0: any number
 };
 struct DeleteBackend {
   std::string service;

@@ -10,6 +10,7 @@
 #include "base/text.h"
 #include "core/allocation.h"
 #include "core/applier.h"
+#include "core/conn_limit.h"
 #include "core/ownership.h"
 #include "core/registry.h"
 #include "core/runtimes.h"
@@ -82,7 +83,9 @@ class Controller::Impl {
     Store(runtime);
     TakeOwnedRows(runtime);
     RebaseLoad(runtime);
+    CountByAgent(runtime, now);
   }
+  void OnFlowCounts(std::span<const FlowCounts> counts, base::MonoTime now);
   void OnNewFlows(const std::string& service, const NewFlows& counted,
                   base::MonoTime now);
   uint64_t Recorded(const std::string& service,
@@ -134,6 +137,12 @@ class Controller::Impl {
   // What the agent counts more than this host is carried elsewhere, what it
   // counts less has ended unseen.
   void RebaseLoad(const BackendRuntime* runtime);
+  void CountByAgent(const BackendRuntime* runtime, base::MonoTime now);
+  ConnLimit& LimitOf(BackendId id);
+  // How many flows a backend with a max-conn may be given, as counted last.
+  void StoreBound(const Backend& backend, base::MonoTime now);
+  // Before lines say that they are capped.
+  void StoreBounds(base::MonoTime now);
   ToldNextHop NextHopOf(const base::IpAddress& address) const;
 
   // Constant after construction.
@@ -162,6 +171,7 @@ class Controller::Impl {
   absl::btree_map<BackendId, base::MonoTime> stuck_;
   absl::btree_map<base::IpAddress, ToldNextHop> next_hops_;
   absl::btree_map<ServiceId, SynWatch> syn_watches_;
+  absl::btree_map<BackendId, ConnLimit> limits_;  // of all, also without one
 };
 
 absl::Status Controller::Impl::Adopt(DesiredState desired, base::MonoTime now) {
@@ -171,6 +181,7 @@ absl::Status Controller::Impl::Adopt(DesiredState desired, base::MonoTime now) {
   QuarantineStrays();
   runtimes_.Adopt(
       desired_, [&](BackendId id) { return datapath_.BackendState(id); }, now);
+  StoreBounds(now);
   return Settle(applier_.Adopt(MakeTarget(),
                                [&](BackendId id, uint32_t row) {
                                  return MayOwnFlows(id, row);
@@ -274,6 +285,7 @@ Target Controller::Impl::MakeTarget() const {
 absl::Status Controller::Impl::Apply(base::MonoTime now) {
   // What was refused until now may change rows at last.
   if (!refused_.ok()) NoteRowChanges(DesiredState(), desired_, now);
+  StoreBounds(now);
   return Settle(applier_.Apply(MakeTarget(),
                                [&](BackendId id, uint32_t row) {
                                  return MayOwnFlows(id, row);
@@ -357,6 +369,53 @@ void Controller::Impl::RebaseLoad(const BackendRuntime* runtime) {
   datapath_.SetElsewhere(runtime->id,
                          static_cast<int64_t>(report.live_sockets) -
                              static_cast<int64_t>(report.recorded));
+}
+
+ConnLimit& Controller::Impl::LimitOf(BackendId id) {
+  const auto found = limits_.find(id);
+  if (found != limits_.end()) return found->second;
+  return limits_.emplace(id, ConnLimit(datapath_.Load(id).begun)).first->second;
+}
+
+void Controller::Impl::CountByAgent(const BackendRuntime* runtime,
+                                    base::MonoTime now) {
+  if (runtime == nullptr) return;
+  const AgentReport& report = runtime->agent.report();
+  if (report.presence != AgentReport::Presence::kPresent) return;
+  LimitOf(runtime->id).OnAgent(report, datapath_.Load(runtime->id), now);
+  const Service& service = desired_.services.find(runtime->service)->second;
+  StoreBound(service.backends.find(runtime->backend)->second, now);
+}
+
+void Controller::Impl::OnFlowCounts(std::span<const FlowCounts> counts,
+                                    base::MonoTime now) {
+  for (const auto& [name, service] : desired_.services) {
+    for (const auto& [backend_name, backend] : service.backends) {
+      if (backend.id >= counts.size()) continue;
+      LimitOf(backend.id)
+          .OnFlows(counts[backend.id], datapath_.Load(backend.id),
+                   runtimes_.At(backend.id).agent.report(), now);
+      StoreBound(backend, now);
+    }
+  }
+}
+
+// A daemon that has just been started has counted nothing; the bound of the one
+// before, if there is one, is the better one until it has.
+void Controller::Impl::StoreBound(const Backend& backend, base::MonoTime now) {
+  if (backend.max_conn == 0) return;
+  const ConnLimit& limit = LimitOf(backend.id);
+  const bool is_capped =
+      (datapath_.BackendState(backend.id) & FL_BACKEND_CAPPED) != 0;
+  if (is_capped && !limit.has_counted()) return;
+  datapath_.SetBound(backend.id, limit.Bound(backend.max_conn),
+                     now + kBoundLifetime);
+}
+
+void Controller::Impl::StoreBounds(base::MonoTime now) {
+  for (const auto& [name, service] : desired_.services)
+    for (const auto& [backend_name, backend] : service.backends)
+      StoreBound(backend, now);
 }
 
 void Controller::Impl::OnNewFlows(const std::string& service,
@@ -499,6 +558,7 @@ void Controller::Impl::OnFlowScan(const std::vector<BackendId>& seen,
     scans_.erase(id);
     empty_.erase(id);
     stuck_.erase(id);
+    limits_.erase(id);
     dirty_ = true;
   }
 }
@@ -546,14 +606,22 @@ ToldNextHop Controller::Impl::NextHopOf(const base::IpAddress& address) const {
 
 ServiceView Controller::Impl::View(const Service& service) const {
   std::vector<BackendView> backends;
-  for (const auto& [name, backend] : service.backends)
+  for (const auto& [name, backend] : service.backends) {
+    const LoadReport load = datapath_.Load(backend.id);
     backends.push_back(MakeBackendView(
-        service, backend, runtimes_.At(backend.id), datapath_.Load(backend.id),
+        service, backend, runtimes_.At(backend.id), load,
         NextHopOf(backend.address), datapath_.HasNextHop(backend.id)));
+    const auto limit = limits_.find(backend.id);
+    if (limit != limits_.end())
+      AddLimit(limit->second.Estimate(load.begun), backends.back());
+  }
   ServiceView view = MakeServiceView(service, std::move(backends),
                                      applier_.RowsOverflowed(service.vip));
   view.syn_budget_per_second =
       BudgetPerSecond(service.syn_budget, sizes_.flow_buckets);
+  const auto watch = syn_watches_.find(service.id);
+  view.above_syn_budget =
+      watch != syn_watches_.end() && watch->second.excess().has_value();
   return view;
 }
 
@@ -632,6 +700,11 @@ void Controller::OnAgentReport(const std::string& service,
 void Controller::OnNewFlows(const std::string& service, const NewFlows& counted,
                             base::MonoTime now) {
   impl_->OnNewFlows(service, counted, now);
+}
+
+void Controller::OnFlowCounts(std::span<const FlowCounts> counts,
+                              base::MonoTime now) {
+  impl_->OnFlowCounts(counts, now);
 }
 
 void Controller::OnNextHop(const base::IpAddress& address,

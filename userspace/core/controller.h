@@ -17,6 +17,7 @@
 
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -46,6 +47,9 @@ struct BackendView {
   std::optional<NextHop> next_hop;
   std::string no_next_hop;  // why there is none, if that is known
   bool eligible = false;
+  bool full = false;  // it has max-conn connections
+  // Those confirmed, and what has begun since.
+  uint64_t connections = 0;
 };
 
 struct ServiceView {
@@ -55,6 +59,7 @@ struct ServiceView {
   std::string guarantee;              // "sockets (3/3 agents)"
   uint64_t rows_overflowed = 0;
   uint64_t syn_budget_per_second = 0;  // 0: off
+  bool above_syn_budget = false;       // within the last second or so
   bool fail_open = false;
 };
 
@@ -109,6 +114,8 @@ class Controller {
   void OnNextHop(const base::IpAddress& address,
                  const std::optional<NextHop>& next_hop,
                  absl::string_view reason = {});
+  // What a scan of the flow table counted, by backend id; before OnFlowScan().
+  void OnFlowCounts(std::span<const FlowCounts> counts, base::MonoTime now);
   // A scan of the flow table that began at `begun`, after the call before, is
   // over: contracts rows, frees the id of a deleted backend if it is the second
   // scan or a later one since and found no flow of it, and lets those go that

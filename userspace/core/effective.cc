@@ -72,6 +72,7 @@ Effective DeriveEffective(const EffectiveInput& input) {
   if (input.hop_lists && HasAgent(input.agent))
     effective.bits |= FL_BACKEND_AGENT;
   if (input.on_link) effective.bits |= FL_BACKEND_ON_LINK;
+  if (input.capped) effective.bits |= FL_BACKEND_CAPPED;
   if (IsSilent(input)) effective.bits |= FL_BACKEND_DEAD;
   return effective;
 }

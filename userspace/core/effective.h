@@ -21,6 +21,7 @@ struct EffectiveInput {
   bool agent_asked = false;  // the service has an agent port
   bool hop_lists = false;    // and its packets are for agents only
   bool on_link = false;      // and do not get there through a gateway
+  bool capped = false;       // it has a max-conn
   AgentReport::Presence agent = AgentReport::Presence::kUnknown;
   bool drained = false;
 };

@@ -65,6 +65,7 @@ struct Backend {
   std::string name;
   base::IpAddress address;
   int weight = 100;
+  uint32_t max_conn = 0;  // connections, of all LB hosts; 0: any number
   Admin admin = Admin::kReady;
   std::optional<DrainRecord> drain;
   // Deleted, but not before its last connection has ended: no candidate any
@@ -192,6 +193,9 @@ struct AgentReport {
   };
   Presence presence = Presence::kUnknown;
   uint64_t live_sockets = 0;
+  // Of them, those whose client has not answered the SYN+ACK: a SYN from
+  // anybody makes one.
+  uint64_t handshakes = 0;
   // Flows of the backend that this host had recorded when it asked.
   uint64_t recorded = 0;
   uint64_t scan = 0;  // number of the scan that counted them
@@ -241,6 +245,10 @@ struct LoadReport {
   uint64_t pending = 0;
   // What the agent counted more than was recorded here, at its last report.
   int64_t elsewhere = 0;
+  // Flows of all time whose client sent a segment after its SYN, and with how
+  // many of them the backend is full.
+  uint64_t begun = 0;
+  uint64_t bound = 0;
 
   uint64_t recorded() const { return live + pending; }
   // Of the packet path's choice.
@@ -248,6 +256,16 @@ struct LoadReport {
     const int64_t sum = static_cast<int64_t>(recorded()) + elsewhere;
     return sum > 0 ? static_cast<uint64_t>(sum) : 0;
   }
+};
+
+// What a walk over the flow table found of one backend: flows that their client
+// has not ended.
+struct FlowCounts {
+  uint64_t begun = 0;        // LoadReport::begun when the walk began
+  uint64_t confirmed = 0;    // with segments of the client more than 10 s apart
+  uint64_t fresh = 0;        // too young for that
+  uint64_t unconfirmed = 0;  // not too young
+  uint64_t settled = 0;      // of all these, those a few seconds old
 };
 
 // --- what follows ---

@@ -78,6 +78,9 @@ class Datapath {
   virtual void StoreOwners(uint32_t row, uint64_t word) = 0;
 
   virtual LoadReport Load(BackendId id) const = 0;
+  // A backend with FL_BACKEND_CAPPED is full once so many of its flows have
+  // begun, unless it is `until` by then.
+  virtual void SetBound(BackendId id, uint64_t begun, base::MonoTime until) = 0;
   // Connections of the backend that this host has not recorded; negative: it
   // has recorded more than there are.
   virtual void SetElsewhere(BackendId id, int64_t connections) = 0;

@@ -49,8 +49,15 @@ std::string ServicePlan(const Service& service) {
                           : absl::StrCat(", ", DescribeRate(service)));
 }
 
+std::string MaxConnText(uint32_t max_conn) {
+  return absl::StrCat("max-conn ",
+                      max_conn == 0 ? "off" : absl::StrCat(max_conn));
+}
+
 std::string BackendText(const Backend& backend) {
-  return absl::StrCat(backend.address.ToString(), " weight ", backend.weight);
+  return absl::StrCat(
+      backend.address.ToString(), " weight ", backend.weight,
+      backend.max_conn == 0 ? "" : " " + MaxConnText(backend.max_conn));
 }
 
 // Builds one Change; each handler is one command.
@@ -88,6 +95,8 @@ class Planner {
   absl::Status CheckFree(const AddService& command) const;
   void DropTombstone(const base::Endpoint& vip);
   void PlanSources(const Service& service);
+  void LogSet(const SetBackend& command, const Backend& backend,
+              const std::string& before, const std::string& after);
   void Retire(const Backend& backend);
   absl::Status RefuseTaking(const Service& service, const Backend& backend,
                             uint64_t flows) const;
@@ -318,6 +327,7 @@ absl::Status Planner::operator()(const AddBackend& command) {
   backend.name =
       command.name.empty() ? command.address.ToString() : command.name;
   backend.weight = command.weight;
+  backend.max_conn = command.max_conn;
   const std::string context =
       absl::StrCat("backend ", base::Quoted(backend.name), " of service ",
                    base::Quoted(command.service));
@@ -355,21 +365,36 @@ absl::Status Planner::operator()(const SetBackend& command) {
   FL_ASSIGN_OR_RETURN(Service * service, Find(command.service));
   FL_ASSIGN_OR_RETURN(Backend * backend, Find(*service, command.name));
   FL_RETURN_IF_ERROR(RefuseLeaving(*service, *backend));
-  const int weight = command.weight.value_or(backend->weight);
-  FL_RETURN_IF_ERROR(CheckWeight(weight), "backend ",
-                     base::Quoted(backend->name), " of service ",
-                     base::Quoted(command.service));
-  if (weight == backend->weight) return absl::OkStatus();
+  Backend next = *backend;
+  next.weight = command.weight.value_or(next.weight);
+  next.max_conn = command.max_conn.value_or(next.max_conn);
+  const std::string context =
+      absl::StrCat("backend ", base::Quoted(next.name), " of service ",
+                   base::Quoted(command.service));
+  FL_RETURN_IF_ERROR(CheckWeight(next.weight), context);
+  FL_RETURN_IF_ERROR(CheckMaxConn(next.max_conn), context);
+  const bool new_weight = next.weight != backend->weight;
+  if (new_weight) {
+    LogSet(command, *backend, absl::StrCat("weight ", backend->weight),
+           absl::StrCat("weight ", next.weight));
+  }
+  if (next.max_conn != backend->max_conn)
+    LogSet(command, *backend, MaxConnText(backend->max_conn),
+           MaxConnText(next.max_conn));
+  *backend = next;
+  if (new_weight) Plan(RowsPlan(*service));
+  return absl::OkStatus();
+}
+
+void Planner::LogSet(const SetBackend& command, const Backend& backend,
+                     const std::string& before, const std::string& after) {
   Log({.type = "backend.set",
        .service = command.service,
-       .backend = backend->name,
-       .before = absl::StrCat("weight ", backend->weight),
-       .after = absl::StrCat("weight ", weight)});
-  backend->weight = weight;
-  Plan(absl::StrCat("fl_backends: ", backend->id, " (", backend->name,
-                    ") has weight ", weight));
-  Plan(RowsPlan(*service));
-  return absl::OkStatus();
+       .backend = backend.name,
+       .before = before,
+       .after = after});
+  Plan(absl::StrCat("fl_backends: ", backend.id, " (", backend.name, ") has ",
+                    after));
 }
 
 absl::Status Planner::operator()(const DeleteBackend& command) {

@@ -146,6 +146,7 @@ void Runtimes::Derive(const Service& service, const Backend& backend,
                        .agent_asked = service.agent_port != 0,
                        .hop_lists = service.guarantee == Guarantee::kSockets,
                        .on_link = service.encap == Encap::kL2,
+                       .capped = backend.max_conn != 0,
                        .agent = runtime.agent.presence(),
                        .drained = runtime.drain.drained()});
 }

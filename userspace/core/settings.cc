@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
 #include "base/text.h"
+#include "core/conn_limit.h"
 #include "core/sources.h"
 #include "core/syn_budget.h"
 #include "fairlead/abi/limits.h"
@@ -175,6 +176,7 @@ absl::Status CheckBackends(const Service& service) {
     const std::string who = absl::StrCat("backend ", base::Quoted(name));
     FL_RETURN_IF_ERROR(CheckAddress(backend.address), who);
     FL_RETURN_IF_ERROR(CheckWeight(backend.weight), who);
+    FL_RETURN_IF_ERROR(CheckMaxConn(backend.max_conn), who);
     if (!seen.insert(backend.address).second)
       return base::Annotate(Refuse("address", backend.address.ToString(),
                                    "another backend has it"),
@@ -232,6 +234,12 @@ absl::Status CheckWeight(int weight) {
       "weight", absl::StrCat(weight),
       absl::StrCat("must be 1 to ", FL_MAX_WEIGHT,
                    weight == 0 ? "; to take no new flows, drain it" : ""));
+}
+
+absl::Status CheckMaxConn(uint32_t max_conn) {
+  if (max_conn <= kMostConnections) return absl::OkStatus();
+  return Refuse("max-conn", absl::StrCat(max_conn),
+                absl::StrCat("must be 1 to ", kMostConnections, ", or off"));
 }
 
 absl::Status CompleteSettings(const ServiceSettings& settings,

@@ -30,6 +30,8 @@ absl::Status CheckBackendName(absl::string_view name,
 // Of a host that packets can be sent to.
 absl::Status CheckAddress(const base::IpAddress& address);
 absl::Status CheckWeight(int weight);
+// 0: any number.
+absl::Status CheckMaxConn(uint32_t max_conn);
 
 // Lays `settings` over a new service with its name and VIP only, or over one
 // that exists: what is unset gets its default, or stays. On error `service` is

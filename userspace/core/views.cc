@@ -71,6 +71,21 @@ std::string FailOpenAlarm(const ServiceView& view) {
                               "maint, new flows go to them all the same");
 }
 
+// Nobody who takes new flows has room; empty if somebody has.
+std::string FullAlarm(const ServiceView& view) {
+  int full = 0;
+  for (const BackendView& backend : view.backends) full += backend.full ? 1 : 0;
+  if (full == 0 || full < view.available) return "";
+  return absl::StrCat("service ", view.service.name, ": ",
+                      full == 1 ? "the one backend that takes new connections "
+                                  "is full"
+                                : absl::StrCat("all ", full,
+                                               " backends that take new "
+                                               "connections are full"),
+                      ": clients are refused; raise their max-conn with "
+                      "backend set, or add a backend");
+}
+
 // Why no packet reaches a backend that would be sent some.
 std::string WhyUnreachable(const Service& service,
                            const std::optional<NextHop>& next_hop) {
@@ -112,6 +127,16 @@ BackendView MakeBackendView(const Service& service, const Backend& backend,
           .eligible = wanted && reachable};
 }
 
+void AddLimit(uint64_t connections, BackendView& view) {
+  view.connections = connections;
+  const uint32_t max_conn = view.backend.max_conn;
+  view.full =
+      view.eligible && max_conn != 0 && view.load.begun >= view.load.bound;
+  if (!view.full) return;
+  view.state_text = absl::StrCat("full (", connections, "/", max_conn, ")");
+  if (view.reason == "-") view.reason = "max-conn";
+}
+
 ServiceView MakeServiceView(const Service& service,
                             std::vector<BackendView> backends,
                             uint64_t rows_overflowed) {
@@ -143,6 +168,8 @@ std::vector<std::string> ServiceAlarms(
   if (view.available < view.service.need)
     alarms.push_back(AvailabilityAlarm(view));
   if (view.fail_open) alarms.push_back(FailOpenAlarm(view));
+  if (std::string alarm = FullAlarm(view); !alarm.empty())
+    alarms.push_back(std::move(alarm));
   if (view.rows_overflowed > 0)
     alarms.push_back(absl::StrCat(
         service, ": ", view.rows_overflowed,

@@ -19,6 +19,9 @@ BackendView MakeBackendView(const Service& service, const Backend& backend,
                             const LoadReport& load, const ToldNextHop& told,
                             bool reachable);
 
+// How many connections it has, and whether that is all that it may have.
+void AddLimit(uint64_t connections, BackendView& view);
+
 // `backends` of `service`, by name.
 ServiceView MakeServiceView(const Service& service,
                             std::vector<BackendView> backends,

@@ -154,6 +154,7 @@ core::AgentReport AgentPoller::MakeReport(const AgentState& state,
   report.hot = state.hot;
   if (!knows) return report;
   report.live_sockets = said->second.live_sockets;
+  report.handshakes = said->second.handshakes;
   const bool by_source = service.policy == core::Policy::kSource;
   if (said->second.owned.rows() == service.rows &&
       said->second.by_source == by_source) {

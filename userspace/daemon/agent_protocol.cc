@@ -61,6 +61,9 @@ absl::StatusOr<std::optional<absl::Duration>> Age(const Json& object,
 absl::StatusOr<AgentService> DecodeService(const Json& object) {
   AgentService service;
   FL_ASSIGN_OR_RETURN(service.live_sockets, Unsigned(object, "live_sockets"));
+  if (Find(object, "handshakes") != nullptr) {
+    FL_ASSIGN_OR_RETURN(service.handshakes, Unsigned(object, "handshakes"));
+  }
   FL_ASSIGN_OR_RETURN(const std::string row_by, Text(object, "row_by"));
   service.by_source = row_by == "source";
   FL_ASSIGN_OR_RETURN(const uint64_t rows, Unsigned(object, "rows"));

@@ -20,7 +20,8 @@ namespace fairlead::daemon {
 // What an agent says of one service on its host.
 struct AgentService {
   uint64_t live_sockets = 0;
-  bool by_source = false;  // rows are taken from the client's address
+  uint64_t handshakes = 0;  // of them; older agents say none
+  bool by_source = false;   // rows are taken from the client's address
   core::RowSet owned;
 };
 

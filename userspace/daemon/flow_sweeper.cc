@@ -51,6 +51,7 @@ void FlowSweeper::OnSweep(const datapath::FlowSweep& sweep, absl::Time begun) {
     if (sweep.Saw(static_cast<core::BackendId>(id)))
       seen.push_back(static_cast<core::BackendId>(id));
   tables_.TidyEgress();
+  controller_.OnFlowCounts(sweep.counts, loop_.Now());
   controller_.OnFlowScan(seen, begun, loop_.Now());
   on_sweep_.NotifyAll();
 }

@@ -117,7 +117,8 @@ control::ServiceCounters Host::CountersOf(core::ServiceId service) const {
           .too_big = stats->too_big,
           .over_budget = stats->over_budget,
           .denied = stats->denied,
-          .over_rate = sources.ok() ? sources->over_rate : 0};
+          .over_rate = sources.ok() ? sources->over_rate : 0,
+          .refused_full = sources.ok() ? sources->full : 0};
 }
 
 control::BackendCounters Host::CountersOfBackend(
@@ -136,6 +137,7 @@ control::BackendLine Host::LineOf(core::BackendId backend) const {
   line.pending = load.pending;
   line.load = load.sum();
   line.weight = parts_.tables.BackendWeight(backend);
+  line.full = (line.state & FL_BACKEND_CAPPED) != 0 && load.begun >= load.bound;
   return line;
 }
 

@@ -11,6 +11,14 @@ namespace fairlead::datapath {
 
 namespace {
 
+// Segments in ticks so far apart are more than 10 s apart, wherever in their
+// ticks they were.
+constexpr uint32_t kConfirmingTicks = 11;
+static_assert((uint64_t{kConfirmingTicks - 1} << FL_TICK_SHIFT) >
+              10'000'000'000);
+// Flows so old have been seen by whoever has counted since.
+constexpr uint32_t kSettledTicks = 4;
+
 fl_buckets BucketsOf(std::span<fl_bucket> flows, uint64_t hash) {
   const uint32_t mask = static_cast<uint32_t>(flows.size() - 1);
   return {.first = &flows[fl_bucket_first(hash, mask)],
@@ -31,13 +39,20 @@ void FlowScan::BeginSweep() {
   sweep_ = FlowSweep();
   sweep_.number = number;
   sweep_.backends.resize(load_.size());
+  sweep_.counts.resize(load_.size());
   next_bucket_ = 0;
+}
+
+void FlowScan::NoteBegun() {
+  for (size_t id = 0; id < load_.size(); ++id)
+    sweep_.counts[id].begun = fl_load64(&load_[id].begun);
 }
 
 std::optional<FlowSweep> FlowScan::Step(
     uint32_t buckets, uint32_t now_tick,
     const absl::btree_set<core::BackendId>& empty) {
   EndExpiry();
+  if (next_bucket_ == 0) NoteBegun();
   const size_t end =
       std::min<size_t>(flows_.size(), next_bucket_ + size_t{buckets});
   for (; next_bucket_ < end; ++next_bucket_) {
@@ -85,14 +100,14 @@ void FlowScan::LookAt(fl_slot& slot, uint32_t now_tick,
     ++sweep_.expired;
     return;
   }
-  Count(word0);
+  Count(word0, fl_load64(&slot.word1), now_tick);
   __u64 word1 = 0;
   if (fl_slot_expire_begin(&slot, now_tick, &timeouts_, &word1)) {
     expiring_.push_back({.slot = &slot, .word1 = word1});
   }
 }
 
-void FlowScan::Count(uint64_t word0) {
+void FlowScan::Count(uint64_t word0, uint64_t word1, uint32_t now_tick) {
   const unsigned int state = fl_slot_state(word0);
   ++sweep_.slots[state];
   if (state == FL_SLOT_FREE) return;
@@ -100,6 +115,15 @@ void FlowScan::Count(uint64_t word0) {
   if (backend >= sweep_.backends.size()) return;
   core::LoadReport& count = sweep_.backends[backend];
   ++(fl_slot_is_pending(state) ? count.pending : count.live);
+  if (state == FL_SLOT_EMBRYONIC || fl_slot_has_ended(word0, word1)) return;
+  core::FlowCounts& counts = sweep_.counts[backend];
+  const uint32_t age = fl_tick_age(now_tick, fl_slot_born(word1));
+  const uint32_t heard =
+      fl_tick_age(fl_slot_last_seen(word1), fl_slot_born(word1));
+  ++(heard >= kConfirmingTicks ? counts.confirmed
+     : age < kConfirmingTicks  ? counts.fresh
+                               : counts.unconfirmed);
+  if (age >= kSettledTicks) ++counts.settled;
 }
 
 void FlowScan::Move(uint64_t before, uint64_t after) {

@@ -25,6 +25,7 @@ struct FlowSweep {
   uint64_t number = 0;                     // 1 for the first
   std::array<uint64_t, 8> slots = {};      // by enum fl_slot_state
   std::vector<core::LoadReport> backends;  // by id
+  std::vector<core::FlowCounts> counts;    // by id
   uint64_t expired = 0;                    // slots freed
   uint64_t returned = 0;  // expiring slots that a segment brought back
   uint64_t reverted = 0;  // expiring slots that a killed daemon left
@@ -79,11 +80,12 @@ class FlowScan {
   void EndExpiry();
   void LookAt(fl_slot& slot, uint32_t now_tick,
               const absl::btree_set<core::BackendId>& empty);
-  void Count(uint64_t word0);
+  void Count(uint64_t word0, uint64_t word1, uint32_t now_tick);
   // Moves the counters as R1 says.
   void Move(uint64_t before, uint64_t after);
   void AddLoad(uint64_t word0, int64_t amount);
   void BeginSweep();
+  void NoteBegun();
 
   // Constant after construction.
   const std::span<fl_bucket> flows_;

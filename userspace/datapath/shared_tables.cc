@@ -445,7 +445,19 @@ core::LoadReport SharedTables::Load(core::BackendId id) const {
   return {.live = CountOf(&load.live),
           .pending = CountOf(&load.pending),
           .elsewhere = static_cast<int64_t>(
-              fl_load64(reinterpret_cast<const __u64*>(&load.elsewhere)))};
+              fl_load64(reinterpret_cast<const __u64*>(&load.elsewhere))),
+          .begun = fl_load64(&load.begun),
+          .bound = fl_load64(&load.bound)};
+}
+
+// A packet between the two stores goes by the new bound for as long as the old
+// one was to last.
+void SharedTables::SetBound(core::BackendId id, uint64_t begun,
+                            base::MonoTime until) {
+  FL_CHECK(id < load_.elements().size());
+  fl_load& load = load_.elements()[id];
+  fl_store64(&load.bound, begun);
+  fl_store64(&load.bound_until, static_cast<uint64_t>(until.nanoseconds()));
 }
 
 void SharedTables::SetElsewhere(core::BackendId id, int64_t connections) {

@@ -168,6 +168,7 @@ FL_STATIC_ASSERT(sizeof(struct fl_rate_set) == 64, "one cache line");
 #define FL_BACKEND_NEXT_HOP 0x10ull /* next_hop, source and egress are valid */
 #define FL_BACKEND_AGENT    0x20ull /* an agent answers there: it honours hop lists and claims */
 #define FL_BACKEND_ON_LINK  0x40ull /* FL_ENCAP_L2: a gateway is no next hop; the daemon's */
+#define FL_BACKEND_CAPPED   0x80ull /* takes new flows only as far as its fl_load allows */
 
 /* Of a next hop: no VLAN, 0; or this and the number of one. */
 #define FL_VLAN	     0x1000u
@@ -205,7 +206,15 @@ struct fl_load {
 	 * other LB hosts carry. Negative where slots outlive their connections: one that has closed
 	 * stays for minutes, one that the backend reset for hours. Stored by the daemon. */
 	__s64 elsewhere;
-	__u64 reserved[5];
+	/* Of all time: flows whose client sent a segment after its SYN. A SYN alone, which anybody
+	 * can forge, does not count. */
+	__u64 begun;
+	/* With FL_BACKEND_CAPPED: the backend is full once `begun` is `bound`. Stored by the daemon
+	 * after each count of its connections, and of no force from `bound_until`, in
+	 * bpf_ktime_get_coarse_ns(), on: a daemon that is gone keeps nobody out. */
+	__u64 bound;
+	__u64 bound_until;
+	__u64 reserved[2];
 };
 FL_STATIC_ASSERT(sizeof(struct fl_load) == 64, "one cache line");
 
@@ -314,8 +323,8 @@ FL_STATIC_ASSERT(sizeof(struct fl_learned) == 24, "no padding");
 /* A service in the scan under way. */
 struct fl_vip_sockets {
 	__u64 live;
-	__u32 first_row; /* where its row 0 is in fl_owned; the others follow */
-	__u32 reserved;
+	__u32 first_row;  /* where its row 0 is in fl_owned; the others follow */
+	__u32 handshakes; /* of `live`: the client has not answered the SYN+ACK yet */
 };
 
 /* The scan under way. */

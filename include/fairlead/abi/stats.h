@@ -20,10 +20,11 @@ struct fl_service_stats {
 };
 FL_STATIC_ASSERT(sizeof(struct fl_service_stats) == 64, "one cache line");
 
-/* fl_src_stats, by service id: connections that sources were refused. */
+/* fl_src_stats, by service id: connections that were refused. */
 struct fl_source_stats {
 	__u64 over_rate; /* SYNs above what a source may open in a second */
-	__u64 reserved[3];
+	__u64 full;	 /* SYNs for which no backend had room */
+	__u64 reserved[2];
 };
 FL_STATIC_ASSERT(sizeof(struct fl_source_stats) == 32, "half a cache line");
 

@@ -60,7 +60,9 @@
 	  "SYN of a new connection whose source has opened as many as it may of late")             \
 	X(PASS_TAGS, PASS, "two VLAN tags, or one of 802.1ad: nothing that is served")             \
 	X(DROP_NO_EGRESS, DROP,                                                                    \
-	  "the interface that the backend is behind is gone, or none that packets may leave by")
+	  "the interface that the backend is behind is gone, or none that packets may leave by")   \
+	X(DROP_FULL, DROP,                                                                         \
+	  "SYN of a new connection, and every backend that may take it is full (max-conn)")
 
 /* fl_agent, on a backend. */
 #define FL_AGENT_VERDICTS(X)                                                                       \

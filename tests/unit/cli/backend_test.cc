@@ -9,6 +9,8 @@
 namespace fairlead::cli {
 namespace {
 
+using Catch::Matchers::Contains;
+
 constexpr char kDone[] = R"({"generation": 8})";
 
 // The answer to GET of one backend of the sample.
@@ -101,6 +103,24 @@ packets           1
 bytes             1
 repeated SYNs     2
 )");
+}
+
+TEST_CASE("backend list and show say that a backend is full",
+          "[cli][backend]") {
+  FakeApi api;
+  Json backend = Field(*ParseJson(BackendAnswer(1)), "backend");
+  backend["state_text"] = "full (1000/1000)";
+  backend["reason"] = "max-conn";
+  backend["max_conn"] = 1000;
+  backend["connections"] = 1000;
+  backend["full"] = true;
+  api.On("GET /v1/services/web/backends/web1",
+         Json{{"backend", backend}}.dump());
+  REQUIRE(api.Run("backend show web web1") == 0);
+  CHECK_THAT(api.out(), Contains("state             full (1000/1000)\n") &&
+                            Contains("reason            max-conn\n") &&
+                            Contains("new connections   no, it is full\n") &&
+                            Contains("max conn          1,000, has 1,000\n"));
 }
 
 TEST_CASE("backend show prints where a healthy backend is reached",
@@ -198,6 +218,20 @@ TEST_CASE("backend set and delete change one backend", "[cli][backend]") {
   REQUIRE(api.Run("backend set web web1 --weight 7") == 0);
   CHECK(api.SentLines() ==
         "PATCH /v1/services/web/backends/web1 {\"weight\":7}\n");
+  REQUIRE(api.Run("backend set web web1 --max-conn 10000") == 0);
+  CHECK(api.SentLines() ==
+        "PATCH /v1/services/web/backends/web1 {\"max_conn\":10000}\n");
+  REQUIRE(api.Run("backend set web web1 --weight 7 --max-conn off") == 0);
+  CHECK(api.SentLines() ==
+        "PATCH /v1/services/web/backends/web1 "
+        "{\"weight\":7,\"max_conn\":0}\n");
+  CHECK(api.Run("backend set web web1") == 2);
+  CHECK(api.err() ==
+        "fairlead: backend set: nothing to set: give --weight or --max-conn\n");
+  for (const char* value : {"0", "none", "-1", "100000001", "1k"})
+    CHECK(api.Run(absl::StrCat("backend set web web1 --max-conn ", value)) ==
+          2);
+  CHECK(api.SentLines().empty());
   REQUIRE(api.Run("backend rm web web1 --force") == 0);
   CHECK(api.SentLines() ==
         "DELETE /v1/services/web/backends/web1 {\"force\":true}\n");

@@ -186,9 +186,10 @@ TEST_CASE("flows explain prints members and what would happen now",
           "[cli][flows]") {
   FakeApi api;
   api.On("GET /v1/flows/explain", R"({"generation": 7, "service": "web",
-    "tag": "0x1f", "row": 17, "slot": null, "members": [
+    "tag": "0x1f", "row": 17, "slot": null, "encap": "ipip",
+    "over_syn_budget": true, "members": [
      {"backend": "web2", "rank": 1, "role": "candidate", "why": "rank 1 of the order",
-      "eligible": true, "load": 12, "weight": 100, "socket": null},
+      "eligible": true, "full": true, "load": 12, "weight": 100, "socket": null},
      {"backend": "web1", "rank": 2, "role": "owner", "why": "has sockets",
       "eligible": false, "load": 1200, "weight": 100,
       "socket": "established"}],
@@ -202,10 +203,12 @@ TEST_CASE("flows explain prints members and what would happen now",
   CHECK(api.out() == R"(service  web
 tag      0x1f
 row      17
+encap    ipip
+budget   exceeded: new connections are not recorded
 slot     none: this connection is not in the flow table
 
 MEMBER  RANK  ROLE       ELIGIBLE   LOAD  WEIGHT  SOCKET       WHY
-web2       1  candidate  yes          12     100  -            rank 1 of the order
+web2       1  candidate  full         12     100  -            rank 1 of the order
 web1       2  owner      no        1,200     100  established  has sockets
 
 if web1 were draining:

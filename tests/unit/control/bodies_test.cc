@@ -80,11 +80,13 @@ TEST_CASE("every change takes if_generation and dry_run", "[control][bodies]") {
 
 TEST_CASE("a backend's address has no port", "[control][bodies]") {
   const auto command = CommandOf<core::AddBackend>(
-      ReadAddBackend("ws", R"({"address": "2001:db8::7", "weight": 50})"));
+      ReadAddBackend("ws", R"({"address": "2001:db8::7", "weight": 50,
+                             "max_conn": 9})"));
   CHECK(command.service == "ws");
   CHECK(command.address.ToString() == "2001:db8::7");
   CHECK(command.name.empty());
   CHECK(command.weight == 50);
+  CHECK(command.max_conn == 9);
   for (const char* address : {"192.0.2.7:80", "[2001:db8::7]:80"}) {
     CHECK_THAT(Problem(ReadAddBackend(
                    "ws", absl::StrCat(R"({"address": ")", address, R"("})"))),
@@ -183,6 +185,12 @@ TEST_CASE("weights and tombstones are checked", "[control][bodies]") {
   const BackendPath path = {.service = "ws", .backend = "web1"};
   CHECK(CommandOf<core::SetBackend>(ReadSetBackend(path, R"({"weight": 256})"))
             .weight == 256);
+  const auto set = CommandOf<core::SetBackend>(
+      ReadSetBackend(path, R"({"max_conn": 1000})"));
+  CHECK(set.max_conn == 1000);
+  CHECK_FALSE(set.weight.has_value());
+  CHECK_THAT(Problem(ReadSetBackend(path, R"({"max_conn": 100000001})")),
+             Contains("\"max_conn\"") && Contains("100000001"));
   CHECK_THAT(Problem(ReadSetBackend(path, R"({"weight": 257})")),
              Contains("\"weight\"") && Contains("257"));
   CHECK_THAT(Problem(ReadSetBackend(path, R"({"weight": "heavy"})")),

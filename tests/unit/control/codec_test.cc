@@ -57,9 +57,10 @@ BackendCounters CountersOfWeb1() {
 
 constexpr absl::string_view kDrainingBackend = R"({
   "name": "web1", "address": "192.0.2.11", "id": 1, "weight": 100,
+  "max_conn": 0,
   "admin": "drain", "leaving": false, "health": "up", "signal": "none",
   "state": "draining", "state_text": "draining 37%", "reason": "admin.drain",
-  "eligible": false,
+  "eligible": false, "full": false, "connections": 0,
   "active": 402, "pending": 3, "elsewhere": 7, "new_flows": 512, "packets": 10, "bytes": 1000,
   "syn_again": 4,
   "check": {"outcome": "success", "http_status": 200, "duration_ms": 3,
@@ -86,9 +87,10 @@ TEST_CASE("what is not known of a backend is null", "[control][codec]") {
   view.reason = "check.pending";
   CHECK(DumpJson(EncodeBackend(view, {}, Now())) == Golden(R"({
     "name": "web2", "address": "2001:db8::12", "id": 2, "weight": 100,
+    "max_conn": 0,
     "admin": "ready", "leaving": false, "health": "init", "signal": "none",
     "state": "init", "state_text": "init", "reason": "check.pending",
-    "eligible": false,
+    "eligible": false, "full": false, "connections": 0,
     "active": 0, "pending": 0, "elsewhere": 0, "new_flows": 0, "packets": 0, "bytes": 0,
     "syn_again": 0,
     "check": null, "agent": {"presence": "unknown", "live_sockets": 0, "draining": false,
@@ -166,7 +168,7 @@ TEST_CASE("a service is told as the documentation says", "[control][codec]") {
     "rows_overflowed": 0, "syn_budget_per_second": 0,
     "active": 402, "new_flows": 5012, "packets": 9, "bytes": 8, "misses": 7,
     "fail_open_flows": 6, "too_big": 5, "over_budget_flows": 4,
-    "denied": 3, "over_rate": 2,)json" +
+    "denied": 3, "over_rate": 2, "refused_full": 0,)json" +
                               backends));
   CHECK(DumpJson(EncodeServiceSummary(view)) == Golden(R"json({
     "name": "ws", "vip": "198.51.100.10:443", "available": 2, "backends": 1,
@@ -202,14 +204,14 @@ TEST_CASE("members are told with rank and role", "[control][codec]") {
   const SocketAnswers sockets = {{1, "established"}, {2, "none"}};
   CHECK(DumpJson(EncodeMembers(facts, sockets)) == Golden(R"([
     {"backend": "b", "rank": 1, "role": "candidate",
-     "why": "rank 1 of the rendezvous order", "eligible": true, "load": 12,
+     "why": "rank 1 of the rendezvous order", "eligible": true, "full": false, "load": 12,
      "weight": 50, "socket": "none"},
     {"backend": "a", "rank": 2, "role": "candidate",
-     "why": "rank 2 of the rendezvous order", "eligible": false, "load": 5,
+     "why": "rank 2 of the rendezvous order", "eligible": false, "full": false, "load": 5,
      "weight": 100, "socket": "established"},
     {"backend": "#3", "rank": 3, "role": "owner",
      "why": "was a candidate and may still hold connections",
-     "eligible": false, "load": 0, "weight": 1, "socket": null}])"));
+     "eligible": false, "full": false, "load": 0, "weight": 1, "socket": null}])"));
 }
 
 }  // namespace

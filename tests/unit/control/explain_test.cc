@@ -85,6 +85,65 @@ TEST_CASE("a new flow is told the limit of its source", "[control][explain]") {
   CHECK_THAT(ExplainSyn(facts).why, !Contains("a second"));
 }
 
+TEST_CASE("a full backend's turn is the next one's", "[control][explain]") {
+  RouteFacts facts = FiveBackends();
+  Member(facts, 1).full = true;
+  RouteAnswer answer = ExplainSyn(facts);
+  CHECK(answer.target == 2);
+  CHECK(answer.why ==
+        "new flow: web2 is the first eligible candidate, past web1, full");
+  // A miss is asked for where it may be.
+  CHECK(ExplainSegment(facts).target == 1);
+  for (BackendId id = 1; id <= 4; ++id) Member(facts, id).full = true;
+  answer = ExplainSyn(facts);
+  CHECK(answer.verdict == FL_LB_DROP_FULL);
+  CHECK(answer.target == FL_NO_BACKEND);
+  CHECK(answer.hops.empty());
+  CHECK(answer.why ==
+        "new flow, refused: full is web1, web2, web3, web4, and nobody else "
+        "may have it");
+  // What it has goes on; what has ended is new.
+  facts.slot = {.state = FL_SLOT_EMBRYONIC, .backend = 2};
+  CHECK(ExplainSyn(facts).verdict == FL_LB_TX_SYN_AGAIN);
+  Member(facts, 2).state = kDrained;
+  CHECK_THAT(ExplainSyn(facts).why,
+             Contains("and every eligible candidate is full"));
+  facts.slot->ended = true;
+  CHECK(ExplainSyn(facts).verdict == FL_LB_DROP_FULL);
+  Member(facts, 3).full = false;
+  CHECK(ExplainSyn(facts).target == 3);
+}
+
+TEST_CASE("without an agent a tuple used again stays, if there is room",
+          "[control][explain]") {
+  RouteFacts facts = FiveBackends();
+  for (MemberFacts& member : facts.backends)
+    member.state &= ~uint64_t{FL_BACKEND_AGENT};
+  facts.slot = {.state = FL_SLOT_CLOSING, .backend = 2, .ended = true};
+  CHECK(ExplainSyn(facts).target == 2);
+  Member(facts, 2).full = true;
+  CHECK(ExplainSyn(facts).verdict == FL_LB_DROP_FULL);
+}
+
+TEST_CASE("what cannot be recorded wants room where it is found again",
+          "[control][explain]") {
+  RouteFacts facts = FiveBackends();
+  facts.recordable = false;
+  Member(facts, 1).full = true;
+  CHECK(ExplainSyn(facts).target == 2);
+  facts.encap = core::Encap::kIpip;
+  facts.hop_lists = false;
+  CHECK(ExplainSyn(facts).verdict == FL_LB_DROP_FULL);
+}
+
+TEST_CASE("a SYN budget that is exceeded is named", "[control][explain]") {
+  RouteFacts facts = FiveBackends();
+  facts.over_budget = true;
+  CHECK_THAT(ExplainSyn(facts).why, Contains("above its SYN budget just now"));
+  facts.slot = {.state = FL_SLOT_EMBRYONIC, .backend = 2};
+  CHECK_THAT(ExplainSyn(facts).why, !Contains("budget"));
+}
+
 TEST_CASE("without hop lists a packet visits one backend",
           "[control][explain]") {
   RouteFacts facts = FiveBackends();

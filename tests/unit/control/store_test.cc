@@ -143,6 +143,16 @@ TEST_CASE("a state has one document, and the document that state",
   CHECK(ValueOf(DecodeState(EncodeState({}))) == core::DesiredState());
 }
 
+TEST_CASE("a max-conn outlives a restart", "[control][store]") {
+  core::DesiredState state = SomeState();
+  state.services["ws"].backends["web2"].max_conn = 10'000;
+  CHECK_THAT(EncodeState(state), Contains("\"max_conn\": 10000"));
+  CHECK(ValueOf(DecodeState(EncodeState(state))) == state);
+  state.services["ws"].backends["web2"].max_conn = 100'000'001;
+  CHECK_THAT(std::string(DecodeState(EncodeState(state)).status().message()),
+             Contains("max-conn 100000001: must be 1 to 100000000, or off"));
+}
+
 TEST_CASE("a document that is not understood in full is refused",
           "[control][store]") {
   struct Case {

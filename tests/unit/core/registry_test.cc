@@ -236,6 +236,28 @@ TEST_CASE("an unknown name is answered with what there is",
         "no tombstone 203.0.113.1:1 (have: none)");
 }
 
+TEST_CASE("weight and max-conn are set apart or together", "[core][registry]") {
+  Registry registry;
+  registry.AddWeb(1);
+  const Change change = registry.Do(SetBackend{
+      .service = "web", .name = "web1", .weight = 7, .max_conn = 1000});
+  REQUIRE(change.events.size() == 2);
+  CHECK(change.events[1].before == "max-conn off");
+  CHECK(change.events[1].after == "max-conn 1000");
+  CHECK(change.plan.size() == 3);
+  CHECK(registry.Web("web1").max_conn == 1000);
+  CHECK(registry.Web("web1").weight == 7);
+  const Change off =
+      registry.Do(SetBackend{.service = "web", .name = "web1", .max_conn = 0});
+  // The rows stay as they are.
+  CHECK(off.plan.size() == 1);
+  CHECK(registry.Web("web1").max_conn == 0);
+  CHECK(registry.Invalid(SetBackend{
+            .service = "web", .name = "web1", .max_conn = 100'000'001}) ==
+        "backend \"web1\" of service \"web\": max-conn 100000001: must be 1 to "
+        "100000000, or off");
+}
+
 TEST_CASE("a weight is 1 to 256, and 0 is told about drain",
           "[core][registry]") {
   Registry registry;

@@ -55,6 +55,20 @@ TEST_CASE("what an agent has not seen yet is null", "[daemon][agent]") {
   CHECK_FALSE(calm->syn_cookie_age.has_value());
 }
 
+TEST_CASE("an agent that counts handshakes tells them apart",
+          "[daemon][agent]") {
+  const auto handshakes = [](const absl::StatusOr<AgentState>& state) {
+    REQUIRE(state.ok());
+    return state->services.at("198.51.100.10:443").handshakes;
+  };
+  CHECK(handshakes(DecodeAgentState(kState)) == 0);
+  CHECK(handshakes(DecodeAgentState(
+            With("\"row_by\"", "\"handshakes\": 7, \"row_by\""))) == 7);
+  CHECK_FALSE(
+      DecodeAgentState(With("\"row_by\"", "\"handshakes\": -7, \"row_by\""))
+          .ok());
+}
+
 TEST_CASE("a report with a wrong field is refused and the field named",
           "[daemon][agent]") {
   const auto problem = [](const std::string& text) {

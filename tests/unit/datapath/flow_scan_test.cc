@@ -55,6 +55,38 @@ unsigned int StateOf(const fl_slot& slot) { return fl_slot_state(slot.word0); }
 
 }  // namespace
 
+TEST_CASE("a flow is confirmed once its client was heard more than 10 s apart",
+          "[datapath][flows]") {
+  Table table;
+  table.load[3].begun = 77;
+  const auto add = [&](size_t position, unsigned int state, uint32_t born,
+                       uint32_t heard, uint16_t flags = 0) {
+    fl_slot& slot = table.Add(position, state, 3, 0, flags);
+    slot.word1 = fl_slot_word1(kNow - born, kNow - heard, flags);
+  };
+  add(0, FL_SLOT_ESTABLISHED, 11, 0);
+  add(1, FL_SLOT_ESTABLISHED, 500, 480);
+  add(2, FL_SLOT_ESTABLISHED, 10, 0);
+  add(3, FL_SLOT_YOUNG, 0, 0);
+  add(4, FL_SLOT_YOUNG, 4, 4);
+  add(5, FL_SLOT_YOUNG, 11, 1);
+  add(6, FL_SLOT_ESTABLISHED, 400, 390);
+  // No connections, whatever they were.
+  add(7, FL_SLOT_EMBRYONIC, 2, 2);
+  add(8, FL_SLOT_CLOSING, 400, 0);
+  add(9, FL_SLOT_YOUNG, 12, 0, FL_SLOT_FIN);
+  FlowScan scan(table.flows, table.load, kTimeouts);
+  const auto sweep = scan.Step(kAll, kNow);
+  REQUIRE(sweep.has_value());
+  const core::FlowCounts& counts = sweep->counts[3];
+  CHECK(counts.begun == 77);
+  CHECK(counts.confirmed == 2);
+  CHECK(counts.fresh == 3);
+  CHECK(counts.unconfirmed == 2);
+  CHECK(counts.settled == 6);
+  CHECK(table.Adds());
+}
+
 TEST_CASE("a silent flow is freed one step after it was marked",
           "[datapath][flows]") {
   struct Case {
