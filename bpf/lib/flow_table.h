@@ -87,19 +87,30 @@ static __always_inline void fl_load_move(struct fl_slot_change change)
 	fl_load_add(change.after, 1);
 }
 
+/* As fl_load_move, of a slot that a segment has moved on, which is rare among segments. Global: see
+ * below. */
+__noinline int fl_load_moved(__u64 before, __u64 after)
+{
+	fl_load_move((struct fl_slot_change){ before, after });
+	return 0;
+}
+
 /*
  * A segment of the flow `hash`: the word 0 that its slot had, after the slot was moved on; 0 when
  * it is not recorded.
  */
 static __always_inline __u64 fl_flow_segment(__u64 hash, __u32 tcp_flags, __u32 now)
 {
+	struct fl_slot_change change;
 	struct fl_slot *slot;
 	__u64 word0;
 
 	slot = fl_flow_find(hash, &word0);
 	if (!slot)
 		return 0;
-	fl_load_move(fl_slot_touch(slot, word0, (__u8)tcp_flags, now));
+	change = fl_slot_touch(slot, word0, (__u8)tcp_flags, now);
+	if (change.before != change.after)
+		fl_load_moved(change.before, change.after);
 	return word0;
 }
 
