@@ -36,14 +36,14 @@ base::IpAddress BackendAddress(bool is_ipv4) {
 // families.
 void ForEachWay(const std::function<void(LbWorld&, const Packet& front,
                                          const HopList& hops)>& check) {
+  LbWorld world;
+  world.SetRows({1, 2});
   for (const uint8_t encap :
        Bytes{FL_ENCAP_GUE, FL_ENCAP_GUE_PLAIN, FL_ENCAP_IPIP, FL_ENCAP_L2}) {
     for (const bool outer_ipv4 : {true, false}) {
       for (const std::optional<uint16_t>& vlan : kVlansInside) {
-        LbWorld world;
         world.service().encap = encap;
         world.StoreService();
-        world.SetRows({1, 2});
         world.SetBackend(1,
                          {.address = BackendAddress(outer_ipv4), .vlan = vlan});
         for (const Packet& front : Fronts()) {
@@ -304,6 +304,8 @@ TEST_CASE("a frame may end in its tag or just behind it",
 
 // There are 16 bytes of room. What comes without its tag has 4 more.
 TEST_CASE("a tag needs room in front like any header", "[packet][lb][vlan]") {
+  LbWorld world;
+  const Crowd crowd(world.lb().program_fd());
   struct Case {
     const char* name;
     bool tagged_in;
@@ -322,18 +324,17 @@ TEST_CASE("a tag needs room in front like any header", "[packet][lb][vlan]") {
                 FL_LB_DROP_NO_HEADROOM},
        }) {
     INFO(c.name);
-    LbWorld world;
     world.service().encap = c.encap;
     world.StoreService();
     world.SetBackend(1, {.address = Ip("192.0.2.11"), .vlan = c.vlan});
-    const Crowd crowd(world.lb().program_fd());
+    const uint64_t before = world.lb().backend_stats(1).packets;
     const Packet front = c.tagged_in ? Eth{} / kClients : Packet(Eth{});
     const LbResult result =
         world.lb().Run(front / Ipv4{} / Tcp{.ack = true} / Payload(200),
                        {.through_fd = crowd.program_fd()});
     CHECK(result.verdict == c.verdict);
     const bool sent = c.verdict == FL_LB_TX_MISS;
-    CHECK(world.lb().backend_stats(1).packets == (sent ? 1 : 0));
+    CHECK(world.lb().backend_stats(1).packets - before == (sent ? 1 : 0));
   }
 }
 
