@@ -223,8 +223,16 @@ core::Command ControllerSim::RandomCommand() {
     case 5:
       return core::ClearTombstone{ServiceVip(s)};
     case 6:
+      return core::SetBackend{.service = service,
+                              .name = backend,
+                              .weight = 1 + random_.Below(256)};
     case 7:
-      return core::SetBackend{service, backend, 1 + random_.Below(256)};
+      return core::SetBackend{
+          .service = service,
+          .name = backend,
+          .max_conn = random_.Chance(0.3)
+                          ? 0
+                          : static_cast<uint32_t>(random_.Below(100))};
     case 8:
     case 9:
       return core::DeleteBackend{service, backend, random_.Chance(0.3)};

@@ -43,6 +43,10 @@ std::optional<uint64_t> WithOneMore(uint64_t word, size_t places,
   return PackWord(ids);
 }
 
+bool SameRows(const ServiceEntry& a, const ServiceEntry& b) {
+  return a.id == b.id && a.rows_base == b.rows_base && a.rows == b.rows;
+}
+
 bool IsMember(const std::vector<WeightedMember>& members, BackendId id) {
   return std::ranges::find(members, id, &WeightedMember::id) != members.end();
 }
@@ -143,15 +147,21 @@ absl::Status Applier::RemoveServices(const Target& target) {
   for (const auto& [vip, entry] : services_)
     if (!target.services.contains(vip)) gone.push_back(vip);
   for (const auto& [vip, wanted] : target.services) {
-    if (!wanted.entry.tombstone) continue;
     const auto found = services_.find(vip);
-    if (found != services_.end() && found->second == wanted.entry) continue;
-    FL_RETURN_IF_ERROR(datapath_.PutService(vip, wanted.entry), "tombstone ",
+    const bool is_live = found != services_.end() && !found->second.tombstone;
+    ServiceEntry tombstone = wanted.entry;
+    if (!wanted.entry.tombstone) {
+      // Deleted while its tombstone could not be written, and added anew: what
+      // it had is free for others, and its entry may not say so any longer.
+      if (!is_live || SameRows(found->second, wanted.entry)) continue;
+      tombstone = {.id = found->second.id, .tombstone = true};
+    }
+    if (found != services_.end() && found->second == tombstone) continue;
+    FL_RETURN_IF_ERROR(datapath_.PutService(vip, tombstone), "tombstone ",
                        vip.ToString());
-    if (found != services_.end() && !found->second.tombstone)
-      ClearRows(found->second.rows_base, found->second.rows);
+    if (is_live) ClearRows(found->second.rows_base, found->second.rows);
     tables_.erase(vip);
-    services_[vip] = wanted.entry;
+    services_[vip] = tombstone;
   }
   for (const base::Endpoint& vip : gone) {
     datapath_.RemoveService(vip);
@@ -223,13 +233,7 @@ absl::Status Applier::PutServices(const Target& target) {
     const absl::Status status = base::Annotate(
         datapath_.PutService(vip, wanted.entry), "service at ", vip.ToString());
     first_error.Update(status);
-    if (!status.ok()) continue;
-    // Deleted and added anew while its tombstone could not be written.
-    if (!is_new && found->second.rows != 0 &&
-        (found->second.rows_base != wanted.entry.rows_base ||
-         found->second.rows != wanted.entry.rows))
-      stale_rows_ = true;
-    services_[vip] = wanted.entry;
+    if (status.ok()) services_[vip] = wanted.entry;
   }
   return first_error;
 }
