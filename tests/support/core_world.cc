@@ -138,6 +138,32 @@ uint64_t CoreWorld::LineOf(const std::string& backend) const {
   return tables_.BackendState(IdOf(backend));
 }
 
+core::ServiceSettings SmallSettings() {
+  core::ServiceSettings settings;
+  settings.rows = 256;
+  settings.agent_port = 0;
+  return settings;
+}
+
+void AddWeb(CoreWorld& world, int backends,
+            const core::ServiceSettings& settings) {
+  world.Do(core::AddService{
+      .name = "web", .vip = Vip("198.51.100.10:443"), .settings = settings});
+  for (int i = 1; i <= backends; ++i)
+    world.Do(core::AddBackend{.service = "web",
+                              .name = absl::StrCat("web", i),
+                              .address = Address(absl::StrCat("192.0.2.", i))});
+}
+
+void AddHealthyWeb(CoreWorld& world, int backends,
+                   const core::ServiceSettings& settings) {
+  AddWeb(world, backends, settings);
+  world.AnswerAll(core::ProbeOutcome::kSuccess);
+  for (int i = 1; i <= backends; ++i)
+    world.Report(absl::StrCat("web", i), core::AgentReport::Presence::kPresent);
+  world.controller().TakeEvents();
+}
+
 namespace {
 
 std::string ComplainOfRow(const FakeDatapath& tables, uint32_t row) {

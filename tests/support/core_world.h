@@ -73,6 +73,15 @@ class CoreWorld {
   uint64_t scan_ = 0;
 };
 
+// Few rows and no agents.
+core::ServiceSettings SmallSettings();
+// A service "web" with backends web1, web2, ... that nothing is known of yet.
+void AddWeb(CoreWorld& world, int backends,
+            const core::ServiceSettings& settings = SmallSettings());
+// The same, and all checks and agents have answered.
+void AddHealthyWeb(CoreWorld& world, int backends,
+                   const core::ServiceSettings& settings = SmallSettings());
+
 // Each answers what is wrong, or nothing.
 
 // A packet that comes now finds lines in use for all that its row lists, and a

@@ -10,7 +10,7 @@
 #include "base/text.h"
 #include "core/allocation.h"
 #include "core/applier.h"
-#include "core/conn_limit.h"
+#include "core/conn_limits.h"
 #include "core/ownership.h"
 #include "core/registry.h"
 #include "core/runtimes.h"
@@ -31,29 +31,6 @@ constexpr absl::Duration kRetryInterval = absl::Seconds(1);
 // missed by the first.
 constexpr int kScansInQuarantine = 2;
 
-absl::Status CheckDesired(const DesiredState& desired,
-                          const TableSizes& sizes) {
-  absl::btree_set<base::Endpoint> vips;
-  for (const auto& [name, service] : desired.services) {
-    FL_RETURN_IF_ERROR(CheckService(service), "service ", base::Quoted(name));
-    if (vips.insert(service.vip).second) continue;
-    return absl::InvalidArgumentError(
-        absl::StrCat("service ", base::Quoted(name), ": vip ",
-                     service.vip.ToString(), " belongs to another service"));
-  }
-  for (const auto& [vip, tombstone] : desired.tombstones) {
-    if (vips.contains(vip))
-      return absl::InvalidArgumentError(
-          absl::StrCat("tombstone ", vip.ToString(), ": is a service's VIP"));
-  }
-  return CheckFits(desired, sizes);
-}
-
-bool SameIntent(const DesiredState& a, const DesiredState& b) {
-  return a.generation == b.generation && a.services == b.services &&
-         a.tombstones == b.tombstones;
-}
-
 }  // namespace
 
 class Controller::Impl {
@@ -63,7 +40,8 @@ class Controller::Impl {
       : sizes_(sizes),
         datapath_(datapath),
         applier_(sizes, datapath),
-        runtimes_(std::move(random)) {}
+        runtimes_(std::move(random)),
+        limits_(datapath) {}
 
   absl::Status Adopt(DesiredState desired, base::MonoTime now);
   absl::StatusOr<Change> Prepare(const Command& command, absl::Time wall) const;
@@ -80,12 +58,16 @@ class Controller::Impl {
                      const AgentReport& report, base::MonoTime now) {
     const BackendRuntime* runtime =
         runtimes_.OnAgentReport(desired_, service, backend, report, now);
+    if (runtime == nullptr) return;
     Store(runtime);
-    TakeOwnedRows(runtime);
-    RebaseLoad(runtime);
-    CountByAgent(runtime, now);
+    TakeOwnedRows(*runtime);
+    RebaseLoad(*runtime);
+    limits_.OnAgent(desired_.services.at(service).backends.at(backend),
+                    runtime->agent.report(), now);
   }
-  void OnFlowCounts(std::span<const FlowCounts> counts, base::MonoTime now);
+  void OnFlowCounts(std::span<const FlowCounts> counts, base::MonoTime now) {
+    limits_.OnFlows(desired_, runtimes_, counts, now);
+  }
   void OnNewFlows(const std::string& service, const NewFlows& counted,
                   base::MonoTime now);
   uint64_t Recorded(const std::string& service,
@@ -133,16 +115,10 @@ class Controller::Impl {
   // The rows of services in which the two differ change now.
   void NoteRowChanges(const DesiredState& before, const DesiredState& after,
                       base::MonoTime now);
-  void TakeOwnedRows(const BackendRuntime* runtime);
+  void TakeOwnedRows(const BackendRuntime& runtime);
   // What the agent counts more than this host is carried elsewhere, what it
   // counts less has ended unseen.
-  void RebaseLoad(const BackendRuntime* runtime);
-  void CountByAgent(const BackendRuntime* runtime, base::MonoTime now);
-  ConnLimit& LimitOf(BackendId id);
-  // How many flows a backend with a max-conn may be given, as counted last.
-  void StoreBound(const Backend& backend, base::MonoTime now);
-  // Before lines say that they are capped.
-  void StoreBounds(base::MonoTime now);
+  void RebaseLoad(const BackendRuntime& runtime);
   ToldNextHop NextHopOf(const base::IpAddress& address) const;
 
   // Constant after construction.
@@ -171,17 +147,18 @@ class Controller::Impl {
   absl::btree_map<BackendId, base::MonoTime> stuck_;
   absl::btree_map<base::IpAddress, ToldNextHop> next_hops_;
   absl::btree_map<ServiceId, SynWatch> syn_watches_;
-  absl::btree_map<BackendId, ConnLimit> limits_;  // of all, also without one
+  ConnLimits limits_;
 };
 
 absl::Status Controller::Impl::Adopt(DesiredState desired, base::MonoTime now) {
-  FL_RETURN_IF_ERROR(CheckDesired(desired, sizes_), "desired state");
+  FL_RETURN_IF_ERROR(CheckDesired(desired), "desired state");
+  FL_RETURN_IF_ERROR(CheckFits(desired, sizes_), "desired state");
   desired_ = std::move(desired);
   NoteRowChanges(DesiredState(), desired_, now);
   QuarantineStrays();
   runtimes_.Adopt(
       desired_, [&](BackendId id) { return datapath_.BackendState(id); }, now);
-  StoreBounds(now);
+  limits_.Store(desired_, now);
   return Settle(applier_.Adopt(MakeTarget(),
                                [&](BackendId id, uint32_t row) {
                                  return MayOwnFlows(id, row);
@@ -285,7 +262,7 @@ Target Controller::Impl::MakeTarget() const {
 absl::Status Controller::Impl::Apply(base::MonoTime now) {
   // What was refused until now may change rows at last.
   if (!refused_.ok()) NoteRowChanges(DesiredState(), desired_, now);
-  StoreBounds(now);
+  limits_.Store(desired_, now);
   return Settle(applier_.Apply(MakeTarget(),
                                [&](BackendId id, uint32_t row) {
                                  return MayOwnFlows(id, row);
@@ -353,69 +330,19 @@ bool Controller::Impl::HasCountedSince(const Service& service,
          (stuck == stuck_.end() || has_since(stuck->second));
 }
 
-void Controller::Impl::TakeOwnedRows(const BackendRuntime* runtime) {
-  if (runtime == nullptr) return;
-  const AgentReport& report = runtime->agent.report();
+void Controller::Impl::TakeOwnedRows(const BackendRuntime& runtime) {
+  const AgentReport& report = runtime.agent.report();
   if (report.presence != AgentReport::Presence::kPresent || !report.owned)
     return;
-  applier_.AddOwner(desired_.services.find(runtime->service)->second.vip,
-                    runtime->id, *report.owned);
+  applier_.AddOwner(desired_.services.find(runtime.service)->second.vip,
+                    runtime.id, *report.owned);
 }
 
-void Controller::Impl::RebaseLoad(const BackendRuntime* runtime) {
-  if (runtime == nullptr) return;
-  const AgentReport& report = runtime->agent.report();
+void Controller::Impl::RebaseLoad(const BackendRuntime& runtime) {
+  const AgentReport& report = runtime.agent.report();
   if (report.presence != AgentReport::Presence::kPresent) return;
-  datapath_.SetElsewhere(runtime->id,
-                         static_cast<int64_t>(report.live_sockets) -
-                             static_cast<int64_t>(report.recorded));
-}
-
-ConnLimit& Controller::Impl::LimitOf(BackendId id) {
-  const auto found = limits_.find(id);
-  if (found != limits_.end()) return found->second;
-  return limits_.emplace(id, ConnLimit(datapath_.Load(id).begun)).first->second;
-}
-
-void Controller::Impl::CountByAgent(const BackendRuntime* runtime,
-                                    base::MonoTime now) {
-  if (runtime == nullptr) return;
-  const AgentReport& report = runtime->agent.report();
-  if (report.presence != AgentReport::Presence::kPresent) return;
-  LimitOf(runtime->id).OnAgent(report, datapath_.Load(runtime->id), now);
-  const Service& service = desired_.services.find(runtime->service)->second;
-  StoreBound(service.backends.find(runtime->backend)->second, now);
-}
-
-void Controller::Impl::OnFlowCounts(std::span<const FlowCounts> counts,
-                                    base::MonoTime now) {
-  for (const auto& [name, service] : desired_.services) {
-    for (const auto& [backend_name, backend] : service.backends) {
-      if (backend.id >= counts.size()) continue;
-      LimitOf(backend.id)
-          .OnFlows(counts[backend.id], datapath_.Load(backend.id),
-                   runtimes_.At(backend.id).agent.report(), now);
-      StoreBound(backend, now);
-    }
-  }
-}
-
-// A daemon that has just been started has counted nothing; the bound of the one
-// before, if there is one, is the better one until it has.
-void Controller::Impl::StoreBound(const Backend& backend, base::MonoTime now) {
-  if (backend.max_conn == 0) return;
-  const ConnLimit& limit = LimitOf(backend.id);
-  const bool is_capped =
-      (datapath_.BackendState(backend.id) & FL_BACKEND_CAPPED) != 0;
-  if (is_capped && !limit.has_counted()) return;
-  datapath_.SetBound(backend.id, limit.Bound(backend.max_conn),
-                     now + kBoundLifetime);
-}
-
-void Controller::Impl::StoreBounds(base::MonoTime now) {
-  for (const auto& [name, service] : desired_.services)
-    for (const auto& [backend_name, backend] : service.backends)
-      StoreBound(backend, now);
+  datapath_.SetElsewhere(runtime.id, static_cast<int64_t>(report.live_sockets) -
+                                         static_cast<int64_t>(report.recorded));
 }
 
 void Controller::Impl::OnNewFlows(const std::string& service,
@@ -558,7 +485,7 @@ void Controller::Impl::OnFlowScan(const std::vector<BackendId>& seen,
     scans_.erase(id);
     empty_.erase(id);
     stuck_.erase(id);
-    limits_.erase(id);
+    limits_.Forget(id);
     dirty_ = true;
   }
 }
@@ -611,9 +538,8 @@ ServiceView Controller::Impl::View(const Service& service) const {
     backends.push_back(MakeBackendView(
         service, backend, runtimes_.At(backend.id), load,
         NextHopOf(backend.address), datapath_.HasNextHop(backend.id)));
-    const auto limit = limits_.find(backend.id);
-    if (limit != limits_.end())
-      AddLimit(limit->second.Estimate(load.begun), backends.back());
+    if (const auto connections = limits_.Estimate(backend.id, load.begun))
+      AddLimit(*connections, backends.back());
   }
   ServiceView view = MakeServiceView(service, std::move(backends),
                                      applier_.RowsOverflowed(service.vip));

@@ -140,6 +140,12 @@ struct DesiredState {
   friend bool operator==(const DesiredState&, const DesiredState&) = default;
 };
 
+// But for what is in quarantine.
+inline bool SameIntent(const DesiredState& a, const DesiredState& b) {
+  return a.generation == b.generation && a.services == b.services &&
+         a.tombstones == b.tombstones;
+}
+
 // Sizes of the tables of this host, from the node config.
 struct TableSizes {
   uint32_t services = 512;

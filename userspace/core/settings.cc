@@ -323,4 +323,21 @@ std::vector<std::pair<std::string, std::string>> DescribeSettings(
   };
 }
 
+absl::Status CheckDesired(const DesiredState& desired) {
+  absl::btree_set<base::Endpoint> vips;
+  for (const auto& [name, service] : desired.services) {
+    FL_RETURN_IF_ERROR(CheckService(service), "service ", base::Quoted(name));
+    if (vips.insert(service.vip).second) continue;
+    return absl::InvalidArgumentError(
+        absl::StrCat("service ", base::Quoted(name), ": vip ",
+                     service.vip.ToString(), " belongs to another service"));
+  }
+  for (const auto& [vip, tombstone] : desired.tombstones) {
+    if (vips.contains(vip))
+      return absl::InvalidArgumentError(
+          absl::StrCat("tombstone ", vip.ToString(), ": is a service's VIP"));
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace fairlead::core

@@ -42,6 +42,8 @@ absl::Status ChangeSettings(const ServiceSettings& settings, Service& service);
 
 // All the rules for a service and its backends, however they came about.
 absl::Status CheckService(const Service& service);
+// All services, and that no VIP is twice in it.
+absl::Status CheckDesired(const DesiredState& desired);
 
 // Backends that `rows` rows can take.
 uint32_t MostBackends(uint32_t rows);
