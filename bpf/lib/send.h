@@ -167,9 +167,10 @@ static __always_inline int fl_wrap(struct xdp_md *ctx, const struct fl_packet *p
 	return wrapped;
 }
 
-/* Step: sends to the route's first hop. */
-static __always_inline int fl_send(struct xdp_md *ctx, const struct fl_packet *packet,
-				   const struct fl_service *service, struct fl_route *route)
+/* Step: sends to the route's first hop. A function of its own: inlined, it saves 3 ns, and
+ * Linux 6.1 verifies the program for three times as long. */
+static __noinline int fl_send(struct xdp_md *ctx, const struct fl_packet *packet,
+			      const struct fl_service *service, struct fl_route *route)
 {
 	struct fl_backend *backend = fl_backend_at(fl_hop(&route->hops, 0));
 	int wrapped = backend ? fl_wrap(ctx, packet, service, backend, route) : FL_LB_DROP_INTERNAL;
