@@ -95,12 +95,9 @@ void BackendCommands::DeclareChanges(CommandLine& line, CLI::App& noun) {
       {.command = {.name = "set",
                    .description = "Change its weight, or how much it takes",
                    .examples = {"fairlead backend set web web1 --weight 50",
-                                "fairlead backend set web web1 --max-conn "
-                                "10000",
+                                "fairlead backend set web web1 --max-conn 100",
                                 "fairlead backend set web web1 --max-conn off",
-                                "",
-                                "Connections that it has go on, however many; "
-                                "new ones go elsewhere."}}},
+                                "", "No connection that it has is touched."}}},
       [this](Session& session) { return Set(session); });
   AddServiceArgument(set, service_);
   set.add_option("BACKEND", backend_, std::string(kBackendHelp))->required();
