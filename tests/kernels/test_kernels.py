@@ -53,7 +53,7 @@ def run_packet_tests(machine: Machine, build: pathlib.Path) -> int:
     total = 0
     for path in executables(build):
         begun = time.monotonic()
-        done = machine.run([path], check=False, timeout=600,
+        done = machine.run([path], check=False, timeout=1200,
                            env={"FL_TEST_NO_SKIP": "1"})
         passed = PASSED.search(done.stdout)
         if done.returncode != 0 or not passed:
