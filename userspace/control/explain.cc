@@ -16,8 +16,8 @@ using core::BackendId;
 
 struct Choice {
   BackendId id = FL_NO_BACKEND;
-  std::string why;
-  std::string full;  // who is eligible and full, if that decided
+  std::string why = {};
+  std::string full = {};  // who is eligible and full, if that decided
 };
 
 class Router {
