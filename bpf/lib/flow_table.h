@@ -121,9 +121,9 @@ static __always_inline __u64 fl_flow_segment(__u64 hash, __u32 tcp_flags, __u32 
  */
 
 /* As fl_flow_segment, of a SYN. */
-__noinline int fl_flow_syn(__u64 hash, __u32 tcp_flags)
+__noinline int fl_flow_syn(__u64 hash, __u32 tcp_flags, __u32 now)
 {
-	return !!fl_flow_segment(hash, tcp_flags, fl_now());
+	return !!fl_flow_segment(hash, tcp_flags, now);
 }
 
 /* As fl_flow_segment, but looks only. */

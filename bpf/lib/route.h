@@ -258,13 +258,13 @@ static __always_inline int fl_has_no_room_again(__u32 backend, __u64 state)
 
 /*
  * A SYN for a recorded tuple. Where its backend takes new flows, it stays: a retransmission, which
- * needs no room that its flow does not have. A flow
- * that has ended is a new choice, for its tuple is used again; and so is one whose backend takes no
- * new flows. Then a backend with an agent gets the SYN first and keeps it only if it holds the
- * connection; the newly chosen one is next in the list. The record moves to the choice unless the
- * flow goes on: a SYN can be forged. Without an agent there is nobody to ask, so that an ended flow
- * stays where it was as long as it can. One that is silent cannot be asked either; there the hop
- * list will find the connection if it goes on after all.
+ * needs no room that its flow does not have. A flow that has ended is a new choice, for its tuple
+ * is used again; and so is one whose backend takes no new flows. Then a backend with an agent gets
+ * the SYN first and keeps it only if it holds the connection; the newly chosen one is next in the
+ * list. The record moves to the choice unless the flow goes on: a SYN can be forged. Without an
+ * agent there is nobody to ask, so that an ended flow stays where it was as long as it can. One
+ * that is silent cannot be asked either; there the hop list will find the connection if it goes on
+ * after all.
  */
 static __always_inline int fl_route_syn_again(struct fl_route *route, __u64 word0,
 					      struct fl_row row, const struct fl_service *service,
@@ -289,7 +289,7 @@ static __always_inline int fl_route_syn_again(struct fl_route *route, __u64 word
 	if (chosen == backend && ended)
 		return fl_route_syn_moved(route, word0, row, backend);
 	if (chosen == backend || (goes_on && !has_agent)) {
-		fl_flow_syn(route->hash, tcp_flags);
+		fl_flow_syn(route->hash, tcp_flags, fl_tick_at(route->now));
 		fl_route_to(route, row, backend);
 		fl_add_acceptors(route, row);
 		return FL_LB_TX_SYN_AGAIN;
