@@ -7,12 +7,10 @@ import threading
 import time
 
 import fake_lb
-from lab import LabOptions
 from lab.processes import in_netns, run, wait_until
-from lab.testcase import LabTestCase, main
+from lab.testcase import PORT, OneLbTestCase, main
 from torture.wire import Wire
 
-PORT = 8080
 MAX_CONN = 60
 # What a wave may bring above it: clients whose SYN was let in and who had not
 # answered yet when the backend was full.
@@ -46,16 +44,8 @@ print(client.connect_ex((sys.argv[1], int(sys.argv[2]))))
 NOBODY = {4: "192.0.2.{}", 6: "2001:db8:1:dead::{}"}
 
 
-class MaxConnTest(LabTestCase):
+class MaxConnTest(OneLbTestCase):
     lab_name = "fltmax"
-    lab_options = LabOptions(lbs=1, backends=2)
-
-    @classmethod
-    def setUpClass(cls) -> None:
-        super().setUpClass()
-        cls.lab.start_servers(PORT)
-        cls.lab.start_fairlead()
-        cls.lb = cls.lab.lbs[0]
 
     def setUp(self) -> None:
         super().setUp()
@@ -145,6 +135,13 @@ class MaxConnTest(LabTestCase):
             self.assertGreaterEqual(count, MAX_CONN - SLACK)
             self.assertLessEqual(count, MAX_CONN + SLACK)
 
+    def watch_filling(self, vip: str) -> None:
+        for _ in range(8):
+            time.sleep(1)
+            for count in self.established(vip):
+                self.assertLessEqual(count, MAX_CONN + SLACK)
+        self.assert_filled(vip)
+
     def check_wave(self, family: int) -> None:
         vip = self.add(self.lab.vip6 if family == 6 else self.lab.vip,
                        MAX_CONN)
@@ -158,11 +155,7 @@ class MaxConnTest(LabTestCase):
         self.assertEqual(self.connect(vip), 0)
         self.assertEqual(self.view()["refused_full"], 0)
         crowd = self.crowd(vip, WAVE)
-        for _ in range(8):
-            time.sleep(1)
-            for count in self.established(vip):
-                self.assertLessEqual(count, MAX_CONN + SLACK)
-        self.assert_filled(vip)
+        self.watch_filling(vip)
         self.assertGreater(self.view()["refused_full"], WAVE / 2)
         for backend in self.lab.backends:
             shown = self.backend(backend.name)
@@ -213,11 +206,7 @@ class MaxConnTest(LabTestCase):
             crowd = self.crowd(vip, WAVE)
             # Counted when they begin, then by the walks over the table, as too
             # young to be sure of.
-            for _ in range(8):
-                time.sleep(1)
-                for count in self.established(vip):
-                    self.assertLessEqual(count, MAX_CONN + SLACK)
-            self.assert_filled(vip)
+            self.watch_filling(vip)
             self.disperse(crowd)
             wait_until(lambda: not any(self.backend(b.name)["full"]
                                        for b in self.lab.backends),

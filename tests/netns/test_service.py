@@ -8,12 +8,10 @@ import tempfile
 
 from lab import LabOptions
 from lab.processes import in_netns, run, wait_until
-from lab.testcase import LabTestCase, main
+from lab.testcase import PORT, OneLbTestCase, main
 
-PORT = 8080
 CHECK = ("--check", "http", "--check-path", "/healthz", "--check-interval",
          "500ms", "--check-timeout", "400ms")
-
 
 # Connects from the port given, 0 for any, and prints the errno.
 CONNECT = """
@@ -27,16 +25,9 @@ print(client.connect_ex((vip, port)))
 """
 
 
-class ServiceTest(LabTestCase):
+class ServiceTest(OneLbTestCase):
     lab_name = "fltsvc"
     lab_options = LabOptions(lbs=1, backends=3)
-
-    @classmethod
-    def setUpClass(cls) -> None:
-        super().setUpClass()
-        cls.lab.start_servers(PORT)
-        cls.lab.start_fairlead()
-        cls.lb = cls.lab.lbs[0]
 
     def setUp(self) -> None:
         super().setUp()

@@ -7,11 +7,8 @@ import random
 import threading
 import time
 
-from lab import LabOptions
 from lab.processes import in_netns, run, wait_until
-from lab.testcase import LabTestCase, main
-
-PORT = 8080
+from lab.testcase import PORT, OneLbTestCase, main
 
 # Connects from the address given, and prints the errno.
 CONNECT = """
@@ -55,16 +52,12 @@ PREFIXES = {4: "192.0.2.128/25", 6: "2001:db8:1::8000/113"}
 ALL = {4: "192.0.2.0/24", 6: "2001:db8:1::/64"}
 
 
-class SourcesTest(LabTestCase):
+class SourcesTest(OneLbTestCase):
     lab_name = "fltsrc"
-    lab_options = LabOptions(lbs=1, backends=2)
 
     @classmethod
     def setUpClass(cls) -> None:
         super().setUpClass()
-        cls.lab.start_servers(PORT)
-        cls.lab.start_fairlead()
-        cls.lb = cls.lab.lbs[0]
         for family, length in ((4, 24), (6, 64)):
             for source in SOURCES[family][1:]:
                 cls.lab.client.run("ip", f"-{family}", "address", "add",

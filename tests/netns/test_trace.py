@@ -4,23 +4,17 @@ tcpdump finds in its file, and it neither breaks nor outlives anything."""
 import json
 import re
 
-from lab import LabOptions, services
+from lab import services
 from lab.processes import Child, wait_until
-from lab.testcase import LabTestCase, main
-
-PORT = 8080
+from lab.testcase import PORT, OneLbTestCase, main
 
 
-class TraceTest(LabTestCase):
+class TraceTest(OneLbTestCase):
     lab_name = "flttrc"
-    lab_options = LabOptions(lbs=1, backends=2)
 
     @classmethod
     def setUpClass(cls) -> None:
         super().setUpClass()
-        cls.lab.start_servers(PORT)
-        cls.lab.start_fairlead()
-        cls.lb = cls.lab.lbs[0]
         cls.services = services.both_families("web", cls.lab.vips[0], PORT)
         services.add_services([cls.lb], cls.services)
         services.add_backends([cls.lb], cls.services, cls.lab.backends)

@@ -33,22 +33,6 @@ const base::Endpoint kVip = {kVip4, kVipPort};
 const base::IpAddress kBackend = Ip("192.0.2.7");
 const base::IpAddress kOther = Ip("192.0.2.8");
 
-std::unique_ptr<Program> MustOpen(const core::TableSizes& sizes) {
-  auto options = Options({"lb0"});
-  options.sizes = sizes;
-  auto program = Program::Open(options);
-  INFO(program.status().ToString());
-  REQUIRE(program.ok());
-  return std::move(program).value();
-}
-
-std::unique_ptr<SharedTables> TablesOf(const Program& program,
-                                       const core::TableSizes& sizes) {
-  auto tables = SharedTables::Open(program.maps(), sizes);
-  REQUIRE(tables.ok());
-  return std::move(tables).value();
-}
-
 std::set<uint32_t> EgressOf(const Program& program) {
   std::set<uint32_t> found;
   uint32_t key = 0;
@@ -141,7 +125,7 @@ TEST_CASE("packets leave by the backend's interface, over every restart",
     CHECK((*frame)[11] == 8);
   };
   {
-    const auto program = MustOpen(sizes);
+    const auto program = MustOpen(Sized(sizes));
     const auto tables = TablesOf(*program, sizes);
     CHECK(EgressOf(*program).empty());
     REQUIRE(tables->SetNextHop(kBackend, HopBy(host.lb1)).ok());
@@ -153,7 +137,7 @@ TEST_CASE("packets leave by the backend's interface, over every restart",
   // No daemon; the next one, which has not heard of netlink yet; and others
   // with larger tables.
   for (int restart = 0; restart < 3; ++restart) {
-    const auto program = MustOpen(sizes);
+    const auto program = MustOpen(Sized(sizes));
     CHECK(program->adopted());
     CHECK(EgressOf(*program) == std::set<uint32_t>{host.lb1});
     FrameSender sender(if_nametoindex("rt0"), program->maps().verdicts);
@@ -168,7 +152,7 @@ TEST_CASE("an interface that is gone is no way, and is told",
           "[datapath][egress]") {
   const Host host;
   const core::TableSizes sizes = SmallTables();
-  const auto program = MustOpen(sizes);
+  const auto program = MustOpen(Sized(sizes));
   const auto tables = TablesOf(*program, sizes);
   REQUIRE(tables->SetNextHop(kBackend, HopBy(host.lb1)).ok());
   AddService(*tables);
@@ -191,7 +175,7 @@ TEST_CASE("what no next hop is behind any more is let go",
           "[datapath][egress]") {
   const Host host;
   const core::TableSizes sizes = SmallTables();
-  const auto program = MustOpen(sizes);
+  const auto program = MustOpen(Sized(sizes));
   const auto tables = TablesOf(*program, sizes);
   REQUIRE(tables->SetNextHop(kBackend, HopBy(host.lb1)).ok());
   REQUIRE(tables->SetNextHop(kOther, HopBy(host.lb0)).ok());

@@ -42,27 +42,6 @@ core::TableSizes WithFlows(uint32_t buckets) {
   return sizes;
 }
 
-datapath::ProgramOptions Sized(const core::TableSizes& sizes) {
-  auto options = Options({"lb0"});
-  options.sizes = sizes;
-  return options;
-}
-
-std::unique_ptr<Program> MustOpen(datapath::ProgramOptions options) {
-  auto program = Program::Open(std::move(options));
-  INFO(program.status().ToString());
-  REQUIRE(program.ok());
-  return std::move(program).value();
-}
-
-std::unique_ptr<SharedTables> TablesOf(const Program& program,
-                                       const core::TableSizes& sizes) {
-  auto tables = SharedTables::Open(program.maps(), sizes);
-  INFO(tables.status().ToString());
-  REQUIRE(tables.ok());
-  return std::move(tables).value();
-}
-
 Bytes Segment(uint16_t flow, bool syn) {
   return (Eth{} / Ipv4{} /
           Tcp{.sport = static_cast<uint16_t>(1024 + flow),

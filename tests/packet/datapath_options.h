@@ -1,14 +1,18 @@
-// The options that the tests of userspace/datapath open a Program with, and a
-// way to kill it at a chosen point.
+// The options that the tests of userspace/datapath open a Program with, a way
+// to kill it at a chosen point, and a Program and its tables that must open.
 #pragma once
 
 #include <arpa/inet.h>
 
+#include <catch2/catch.hpp>
 #include <cstring>
+#include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "datapath/program.h"
+#include "datapath/shared_tables.h"
 #include "tests/support/bpf_fixture.h"
 
 namespace fairlead::test {
@@ -42,9 +46,38 @@ inline datapath::ProgramOptions Options(std::vector<std::string> interfaces) {
           .stop_after = nullptr};
 }
 
+inline datapath::ProgramOptions Sized(const core::TableSizes& sizes) {
+  auto options = Options({"lb0"});
+  options.sizes = sizes;
+  return options;
+}
+
 // Stops after `step` steps: 0 is the first.
 inline datapath::StopAfter StopAtStep(int step) {
   return [step](absl::string_view) mutable { return step-- == 0; };
+}
+
+inline std::unique_ptr<datapath::Program> MustOpen(
+    datapath::ProgramOptions options) {
+  auto program = datapath::Program::Open(std::move(options));
+  INFO(program.status().ToString());
+  REQUIRE(program.ok());
+  return std::move(program).value();
+}
+
+inline std::unique_ptr<datapath::SharedTables> TablesOf(
+    const datapath::MapFds& maps,
+    const core::TableSizes& sizes = SmallTables()) {
+  auto tables = datapath::SharedTables::Open(maps, sizes);
+  INFO(tables.status().ToString());
+  REQUIRE(tables.ok());
+  return std::move(tables).value();
+}
+
+inline std::unique_ptr<datapath::SharedTables> TablesOf(
+    const datapath::Program& program,
+    const core::TableSizes& sizes = SmallTables()) {
+  return TablesOf(program.maps(), sizes);
 }
 
 }  // namespace fairlead::test

@@ -20,7 +20,6 @@ namespace fairlead::test {
 namespace {
 
 using datapath::Program;
-using datapath::SharedTables;
 using datapath::XdpMode;
 
 constexpr uint64_t kMark = 0x0004000300020001;
@@ -33,24 +32,10 @@ struct Host {
   static bool HasFolder() { return std::filesystem::exists(kPinPath); }
 };
 
-std::unique_ptr<Program> MustOpen(datapath::ProgramOptions options) {
-  auto program = Program::Open(std::move(options));
-  INFO(program.status().ToString());
-  REQUIRE(program.ok());
-  return std::move(program).value();
-}
-
 std::string ErrorOf(datapath::ProgramOptions options) {
   const auto program = Program::Open(std::move(options));
   REQUIRE_FALSE(program.ok());
   return std::string(program.status().message());
-}
-
-std::unique_ptr<SharedTables> TablesOf(const Program& program) {
-  auto tables = SharedTables::Open(program.maps(), SmallTables());
-  INFO(tables.status().ToString());
-  REQUIRE(tables.ok());
-  return std::move(tables).value();
 }
 
 bool Has(const std::string& text, const std::string& part) {

@@ -65,9 +65,7 @@ class Host {
   absl::Status TryStart(const core::TableSizes& sizes) {
     tables_.reset();
     program_.reset();
-    auto options = Options({"lb0"});
-    options.sizes = sizes;
-    auto program = Program::Open(std::move(options));
+    auto program = Program::Open(Sized(sizes));
     if (program.ok()) program_ = std::move(program).value();
     return program.status();
   }
@@ -75,10 +73,7 @@ class Host {
     const absl::Status status = TryStart(sizes);
     INFO(status.ToString());
     REQUIRE(status.ok());
-    auto tables = SharedTables::Open(program_->maps(), sizes);
-    INFO(tables.status().ToString());
-    REQUIRE(tables.ok());
-    tables_ = std::move(tables).value();
+    tables_ = TablesOf(*program_, sizes);
   }
 
   SharedTables& tables() { return *tables_; }

@@ -58,11 +58,7 @@ struct Loaded {
             .source_stats = fd(10)};
   }
 
-  std::unique_ptr<SharedTables> Open() const {
-    auto tables = SharedTables::Open(maps, SmallTables());
-    REQUIRE(tables.ok());
-    return std::move(tables).value();
-  }
+  std::unique_ptr<SharedTables> Open() const { return TablesOf(maps); }
 
   fl_backend Line(uint16_t id) const {
     const uint32_t key = id;

@@ -14,7 +14,10 @@ import os
 import sys
 import unittest
 
+from .hosts import LbHost
 from .lab import Lab, LabOptions
+
+PORT = 8080  # of the backends' servers, where a case has no other
 
 
 def skip(why: str) -> None:
@@ -45,6 +48,20 @@ class LabTestCase(unittest.TestCase):
             print(f"##### {self.id()} failed", file=sys.stderr)
             print(self.lab.describe(), file=sys.stderr, flush=True)
         return outcome
+
+
+class OneLbTestCase(LabTestCase):
+    """A lab whose servers, agents and one daemon run, as `lb`."""
+
+    lab_options = LabOptions(lbs=1, backends=2)
+    lb: LbHost
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        super().setUpClass()
+        cls.lab.start_servers(PORT)
+        cls.lab.start_fairlead()
+        cls.lb = cls.lab.lbs[0]
 
 
 def main() -> None:
