@@ -6,16 +6,9 @@
 // network namespace of its own, in which a connection of the service lives: the
 // program looks its socket up. Needs root.
 #include <arpa/inet.h>
-#include <bpf/bpf.h>
-#include <bpf/libbpf.h>
-#include <linux/bpf.h>
 
-#include <algorithm>
-#include <array>
 #include <cstring>
-#include <span>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "base/check.h"
@@ -23,13 +16,11 @@
 #include "fairlead/abi/maps.h"
 #include "fairlead/abi/verdict.h"
 #include "fairlead/abi/wire.h"
-#include "tests/bench/live_connection.h"
 #include "tests/bench/report.h"
 #include "tests/bench/trampoline_run.h"
+#include "tests/support/agent_fixture.h"
+#include "tests/support/live_connection.h"
 #include "tests/support/packet.h"
-
-// Needs the types of abi.
-#include "agent.skel.h"
 
 namespace fairlead::test {
 namespace {
@@ -42,73 +33,20 @@ const base::IpAddress kPeer4 = Ip("192.0.2.12");
 // Its packets come without a hop list.
 const base::IpAddress kPlainVip4 = Ip("198.51.100.11");
 
-constexpr const char* kVerdictNames[] = {
-#define FL_NAME(name, action, help) #name,
-    FL_AGENT_VERDICTS(FL_NAME)
-#undef FL_NAME
-};
-
-template <typename Words>
-void CopyAddress(Words& words, const base::IpAddress& address) {
-  static_assert(sizeof(words) == 16);
-  std::memcpy(&words, address.bytes().data(), sizeof(words));
+fl_agent_config Config() {
+  fl_agent_config config = {};
+  std::memcpy(config.node_address, kNode4.bytes().data(), 16);
+  config.gue_port = htons(FL_GUE_PORT);
+  return config;
 }
 
-class AgentProgram {
- public:
-  AgentProgram() : object_(agent::open()) {
-    FL_CHECK(object_ != nullptr);
-    fl_agent_config& config = object_->rodata->fl_agent_config;
-    CopyAddress(config.node_address, kNode4);
-    config.gue_port = htons(FL_GUE_PORT);
-    FL_CHECK(agent::load(object_) == 0);
-    AddVip(kVip4, 0);
-    AddVip(kPlainVip4, FL_VIP_PLAIN);
-    AddPeer(kSelf, kNode4, FL_PEER_SELF);
-    AddPeer(kPeer, kPeer4, FL_PEER_NEXT_HOP);
-    const uint32_t kind = FL_SOURCE_LB;
-    FL_CHECK(bpf_map_update_elem(bpf_map__fd(object_->maps.fl_sources),
-                                 kLb4.bytes().data(), &kind, BPF_ANY) == 0);
-  }
-  AgentProgram(const AgentProgram&) = delete;
-  AgentProgram& operator=(const AgentProgram&) = delete;
-  ~AgentProgram() { agent::destroy(object_); }
-
-  int program_fd() const { return bpf_program__fd(object_->progs.fl_agent); }
-
-  // Over all CPUs.
-  uint64_t CountOf(fl_agent_verdict verdict) const {
-    std::vector<uint64_t> values(
-        static_cast<size_t>(libbpf_num_possible_cpus()));
-    const auto key = static_cast<uint32_t>(verdict);
-    FL_CHECK(bpf_map_lookup_elem(bpf_map__fd(object_->maps.fl_averdicts), &key,
-                                 values.data()) == 0);
-    uint64_t sum = 0;
-    for (const uint64_t value : values) sum += value;
-    return sum;
-  }
-
- private:
-  void AddVip(const base::IpAddress& vip, uint8_t flags) {
-    fl_service_key key = {};
-    CopyAddress(key.address, vip);
-    key.port = htons(kVipPort);
-    key.proto = IPPROTO_TCP;
-    const fl_vip value = {.row_mask = 1023, .flags = flags};
-    FL_CHECK(bpf_map_update_elem(bpf_map__fd(object_->maps.fl_vips), &key,
-                                 &value, BPF_ANY) == 0);
-  }
-  void AddPeer(uint16_t id, const base::IpAddress& address, uint32_t flags) {
-    const fl_peer_key key = {.lb_id = kLbId, .backend = id};
-    fl_peer peer = {};
-    CopyAddress(peer.address, address);
-    peer.flags = flags;
-    FL_CHECK(bpf_map_update_elem(bpf_map__fd(object_->maps.fl_peers), &key,
-                                 &peer, BPF_ANY) == 0);
-  }
-
-  agent* object_;
-};
+void AddPeer(AgentProgram& agent, uint16_t id, const base::IpAddress& address,
+             uint32_t flags) {
+  fl_peer peer = {};
+  std::memcpy(peer.address, address.bytes().data(), 16);
+  peer.flags = flags;
+  agent.SetPeer({.lb_id = kLbId, .backend = id}, peer);
+}
 
 struct Case {
   std::string name;
@@ -128,7 +66,7 @@ void RunCase(Trampoline& trampoline, const AgentProgram& agent, const Case& c,
     FL_CHECK(agent.CountOf(c.verdict) - before == options.repeat);
   }
   JsonLine line("agent", c.name);
-  line.Text("verdict", kVerdictNames[c.verdict]);
+  line.Text("verdict", VerdictName(c.verdict));
   ReportCost(line, cost, c.target_ns);
   line.Count("rounds", static_cast<uint64_t>(options.rounds))
       .Count("repeat", options.repeat);
@@ -168,8 +106,17 @@ int main(int argc, char** argv) {
   using namespace fairlead::test;  // NOLINT: main is the program's root
   const BenchOptions options = ParseBenchOptions(argc, argv);
   RequireBpf("agent_bench");
+  EnterNetworkNamespace();
+  AddLocalAddress(kVip4);
+  AddLocalAddress(kClient4);
   const LiveConnection connection({kVip4, kVipPort}, kClient4);
-  const AgentProgram agent;
+  AgentProgram agent(Config());
+  agent.SetVip({kVip4, kVipPort}, {.row_mask = 1023});
+  agent.SetVip({kPlainVip4, kVipPort},
+               {.row_mask = 1023, .flags = FL_VIP_PLAIN});
+  AddPeer(agent, kSelf, kNode4, FL_PEER_SELF);
+  AddPeer(agent, kPeer, kPeer4, FL_PEER_NEXT_HOP);
+  agent.SetSource(kLb4);
   Trampoline trampoline;
   for (const Case& c : Cases(connection))
     if (options.Wants(c.name)) RunCase(trampoline, agent, c, options);

@@ -26,10 +26,10 @@
 #include "absl/strings/str_cat.h"
 #include "base/check.h"
 #include "tests/bench/lb_tables.h"
-#include "tests/bench/live_connection.h"
 #include "tests/bench/report.h"
 #include "tests/bench/trampoline_run.h"
 #include "tests/support/bpf_fixture.h"
+#include "tests/support/live_connection.h"
 
 namespace fairlead::test {
 namespace {

@@ -1,4 +1,4 @@
-#include "tests/bench/live_connection.h"
+#include "tests/support/live_connection.h"
 
 #include <arpa/inet.h>
 #include <linux/tcp.h>
@@ -23,16 +23,22 @@ void Must(bool done, const char* what) {
   std::abort();
 }
 
-sockaddr_in SocketAddress(const base::IpAddress& address, uint16_t port) {
-  sockaddr_in result = {};
-  result.sin_family = AF_INET;
-  std::memcpy(&result.sin_addr, address.bytes().data() + 12, 4);
-  result.sin_port = htons(port);
+// One kind of socket for both families: what has a mapped address is IPv4.
+sockaddr_in6 SocketAddress(const base::IpAddress& address, uint16_t port) {
+  sockaddr_in6 result = {};
+  result.sin6_family = AF_INET6;
+  std::memcpy(&result.sin6_addr, address.bytes().data(), 16);
+  result.sin6_port = htons(port);
   return result;
 }
 
-const sockaddr* Raw(const sockaddr_in& address) {
-  return reinterpret_cast<const sockaddr*>(&address);
+base::UniqueFd BoundSocket(const sockaddr_in6& address) {
+  base::UniqueFd fd(socket(AF_INET6, SOCK_STREAM, 0));
+  Must(fd.valid(), "socket");
+  Must(bind(fd.get(), reinterpret_cast<const sockaddr*>(&address),
+            sizeof(address)) == 0,
+       "bind");
+  return fd;
 }
 
 int Get(int fd, int option) {
@@ -64,28 +70,32 @@ void EnterNetworkNamespace() {
   Must(ioctl(fd.get(), SIOCSIFFLAGS, &up) == 0, "lo up");
 }
 
+void AddLocalAddress(const base::IpAddress& address) {
+  const std::string command =
+      absl::StrCat("ip address add ", address.ToString(), " dev lo");
+  Must(std::system(command.c_str()) == 0, "ip address");
+}
+
+base::UniqueFd ListenAt(const base::Endpoint& service) {
+  base::UniqueFd fd = BoundSocket(SocketAddress(service.address, service.port));
+  Must(listen(fd.get(), 1) == 0, "listen");
+  return fd;
+}
+
 LiveConnection::LiveConnection(const base::Endpoint& service,
-                               const base::IpAddress& client) {
-  EnterNetworkNamespace();
-  for (const base::IpAddress& address : {service.address, client}) {
-    const std::string command =
-        absl::StrCat("ip route add local ", address.ToString(), " dev lo");
-    Must(std::system(command.c_str()) == 0, "ip route");
-  }
-  const sockaddr_in here = SocketAddress(service.address, service.port);
-  const sockaddr_in there = SocketAddress(client, 0);
-  listener_ = base::UniqueFd(socket(AF_INET, SOCK_STREAM, 0));
-  client_ = base::UniqueFd(socket(AF_INET, SOCK_STREAM, 0));
-  Must(bind(listener_.get(), Raw(here), sizeof(here)) == 0, "bind VIP");
-  Must(listen(listener_.get(), 1) == 0, "listen");
-  Must(bind(client_.get(), Raw(there), sizeof(there)) == 0, "bind client");
-  Must(connect(client_.get(), Raw(here), sizeof(here)) == 0, "connect");
-  sockaddr_in peer = {};
+                               const base::IpAddress& client)
+    : listener_(ListenAt(service)),
+      client_(BoundSocket(SocketAddress(client, 0))) {
+  const sockaddr_in6 here = SocketAddress(service.address, service.port);
+  Must(connect(client_.get(), reinterpret_cast<const sockaddr*>(&here),
+               sizeof(here)) == 0,
+       "connect");
+  sockaddr_in6 peer = {};
   socklen_t size = sizeof(peer);
   server_ = base::UniqueFd(
       accept(listener_.get(), reinterpret_cast<sockaddr*>(&peer), &size));
   Must(server_.valid(), "accept");
-  client_port_ = ntohs(peer.sin_port);
+  client_port_ = ntohs(peer.sin6_port);
   // Only a socket under repair tells its sequence numbers.
   Set(client_.get(), TCP_REPAIR, TCP_REPAIR_ON);
   next_sequence_ = SequenceOf(client_.get(), TCP_SEND_QUEUE);

@@ -1,6 +1,6 @@
-// An established TCP connection over the loopback of a network namespace of its
-// own, which the process enters, and the numbers of a segment that belongs to
-// it. Needs root. What the system refuses ends the program.
+// An established TCP connection over the loopback of this network namespace,
+// and the numbers of a segment that belongs to it. Needs root. What the system
+// refuses ends the program.
 #pragma once
 
 #include <cstdint>
@@ -10,12 +10,16 @@
 
 namespace fairlead::test {
 
-// A new network namespace with its loopback up.
+// The process goes into a new network namespace with its loopback up.
 void EnterNetworkNamespace();
+// The namespace has the address from now on.
+void AddLocalAddress(const base::IpAddress& address);
+base::UniqueFd ListenAt(const base::Endpoint& service);
 
 class LiveConnection {
  public:
-  // Requires: IPv4 addresses.
+  // Requires: the namespace has both addresses, and nobody listens at
+  // `service`.
   LiveConnection(const base::Endpoint& service, const base::IpAddress& client);
   LiveConnection(const LiveConnection&) = delete;
   LiveConnection& operator=(const LiveConnection&) = delete;
