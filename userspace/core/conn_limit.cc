@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "core/tier_share.h"
+
 namespace fairlead::core {
 namespace {
 
@@ -25,6 +27,7 @@ void ConnLimit::OnFlows(const FlowCounts& counts, const LoadReport& load,
   AddSample(load.begun, now);
   if (agent.presence == AgentReport::Presence::kPresent) return;
   has_counted_ = true;
+  counted_all_ = agent.scan != 0;
   // What an agent that is silent now has counted elsewhere is the best that is
   // known.
   confirmed_ = counts.confirmed + Less(Confirmed(agent), agent.recorded);
@@ -38,6 +41,7 @@ void ConnLimit::OnAgent(const AgentReport& report, const LoadReport& load,
                         base::MonoTime now) {
   AddSample(load.begun, now);
   has_counted_ = true;
+  counted_all_ = true;
   confirmed_ = Confirmed(report);
   reference_ = BegunBy(report.begun);
   fresh_ = 0;
@@ -46,8 +50,10 @@ void ConnLimit::OnAgent(const AgentReport& report, const LoadReport& load,
                                            : confirmed_;
 }
 
-uint64_t ConnLimit::Bound(uint64_t max_conn) const {
-  const uint64_t room = Less(max_conn, confirmed_);
+uint64_t ConnLimit::Bound(uint64_t max_conn, size_t lb_hosts) const {
+  const uint64_t room = counted_all_
+                            ? ShareOf(Less(max_conn, confirmed_), lb_hosts)
+                            : Less(ShareOf(max_conn, lb_hosts), confirmed_);
   const uint64_t flows = room * (judged_ + kFew) / (real_ + kFew);
   return reference_ + Less(flows, fresh_);
 }

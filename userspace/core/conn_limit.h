@@ -39,8 +39,10 @@ class ConnLimit {
                base::MonoTime now);
 
   bool has_counted() const { return has_counted_; }
-  // The backend is full once so many flows have begun.
-  uint64_t Bound(uint64_t max_conn) const;
+  // The backend is full once so many flows have begun here, at one of so many
+  // LB hosts: of the room that its agent's count leaves each takes its share;
+  // where this host's count is all there is, of max-conn.
+  uint64_t Bound(uint64_t max_conn, size_t lb_hosts) const;
   // Connections: those confirmed, and what has begun since.
   uint64_t Estimate(uint64_t begun) const;
 
@@ -54,7 +56,8 @@ class ConnLimit {
   void AddSample(uint64_t begun, base::MonoTime now);
 
   bool has_counted_ = false;
-  uint64_t confirmed_ = 0;  // connections
+  bool counted_all_ = false;  // the connections of all LB hosts
+  uint64_t confirmed_ = 0;    // connections
   // Of fl_load.begun: what had begun when they were counted, but for these,
   // which may be connections that are not confirmed yet.
   uint64_t reference_ = 0;

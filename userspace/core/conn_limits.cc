@@ -52,7 +52,7 @@ void ConnLimits::StoreBound(const Backend& backend, base::MonoTime now) {
   const bool is_capped =
       (datapath_.BackendState(backend.id) & FL_BACKEND_CAPPED) != 0;
   if (is_capped && !limit.has_counted()) return;
-  datapath_.SetBound(backend.id, limit.Bound(backend.max_conn),
+  datapath_.SetBound(backend.id, limit.Bound(backend.max_conn, lb_hosts_),
                      now + kBoundLifetime);
 }
 

@@ -30,6 +30,8 @@ class ConnLimits {
   void OnFlows(const DesiredState& desired, const Runtimes& runtimes,
                std::span<const FlowCounts> counts, base::MonoTime now);
   void Forget(BackendId id) { limits_.erase(id); }
+  // Each takes its share of the room.
+  void SetLbHosts(size_t lb_hosts) { lb_hosts_ = lb_hosts; }
 
   // Connections, those confirmed and what has begun since; nullopt: nobody has
   // asked for a limit or counted.
@@ -40,6 +42,7 @@ class ConnLimits {
   void StoreBound(const Backend& backend, base::MonoTime now);
 
   Datapath& datapath_;
+  size_t lb_hosts_ = 1;
   absl::btree_map<BackendId, ConnLimit> limits_;  // also of those without one
 };
 

@@ -11,6 +11,7 @@
 #include "core/allocation.h"
 #include "core/applier.h"
 #include "core/conn_limits.h"
+#include "core/last_offers.h"
 #include "core/ownership.h"
 #include "core/registry.h"
 #include "core/runtimes.h"
@@ -85,8 +86,9 @@ class Controller::Impl {
   const DesiredState& desired() const { return desired_; }
   const absl::btree_set<BackendId>& Empty() const { return empty_; }
   absl::btree_map<BackendId, base::IpAddress> Peers() const;
+  void OnTier(size_t lb_hosts, base::MonoTime now);
   void OnOtherTable(const Service& service, base::MonoTime now) {
-    other_tables_[service.id] = now;
+    offers_.OnOtherTable(service.id, now);
   }
   void OnStuckElsewhere(const Service& service,
                         const absl::btree_set<base::IpAddress>& addresses,
@@ -109,9 +111,10 @@ class Controller::Impl {
   void Store(const BackendRuntime* runtime);
   bool MayOwnFlows(BackendId id, uint32_t row) const;
   void NoteStuck(base::MonoTime now);
-  // Its agent has scanned twice since it may have been offered flows that the
-  // table does not say, and since their window.
-  bool HasCountedSince(const Service& service, BackendId id) const;
+  bool HasCountedSince(const Service& service, BackendId id) const {
+    return offers_.HasCountedSince(service.id, id,
+                                   runtimes_.At(id).agent.report());
+  }
   // The rows of services in which the two differ change now.
   void NoteRowChanges(const DesiredState& before, const DesiredState& after,
                       base::MonoTime now);
@@ -125,6 +128,7 @@ class Controller::Impl {
   const TableSizes sizes_;
   Datapath& datapath_;
 
+  size_t lb_hosts_ = 1;  // of the tier, alive
   DesiredState desired_;
   bool dirty_ = false;
   std::vector<Event> events_;  // besides those of the runtimes
@@ -137,14 +141,7 @@ class Controller::Impl {
   absl::btree_map<BackendId, int> scans_;  // since an id is in quarantine
   // In quarantine, and their agents have proven that no connection is left.
   absl::btree_set<BackendId> empty_;
-  // When the members of a service changed last: until then, a backend that is
-  // no candidate of a row now may have been offered flows of it.
-  absl::btree_map<ServiceId, base::MonoTime> rows_changed_;
-  // Until then flows were offered by another LB host's table.
-  absl::btree_map<ServiceId, base::MonoTime> other_tables_;
-  // Until then this backend had a place among the candidates of a row, here or
-  // on another LB host, only for want of another.
-  absl::btree_map<BackendId, base::MonoTime> stuck_;
+  LastOffers offers_;
   absl::btree_map<base::IpAddress, ToldNextHop> next_hops_;
   absl::btree_map<ServiceId, SynWatch> syn_watches_;
   ConnLimits limits_;
@@ -232,6 +229,7 @@ void Controller::Impl::TakeOver(DesiredState next, base::MonoTime now) {
   runtimes_.TakeOver(desired_, next, now);
   NoteRowChanges(desired_, next, now);
   desired_ = std::move(next);
+  offers_.Retain(desired_);
   for (auto it = scans_.begin(); it != scans_.end();)
     it = desired_.quarantine.contains(it->first) ? std::next(it)
                                                  : scans_.erase(it);
@@ -248,7 +246,7 @@ Target Controller::Impl::MakeTarget() const {
   for (const auto& [vip, tombstone] : desired_.tombstones)
     target.services[vip] = TombstoneTarget(tombstone);
   for (const auto& [name, service] : desired_.services) {
-    target.services[service.vip] = ServiceTarget(service, sizes_);
+    target.services[service.vip] = ServiceTarget(service, sizes_, lb_hosts_);
     for (const auto& [backend_name, backend] : service.backends)
       target.backends[backend.id] = {
           .state = runtimes_.At(backend.id).effective.bits,
@@ -290,23 +288,32 @@ void Controller::Impl::NoteRowChanges(const DesiredState& before,
   for (const auto& [name, service] : after.services) {
     const auto old = before.services.find(name);
     if (old == before.services.end() ||
-        !SameMembers(ServiceTarget(old->second, sizes_).members,
-                     ServiceTarget(service, sizes_).members)) {
-      rows_changed_[service.id] = now;
+        !SameMembers(ServiceTarget(old->second, sizes_, lb_hosts_).members,
+                     ServiceTarget(service, sizes_, lb_hosts_).members)) {
+      offers_.OnRowsChanged(service.id, now);
     }
   }
 }
 
 void Controller::Impl::NoteStuck(base::MonoTime now) {
   for (const auto& [name, service] : desired_.services)
-    for (const BackendId id : applier_.Stuck(service.vip)) stuck_[id] = now;
+    for (const BackendId id : applier_.Stuck(service.vip))
+      offers_.OnStuck(id, now);
+}
+
+void Controller::Impl::OnTier(size_t lb_hosts, base::MonoTime now) {
+  if (lb_hosts == lb_hosts_) return;
+  lb_hosts_ = lb_hosts;
+  limits_.SetLbHosts(lb_hosts);
+  // An error is kept for Alarms(), and tried again.
+  (void)Apply(now);
 }
 
 void Controller::Impl::OnStuckElsewhere(
     const Service& service, const absl::btree_set<base::IpAddress>& addresses,
     base::MonoTime now) {
   for (const auto& [name, backend] : service.backends)
-    if (addresses.contains(backend.address)) stuck_[backend.id] = now;
+    if (addresses.contains(backend.address)) offers_.OnStuck(backend.id, now);
 }
 
 absl::btree_set<base::IpAddress> Controller::Impl::Stuck(
@@ -315,19 +322,6 @@ absl::btree_set<base::IpAddress> Controller::Impl::Stuck(
   for (const BackendId id : applier_.Stuck(service.vip))
     addresses.insert(datapath_.BackendAddress(id));
   return addresses;
-}
-
-bool Controller::Impl::HasCountedSince(const Service& service,
-                                       BackendId id) const {
-  const AgentReport& report = runtimes_.At(id).agent.report();
-  const auto has_since = [&](base::MonoTime last_offer) {
-    return report.owned_begun.has_value() &&
-           *report.owned_begun > last_offer + OfferWindow(report, last_offer);
-  };
-  const auto other = other_tables_.find(service.id);
-  const auto stuck = stuck_.find(id);
-  return (other == other_tables_.end() || has_since(other->second)) &&
-         (stuck == stuck_.end() || has_since(stuck->second));
 }
 
 void Controller::Impl::TakeOwnedRows(const BackendRuntime& runtime) {
@@ -383,9 +377,7 @@ bool Controller::Impl::MayOwnFlows(BackendId id, uint32_t row) const {
     // Where there is an agent, its word is the only one that counts.
     if (service.agent_port != 0 &&
         report.presence != AgentReport::Presence::kAbsent) {
-      const auto changed = rows_changed_.find(service.id);
-      return changed == rows_changed_.end() ||
-             !ProvesNoOwner(report, row, changed->second);
+      return !offers_.ProvesNoOwner(service.id, report, row);
     }
   }
   // Either may know of flows that the other does not: this host's table may
@@ -476,7 +468,7 @@ void Controller::Impl::OnFlowScan(const std::vector<BackendId>& seen,
   for (const auto& [name, service] : desired_.services) {
     if (std::find(changed.begin(), changed.end(), service.vip) !=
         changed.end()) {
-      rows_changed_[service.id] = now;
+      offers_.OnRowsChanged(service.id, now);
     }
   }
   for (const BackendId id : free) {
@@ -484,7 +476,6 @@ void Controller::Impl::OnFlowScan(const std::vector<BackendId>& seen,
     desired_.quarantine.erase(id);
     scans_.erase(id);
     empty_.erase(id);
-    stuck_.erase(id);
     limits_.Forget(id);
     dirty_ = true;
   }
@@ -658,6 +649,10 @@ const absl::btree_set<BackendId>& Controller::Empty() const {
 }
 
 const DesiredState& Controller::desired() const { return impl_->desired(); }
+
+void Controller::OnTier(size_t lb_hosts, base::MonoTime now) {
+  impl_->OnTier(lb_hosts, now);
+}
 
 void Controller::OnOtherTable(const Service& service, base::MonoTime now) {
   impl_->OnOtherTable(service, now);

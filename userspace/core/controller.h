@@ -123,6 +123,9 @@ class Controller {
   void OnFlowScan(const std::vector<BackendId>& seen, absl::Time begun,
                   base::MonoTime now);
 
+  // So many LB hosts of the tier are alive, this one among them: what operators
+  // say for the tier is divided among them.
+  void OnTier(size_t lb_hosts, base::MonoTime now);
   // Until now, another LB host may have offered flows of the service by another
   // table: only younger scans prove that a backend has none.
   void OnOtherTable(const Service& service, base::MonoTime now);

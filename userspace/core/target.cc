@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "core/syn_budget.h"
+#include "core/tier_share.h"
 
 namespace fairlead::core {
 
@@ -10,7 +11,8 @@ TargetService TombstoneTarget(const Tombstone& tombstone) {
   return {.entry = {.id = tombstone.id, .tombstone = true}, .members = {}};
 }
 
-TargetService ServiceTarget(const Service& service, const TableSizes& sizes) {
+TargetService ServiceTarget(const Service& service, const TableSizes& sizes,
+                            size_t lb_hosts) {
   const SynShares shares = SharesOf(service.syn_budget, sizes.flow_buckets);
   TargetService target;
   target.entry = {.id = service.id,
@@ -24,7 +26,7 @@ TargetService ServiceTarget(const Service& service, const TableSizes& sizes) {
                   .syn_fair = shares.fair,
                   .syn_limit = shares.limit,
                   .sources = service.sources,
-                  .source_rate = service.source_rate};
+                  .source_rate = ShareOf(service.source_rate, lb_hosts)};
   for (const auto& [name, backend] : service.backends) {
     if (backend.leaving) continue;
     target.members.push_back(

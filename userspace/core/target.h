@@ -9,7 +9,9 @@ namespace fairlead::core {
 
 TargetService TombstoneTarget(const Tombstone& tombstone);
 
-// Its entry, and as members all backends that are not leaving, by id.
-TargetService ServiceTarget(const Service& service, const TableSizes& sizes);
+// Its entry, and as members all backends that are not leaving, by id. What is
+// said for the tier is divided among so many LB hosts.
+TargetService ServiceTarget(const Service& service, const TableSizes& sizes,
+                            size_t lb_hosts);
 
 }  // namespace fairlead::core

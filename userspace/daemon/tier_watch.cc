@@ -33,6 +33,7 @@ event::Task<void> TierWatch::Run() {
     event::Scope round(co_await event::CurrentScope());
     for (const std::unique_ptr<Peer>& peer : peers_) round.Spawn(Ask(*peer));
     co_await round.Join();
+    controller_.OnTier(LiveHosts(), loop_.Now());
     NoteOtherTables();
     RenewLeases();
     const absl::Status slept = co_await loop_.SleepUntil(begun + kTierInterval);
@@ -143,6 +144,13 @@ std::string TierWatch::WhyUnsettled(const core::Service& service) const {
     }
   }
   return controller_.WhyUnsettled(service);
+}
+
+size_t TierWatch::LiveHosts() const {
+  return 1 + static_cast<size_t>(std::count_if(
+                 peers_.begin(), peers_.end(), [](const auto& peer) {
+                   return peer->state == State::kAnswers;
+                 }));
 }
 
 void TierWatch::NoteOtherTables() {

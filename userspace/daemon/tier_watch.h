@@ -79,6 +79,8 @@ class TierWatch {
   const std::string& DigestOf(const core::Service& service) const;
   bool Differs(const Peer& peer, const core::Service& service) const;
   std::string NameOf(const Peer& peer) const;
+  // This one and those that answer.
+  size_t LiveHosts() const;
   // Tells the controller which services other hosts have another table of.
   void NoteOtherTables();
   void RenewLeases();

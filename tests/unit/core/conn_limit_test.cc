@@ -25,7 +25,7 @@ TEST_CASE("before anybody has counted there is room for all",
           "[core][max-conn]") {
   const ConnLimit limit(700);
   CHECK_FALSE(limit.has_counted());
-  CHECK(limit.Bound(1000) == 1700);
+  CHECK(limit.Bound(1000, 1) == 1700);
   CHECK(limit.Estimate(750) == 50);
 }
 
@@ -33,27 +33,27 @@ TEST_CASE("an agent's count leaves the rest as room", "[core][max-conn]") {
   ConnLimit limit(0);
   limit.OnAgent(Counted(0, 0.9), {.begun = 0}, At(1));
   CHECK(limit.has_counted());
-  CHECK(limit.Bound(1000) == 1000);
+  CHECK(limit.Bound(1000, 1) == 1000);
   // A wave: 1,000 begin, of which the scan had seen 400.
   limit.OnAgent(Counted(400, 1.9), {.begun = 1000}, At(2));
   // What has begun since the sample before the scan may be in the count or not.
-  CHECK(limit.Bound(1000) == 600);
+  CHECK(limit.Bound(1000, 1) == 600);
   limit.OnAgent(Counted(1000, 2.9), {.begun = 1000}, At(3));
-  CHECK(limit.Bound(1000) == 1000);
+  CHECK(limit.Bound(1000, 1) == 1000);
   CHECK(limit.Estimate(1000) == 1000);
   // Fifty have closed.
   limit.OnAgent(Counted(950, 3.9), {.begun = 1000}, At(4));
-  CHECK(limit.Bound(1000) == 1050);
+  CHECK(limit.Bound(1000, 1) == 1050);
   CHECK(limit.Estimate(1020) == 970);
   // The operator wants less: those that live stay.
-  CHECK(limit.Bound(10) == 1000);
+  CHECK(limit.Bound(10, 1) == 1000);
 }
 
 TEST_CASE("a handshake is no connection", "[core][max-conn]") {
   ConnLimit limit(0);
   limit.OnAgent(Counted(4100, 0.9, 4096), {}, At(1));
   CHECK(limit.Estimate(0) == 4);
-  CHECK(limit.Bound(1000) == 996);
+  CHECK(limit.Bound(1000, 1) == 996);
   limit.OnAgent(Counted(1, 1.9, 5), {}, At(2));
   CHECK(limit.Estimate(0) == 0);
 }
@@ -64,18 +64,18 @@ TEST_CASE("without an agent the flow table counts", "[core][max-conn]") {
                 {.begun = 310}, kNoAgent, At(5));
   CHECK(limit.has_counted());
   // Those that are too young to be confirmed may become connections.
-  CHECK(limit.Bound(1000) == 300 + 800 - 100);
+  CHECK(limit.Bound(1000, 1) == 300 + 800 - 100);
   CHECK(limit.Estimate(310) == 200 + 100 + 10);
-  CHECK(limit.Bound(250) == 300);
+  CHECK(limit.Bound(250, 1) == 300);
   // An agent that is silent now knew of others' connections.
   AgentReport lost = Counted(800, 5, 100);
   lost.presence = Presence::kLost;
   lost.recorded = 200;
   limit.OnFlows({.begun = 300, .confirmed = 200}, {}, lost, At(8));
-  CHECK(limit.Bound(1000) == 300 + 300);
+  CHECK(limit.Bound(1000, 1) == 300 + 300);
   lost.recorded = 900;
   limit.OnFlows({.begun = 300, .confirmed = 200}, {}, lost, At(8));
-  CHECK(limit.Bound(1000) == 300 + 800);
+  CHECK(limit.Bound(1000, 1) == 300 + 800);
 }
 
 TEST_CASE("an agent that answers is believed, whatever the flow table has",
@@ -84,7 +84,7 @@ TEST_CASE("an agent that answers is believed, whatever the flow table has",
   limit.OnAgent(Counted(10, 0.9), {}, At(1));
   limit.OnFlows({.begun = 0, .confirmed = 900, .settled = 900}, {},
                 Counted(10, 0.9), At(2));
-  CHECK(limit.Bound(1000) == 990);
+  CHECK(limit.Bound(1000, 1) == 990);
 }
 
 // Handshakes that are forged to their end take as much room as it takes for the
@@ -95,11 +95,11 @@ TEST_CASE("forged handshakes do not fill a backend", "[core][max-conn]") {
     limit.OnFlows({.settled = 100'000}, {.begun = 100'000}, Counted(500, 0.9),
                   At(1));
     limit.OnAgent(Counted(500, 1.5), {.begun = 100'000}, At(2));
-    CHECK(limit.Bound(1000) > 100'000 + 90'000);
-    CHECK(limit.Bound(500) == 100'000);
+    CHECK(limit.Bound(1000, 1) > 100'000 + 90'000);
+    CHECK(limit.Bound(500, 1) == 100'000);
     // An old scan cannot judge young flows.
     limit.OnAgent(Counted(500, 1.5), {.begun = 100'000}, At(4));
-    CHECK(limit.Bound(1000) == 100'500);
+    CHECK(limit.Bound(1000, 1) == 100'500);
   }
   SECTION("as 10 s tell them apart") {
     ConnLimit limit(0);
@@ -108,8 +108,8 @@ TEST_CASE("forged handshakes do not fill a backend", "[core][max-conn]") {
                    .fresh = 30'000,
                    .unconfirmed = 99'500},
                   {.begun = 100'000}, kNoAgent, At(12));
-    CHECK(limit.Bound(1000) > 100'000 + 60'000);
-    CHECK(limit.Bound(500) == 100'000);
+    CHECK(limit.Bound(1000, 1) > 100'000 + 60'000);
+    CHECK(limit.Bound(500, 1) == 100'000);
   }
 }
 
@@ -117,7 +117,7 @@ TEST_CASE("a bound is a number whatever is counted", "[core][max-conn]") {
   ConnLimit limit(0);
   limit.OnFlows({.begun = 1u << 30, .unconfirmed = 1u << 28},
                 {.begun = 1u << 30}, kNoAgent, At(12));
-  CHECK(limit.Bound(kMostConnections) > uint64_t{kMostConnections});
+  CHECK(limit.Bound(kMostConnections, 1) > uint64_t{kMostConnections});
   // Counters that began anew.
   CHECK(limit.Estimate(0) == 0);
 }
