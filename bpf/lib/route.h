@@ -90,13 +90,18 @@ static __always_inline int fl_is_full(__u64 state, const struct fl_load *load)
 	       bpf_ktime_get_coarse_ns() < fl_load64(&load->bound_until);
 }
 
+/* Of a flow that nobody holds back: it has to be found again with the first eligible candidate. */
+#define FL_DRAW_ANYBODY FL_DRAWS
+
 /* The eligible candidate for a new flow; FL_NO_BACKEND when no candidate is eligible, FL_ALL_FULL
- * when those that are have no room. `when_full`: enum fl_when_full. Global: see flow_table.h. */
-__noinline __u32 fl_choose_eligible(__u64 candidates, __u32 choices, __u32 when_full)
+ * when those that are have no room. `when_full`: enum fl_when_full. One that starts slowly leaves
+ * the flow to others by `draw`, unless they all do. Global: see flow_table.h. */
+__noinline __u32 fl_choose_eligible(__u64 candidates, __u32 choices, __u32 when_full, __u32 draw)
 {
 	const __u64 takes = FL_BACKEND_ELIGIBLE | FL_BACKEND_NEXT_HOP;
 	__u64 best_load = 0, best_weight = 1;
 	__u32 best = FL_NO_BACKEND;
+	__u32 held_back = FL_NO_BACKEND;
 	__u32 seen = 0;
 	__u64 state;
 
@@ -120,6 +125,11 @@ __noinline __u32 fl_choose_eligible(__u64 candidates, __u32 choices, __u32 when_
 				break;
 			continue;
 		}
+		if (draw < state >> FL_BACKEND_HELD_SHIFT) {
+			if (held_back == FL_NO_BACKEND)
+				held_back = id;
+			continue;
+		}
 		sum = fl_load_of(load);
 		if (seen == 0 ||
 		    fl_much_less_loaded(sum, backend->weight, best_load, best_weight)) {
@@ -129,7 +139,7 @@ __noinline __u32 fl_choose_eligible(__u64 candidates, __u32 choices, __u32 when_
 		}
 		seen++;
 	}
-	return best;
+	return seen == 0 && held_back != FL_NO_BACKEND ? held_back : best;
 }
 
 /* Dead, or out of reach from here. */
@@ -183,13 +193,14 @@ __noinline int fl_refuse_full(__u32 service)
 static __always_inline __u32 fl_choose_first(const struct fl_service *service, __u64 candidates)
 {
 	return fl_choose_eligible(candidates, 1,
-				  service->encap == FL_ENCAP_GUE ? FL_FULL_PASSES : FL_FULL_ENDS);
+				  service->encap == FL_ENCAP_GUE ? FL_FULL_PASSES : FL_FULL_ENDS,
+				  FL_DRAW_ANYBODY);
 }
 
 /* What will not be recorded has to be found again, and so has what may soon be displaced, where
  * there is no hop list. */
 static __always_inline __u32 fl_choose_new(const struct fl_service *service, int share,
-					   __u64 candidates)
+					   __u64 candidates, __u32 draw)
 {
 	int may_be_lost =
 		share == FL_SYN_OVER || (share == FL_SYN_CROWD && service->encap != FL_ENCAP_GUE);
@@ -199,15 +210,15 @@ static __always_inline __u32 fl_choose_new(const struct fl_service *service, int
 #endif
 	if (may_be_lost)
 		return fl_choose_first(service, candidates);
-	return fl_choose_eligible(candidates, service->choices, FL_FULL_PASSES);
+	return fl_choose_eligible(candidates, service->choices, FL_FULL_PASSES, draw);
 }
 
 /* A SYN whose tuple nobody has recorded. */
 static __always_inline int fl_route_new(struct fl_route *route, struct fl_row row,
-					const struct fl_service *service)
+					const struct fl_service *service, __u32 draw)
 {
 	int share = fl_take_share(service);
-	__u32 chosen = fl_choose_new(service, share, row.candidates);
+	__u32 chosen = fl_choose_new(service, share, row.candidates, draw);
 	__u32 recorded;
 
 	if (chosen == FL_ALL_FULL)
@@ -268,7 +279,7 @@ static __always_inline int fl_has_no_room_again(__u32 backend, __u64 state)
  */
 static __always_inline int fl_route_syn_again(struct fl_route *route, __u64 word0,
 					      struct fl_row row, const struct fl_service *service,
-					      __u8 tcp_flags)
+					      __u32 draw, __u8 tcp_flags)
 {
 	__u32 backend = fl_slot_backend(word0);
 	__u64 state = fl_backend_state(backend);
@@ -279,7 +290,7 @@ static __always_inline int fl_route_syn_again(struct fl_route *route, __u64 word
 	__u32 chosen = FL_NO_BACKEND;
 
 	if (!(state & FL_BACKEND_ELIGIBLE) || (ended && has_agent))
-		chosen = fl_choose_eligible(row.candidates, service->choices, FL_FULL_PASSES);
+		chosen = fl_choose_eligible(row.candidates, service->choices, FL_FULL_PASSES, draw);
 	else if (ended && fl_has_no_room_again(backend, state))
 		chosen = FL_ALL_FULL;
 	if (chosen == FL_ALL_FULL && ended)
@@ -327,9 +338,9 @@ static __always_inline struct fl_hop_ids fl_silent_last(struct fl_hop_ids member
 static __always_inline int fl_route_miss(struct fl_route *route, struct fl_row row)
 {
 #ifdef FL_MUTATE_FULL_MISS
-	__u32 first = fl_choose_eligible(row.candidates, 1, FL_FULL_PASSES);
+	__u32 first = fl_choose_eligible(row.candidates, 1, FL_FULL_PASSES, FL_DRAW_ANYBODY);
 #else
-	__u32 first = fl_choose_eligible(row.candidates, 1, FL_FULL_TAKES);
+	__u32 first = fl_choose_eligible(row.candidates, 1, FL_FULL_TAKES, FL_DRAW_ANYBODY);
 #endif
 
 	route->hops = fl_silent_last(fl_row_hops(row));
@@ -387,9 +398,10 @@ static __always_inline int fl_route_segment(const struct fl_packet *packet,
 			return verdict;
 	}
 	if (word0 && is_syn)
-		return fl_route_syn_again(route, word0, row, service, packet->tcp_flags);
+		return fl_route_syn_again(route, word0, row, service, fl_draw_of(row_hash),
+					  packet->tcp_flags);
 	if (is_syn)
-		return fl_route_new(route, row, service);
+		return fl_route_new(route, row, service, fl_draw_of(row_hash));
 	if (!word0) {
 		route->flags |= FL_WIRE_LEARN;
 		return fl_route_miss(route, row);

@@ -84,10 +84,12 @@ RandomWorld::RandomWorld(const WorldOptions& options)
   static constexpr double kFullShares[] = {0.3, 0.7, 1, 1};
   static constexpr double kBusyShares[] = {0.3, 0.6, 0.95, 1};
   static constexpr double kCappedShares[] = {0, 0, 0.3, 0.7, 1};
+  static constexpr double kSlowShares[] = {0, 0, 0.3, 1};
   ready_ = OneOf(random_, kReadyShares);
   full_ = OneOf(random_, kFullShares);
   busy_ = OneOf(random_, kBusyShares);
   capped_ = OneOf(random_, kCappedShares);
+  slow_ = OneOf(random_, kSlowShares);
   const test::LbSizes sizes = WorldSizes(options.flow_buckets);
   host_.config = {.hash_key = test::kHashKey,
                   .node4 = test::kNode4,
@@ -145,7 +147,13 @@ uint16_t RandomWorld::AnyBackend() {
 
 uint64_t RandomWorld::RandomState() {
   const uint64_t capped = random_.Chance(capped_) ? FL_BACKEND_CAPPED : 0;
-  return RandomCondition() | capped;
+  return RandomCondition() | capped | RandomHeld() << FL_BACKEND_HELD_SHIFT;
+}
+
+// Of the draws that are not the backend's.
+uint64_t RandomWorld::RandomHeld() {
+  static constexpr uint64_t kHeld[] = {1, 50, 128, 200, 243, 255};
+  return random_.Chance(slow_) ? OneOf(random_, kHeld) : 0;
 }
 
 // Full, nearly so, or with a bound that is of no force any more.

@@ -107,20 +107,34 @@ struct Choice {
   bool all_full = false;            // or who is has no room
 };
 
-// Of those that have room; `choices` of them are compared.
-Choice ChooseWithRoom(const Host& host, const Row& row, size_t choices,
-                      uint64_t now_ns) {
+// It starts slowly, and leaves flows of this draw to others.
+bool HoldsBack(const Host& host, uint16_t backend, unsigned int draw) {
+  return draw < host.backends[backend].state >> FL_BACKEND_HELD_SHIFT;
+}
+
+// Of those that have room.
+Choice ChooseFirstWithRoom(const Host& host, const Row& row, uint64_t now_ns) {
   Ids ids = Eligible(host, row);
   if (ids.empty()) return {};
   std::erase_if(ids, [&](uint16_t id) { return IsFull(host, id, now_ns); });
   if (ids.empty()) return {.all_full = true};
-  return {.backend = LeastLoaded(host, ids, choices)};
+  return {.backend = ids.front()};
 }
 
-Choice ChooseWithRoom(const Host& host, const Row& row,
-                      const fl_service& service, uint64_t now_ns) {
+// Of those that have room and do not leave the flow to others, some are
+// compared. Where all leave it to others, it is the first one's.
+Choice ChooseByPolicy(const Host& host, const Row& row,
+                      const fl_service& service, unsigned int draw,
+                      uint64_t now_ns) {
+  const Choice first = ChooseFirstWithRoom(host, row, now_ns);
+  if (!first.backend) return first;
+  Ids ids = Eligible(host, row);
+  std::erase_if(ids, [&](uint16_t id) {
+    return IsFull(host, id, now_ns) || HoldsBack(host, id, draw);
+  });
+  if (ids.empty()) return first;
   const bool by_load = service.policy == FL_POLICY_LEAST_CONN;
-  return ChooseWithRoom(host, row, by_load ? service.choices : 1u, now_ns);
+  return {.backend = LeastLoaded(host, ids, by_load ? service.choices : 1u)};
 }
 
 // Of a flow that is not to be recorded: its segments find the first eligible
@@ -128,7 +142,7 @@ Choice ChooseWithRoom(const Host& host, const Row& row,
 Choice ChooseUnrecorded(const Host& host, const Row& row,
                         const fl_service& service, uint64_t now_ns) {
   if (service.encap == FL_ENCAP_GUE)
-    return ChooseWithRoom(host, row, 1, now_ns);
+    return ChooseFirstWithRoom(host, row, now_ns);
   const Ids ids = Eligible(host, row);
   if (ids.empty()) return {};
   if (IsFull(host, ids.front(), now_ns)) return {.all_full = true};
@@ -188,7 +202,8 @@ void Refuse(Route& route, Host& host, const fl_service& service) {
 }
 
 void RouteNewSyn(Route& route, Host& host, const Row& row,
-                 const fl_service& service, uint64_t now_ns) {
+                 const fl_service& service, unsigned int draw,
+                 uint64_t now_ns) {
   const uint32_t now = TickAt(now_ns);
   const Share share = TakeShare(host, service, now);
   // What is not recorded for long, or at all, must be found again.
@@ -197,7 +212,7 @@ void RouteNewSyn(Route& route, Host& host, const Row& row,
       share == Share::kOver || (share == Share::kCrowd && no_list);
   const Choice choice = finds_itself
                             ? ChooseUnrecorded(host, row, service, now_ns)
-                            : ChooseWithRoom(host, row, service, now_ns);
+                            : ChooseByPolicy(host, row, service, draw, now_ns);
   if (choice.all_full) return Refuse(route, host, service);
   std::optional<uint16_t> chosen = choice.backend;
   if (!chosen) {
@@ -223,7 +238,7 @@ void RouteNewSyn(Route& route, Host& host, const Row& row,
 // A SYN of a recorded flow: sent again, or its tuple used again.
 void RouteSynAgain(Route& route, Host& host, const Row& row,
                    const fl_service& service, const TcpSegment& tcp,
-                   fl_slot& slot, uint64_t now_ns) {
+                   fl_slot& slot, unsigned int draw, uint64_t now_ns) {
   const uint32_t now = TickAt(now_ns);
   const FlowSlot flow = Decode(slot);
   const bool ended = HasEnded(flow);
@@ -235,7 +250,7 @@ void RouteSynAgain(Route& route, Host& host, const Row& row,
   const bool leaves =
       !TakesNewFlows(host, flow.backend) || (ended && has_agent);
   const Choice choice =
-      leaves ? ChooseWithRoom(host, row, service, now_ns) : Choice{};
+      leaves ? ChooseByPolicy(host, row, service, draw, now_ns) : Choice{};
   // A new connection wants room; a SYN sent again has what it had.
   const bool no_room =
       leaves ? choice.all_full : IsFull(host, flow.backend, now_ns);
@@ -345,6 +360,7 @@ Route FindRoute(Host& host, const Segment& segment, const fl_service& service,
   route.row = static_cast<uint16_t>(row_hash >> 48 & service.row_mask);
   const fl_row& words = host.rows[service.rows_base + route.row];
   const Row row = {IdsOf(words.candidates), IdsOf(words.owners)};
+  const auto draw = static_cast<unsigned int>(row_hash % FL_DRAWS);
 
   fl_slot* slot = FindFlow(host, route.hash);
   if (segment.is_error) {
@@ -358,9 +374,10 @@ Route FindRoute(Host& host, const Segment& segment, const fl_service& service,
     route.verdict = FL_LB_DROP_SOURCE_RATE;
   } else if (segment.tcp.opens()) {
     if (slot == nullptr) {
-      RouteNewSyn(route, host, row, service, now_ns);
+      RouteNewSyn(route, host, row, service, draw, now_ns);
     } else {
-      RouteSynAgain(route, host, row, service, segment.tcp, *slot, now_ns);
+      RouteSynAgain(route, host, row, service, segment.tcp, *slot, draw,
+                    now_ns);
     }
   } else if (slot == nullptr) {
     RouteMiss(route, host, row);

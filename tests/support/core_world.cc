@@ -8,6 +8,7 @@
 #include "base/check.h"
 #include "base/status_macros.h"
 #include "core/candidates.h"
+#include "core/slow_start.h"
 #include "fairlead/abi/maps.h"
 
 namespace fairlead::testing {
@@ -272,6 +273,11 @@ std::string ComplainOfBackend(const FakeDatapath& tables,
   // An agent that is about to get a newer map keeps working with the older.
   if (view.agent.presence == core::AgentReport::Presence::kStale)
     ignored |= FL_BACKEND_AGENT;
+  if (core::SlowStartPercent(static_cast<uint32_t>(
+          entry.state >> FL_BACKEND_HELD_SHIFT)) != view.slow_start_percent)
+    return absl::StrCat(who, "state ", entry.state, ", but has ",
+                        view.slow_start_percent, " % of its share");
+  ignored |= ~uint64_t{0} << FL_BACKEND_HELD_SHIFT;
   const uint64_t expected = ExpectedBits(view, service);
   if (((entry.state ^ expected) & ~ignored) != 0)
     return absl::StrCat(who, "state ", entry.state, ", not ", expected);
@@ -282,6 +288,8 @@ std::string ComplainOfBackend(const FakeDatapath& tables,
                       view.health == core::Health::kInit;
   if (closed && (entry.state & FL_BACKEND_ELIGIBLE) != 0)
     return who + "takes flows";
+  if (closed && view.slow_start_percent != 100)
+    return who + "starts slowly, and takes no flows";
   return "";
 }
 

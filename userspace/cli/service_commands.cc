@@ -42,6 +42,10 @@ void ServiceCommands::Settings::AddOptions(CLI::App& app) {
              "New connections a second that are recorded; those above it are "
              "served, but not recorded. default (by the flow table's size) or "
              "off");
+  AddSetting(
+      app, "--slow-start", slow_start, "DURATION",
+      "A backend that begins to take new connections takes 5 % of its "
+      "share first, and all of it after so long, 1s to 1h; off (default)");
   AddSetting(app, "--agent-port", agent_port, "PORT",
              "Where the agents on the backends answer; 0: ask none")
       .check(WholeNumber(0, 65535));
@@ -101,6 +105,7 @@ void ServiceCommands::Settings::AddTo(Json& body) const {
   Put(body, "encap", encap);
   Put(body, "need", need);
   Put(body, "syn_budget", syn_budget);
+  Put(body, "slow_start", slow_start);
   Put(body, "rows", rows);
   Put(body, "agent_port", agent_port);
   Put(body, "guarantee", guarantee);

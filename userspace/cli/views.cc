@@ -269,6 +269,8 @@ void PrintService(const Json& service, std::ostream& out) {
   facts.Add("available", Available(service));
   facts.AddNumber("need", service, "need");
   facts.Add("syn budget", SynBudgetText(service));
+  if (const std::string over = Text(service, "slow_start"); over != "off")
+    facts.Add("slow start", over);
   facts.Add("fail open", Flag(service, "fail_open") ? "yes" : "no");
   facts.AddNumber("rows", service, "rows");
   facts.AddCount("rows overflowed", service, "rows_overflowed");

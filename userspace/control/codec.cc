@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "control/verdicts.h"
 #include "core/drain.h"
+#include "core/slow_start.h"
 #include "core/sources.h"
 #include "core/syn_budget.h"
 #include "fairlead/abi/flow_slot.h"
@@ -93,6 +94,7 @@ void AddSettings(const core::Service& service, Json& json) {
   json["source_burst"] = service.source_rate.burst;
   json["source_prefix4"] = service.source_rate.length4;
   json["source_prefix6"] = service.source_rate.length6;
+  json["slow_start"] = core::SlowStartText(service.slow_start);
   json["check"] = EncodeCheckConfig(service.check);
 }
 
@@ -142,6 +144,7 @@ Json EncodeBackend(const core::BackendView& view,
   json["reason"] = view.reason;
   json["eligible"] = view.eligible;
   json["full"] = view.full;
+  json["slow_start_percent"] = view.slow_start_percent;
   json["connections"] = view.connections;
   json["active"] = view.load.live;
   json["pending"] = view.load.pending;

@@ -36,7 +36,13 @@ class Router {
 
   // FL_FULL_* of bpf/lib/route.h: what becomes of one that is full.
   enum class WhenFull { kTakes, kPasses, kEnds };
-  Choice ChooseEligible(int choices, WhenFull when_full) const;
+  // Those that start slowly leave flows to others, or it does not matter.
+  enum class WhenSlow { kTakes, kPasses };
+  Choice ChooseEligible(int choices, WhenFull when_full,
+                        WhenSlow when_slow) const;
+  Choice ChooseByPolicy() const {
+    return ChooseEligible(facts_.choices, WhenFull::kPasses, WhenSlow::kPasses);
+  }
   Choice ChooseFirst() const;
   void RefuseFull(const std::string& because);
   Choice ChooseFailOpen() const;
@@ -77,9 +83,17 @@ std::string LoadOf(const MemberFacts& member) {
   return absl::StrCat(member.name, " ", member.load, "/", member.weight);
 }
 
-Choice Router::ChooseEligible(int choices, WhenFull when_full) const {
+// A list of names in words.
+void AddName(const std::string& name, std::string& names) {
+  absl::StrAppend(&names, names.empty() ? "" : ", ", name);
+}
+
+Choice Router::ChooseEligible(int choices, WhenFull when_full,
+                              WhenSlow when_slow) const {
   std::vector<MemberFacts> seen;
   std::string full;
+  std::string slow;
+  BackendId first_slow = FL_NO_BACKEND;
   MemberFacts best;
   for (const BackendId id : candidates_) {
     if (id == FL_NO_BACKEND || static_cast<int>(seen.size()) >= choices) break;
@@ -87,15 +101,26 @@ Choice Router::ChooseEligible(int choices, WhenFull when_full) const {
     if (!Has(id, FL_BACKEND_ELIGIBLE) || !Has(id, FL_BACKEND_NEXT_HOP))
       continue;
     if (member.full && when_full != WhenFull::kTakes) {
-      absl::StrAppend(&full, full.empty() ? "" : ", ", member.name);
+      AddName(member.name, full);
       if (when_full == WhenFull::kEnds) break;
+      continue;
+    }
+    if (when_slow == WhenSlow::kPasses &&
+        facts_.draw < member.state >> FL_BACKEND_HELD_SHIFT) {
+      AddName(member.name, slow);
+      if (first_slow == FL_NO_BACKEND) first_slow = id;
       continue;
     }
     if (seen.empty() || MuchLessLoaded(member, best)) best = member;
     seen.push_back(member);
   }
+  if (seen.empty() && first_slow != FL_NO_BACKEND)
+    return {first_slow, absl::StrCat(NameOf(first_slow),
+                                     " starts slowly, and so do all eligible "
+                                     "candidates that have room")};
   if (seen.empty()) return {.full = full};
   std::string why = DescribeChoice(best.id, seen);
+  if (!slow.empty()) absl::StrAppend(&why, ", past ", slow, ", in slow start");
   if (!full.empty()) absl::StrAppend(&why, ", past ", full, ", full");
   return {best.id, why};
 }
@@ -103,9 +128,11 @@ Choice Router::ChooseEligible(int choices, WhenFull when_full) const {
 // Without a hop list, a flow that is not recorded is looked for with the first
 // alone.
 Choice Router::ChooseFirst() const {
-  return ChooseEligible(1, facts_.encap == core::Encap::kGue && facts_.hop_lists
-                               ? WhenFull::kPasses
-                               : WhenFull::kEnds);
+  return ChooseEligible(1,
+                        facts_.encap == core::Encap::kGue && facts_.hop_lists
+                            ? WhenFull::kPasses
+                            : WhenFull::kEnds,
+                        WhenSlow::kTakes);
 }
 
 void Router::RefuseFull(const std::string& because) {
@@ -180,7 +207,7 @@ void Router::AddAcceptors() {
 }
 
 void Router::SynOfNewFlow() {
-  Choice choice = ChooseEligible(facts_.choices, WhenFull::kPasses);
+  Choice choice = ChooseByPolicy();
   if (!choice.full.empty())
     return RefuseFull(absl::StrCat("new flow, refused: full is ", choice.full,
                                    ", and nobody else may have it"));
@@ -218,7 +245,7 @@ void Router::SynOfRecordedFlow(const SlotFacts& slot) {
                        slot.state != FL_SLOT_EXPIRING_PENDING;
   Choice choice;
   if (!takes || (slot.ended && agent))
-    choice = ChooseEligible(facts_.choices, WhenFull::kPasses);
+    choice = ChooseByPolicy();
   else if (slot.ended && FactsOf(facts_, slot.backend).full)
     choice.full = name;
   if (slot.ended && !choice.full.empty())
@@ -277,7 +304,7 @@ void Router::ClaimThenChoice(const SlotFacts& slot, const Choice& choice) {
 
 void Router::Miss() {
   const std::vector<BackendId> members = RowMembers(facts_.row);
-  const Choice first = ChooseEligible(1, WhenFull::kTakes);
+  const Choice first = ChooseEligible(1, WhenFull::kTakes, WhenSlow::kTakes);
   Append(first.id);
   for (const bool silent : {false, true}) {
     for (const BackendId id : members)

@@ -40,6 +40,7 @@ struct RouteFacts {
   core::Encap encap = core::Encap::kGue;
   // New flows are above the service's SYN budget just now.
   bool over_budget = false;
+  uint32_t draw = 0;  // against what a backend that starts slowly leaves
   // The flow's record; nullopt if there is none.
   std::optional<SlotFacts> slot;
   // A new flow would find a place in the flow table.

@@ -104,7 +104,8 @@ struct FlowSlot {
 
 struct FlowFacts {
   uint64_t tag = 0;
-  uint32_t row = 0;  // number within the service
+  uint32_t row = 0;   // number within the service
+  uint32_t draw = 0;  // of fl_draw_of()
   core::RowWords words;
   std::optional<FlowSlot> slot;
   // A new flow would find a place: false if both its buckets are full of

@@ -139,6 +139,7 @@ RouteFacts FactsOfFlow(const ReadContext& context, const Names& names,
       .hop_lists = found.service->guarantee == core::Guarantee::kSockets,
       .encap = found.service->encap,
       .over_budget = IsAboveBudget(context, *found.service),
+      .draw = found.facts.draw,
       .recordable = found.facts.recordable,
       .denied = WhyDenied(found),
       .limit = found.service->source_rate.rate == 0

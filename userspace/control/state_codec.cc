@@ -10,6 +10,7 @@
 #include "control/codec.h"
 #include "control/json.h"
 #include "core/settings.h"
+#include "core/slow_start.h"
 #include "core/sources.h"
 #include "core/syn_budget.h"
 #include "fairlead/abi/limits.h"
@@ -56,6 +57,8 @@ Json EncodeStoredService(const core::Service& service) {
     json["source_rate"]["length4"] = service.source_rate.length4;
     json["source_rate"]["length6"] = service.source_rate.length6;
   }
+  if (service.slow_start != absl::ZeroDuration())
+    json["slow_start"] = core::SlowStartText(service.slow_start);
   for (const auto& [prefix, rule] : service.sources)
     json[std::string(core::ToString(rule))].push_back(prefix.ToString());
   json["backends"] = Json::array();
@@ -186,6 +189,10 @@ absl::StatusOr<core::Service> DecodeService(const Json& json,
        {core::SourceRule::kAllow, core::SourceRule::kDeny})
     DecodeSources(reader, rule, service.sources);
   reader.Fail(DecodeSourceRate(reader, service.source_rate));
+  // Absent: off.
+  service.slow_start =
+      reader.Parsed<absl::Duration>("slow_start", core::ParseSlowStart)
+          .value_or(absl::ZeroDuration());
   const Json* backends = reader.RequiredArray("backends");
   FL_RETURN_IF_ERROR(reader.Finish());
   FL_RETURN_IF_ERROR(

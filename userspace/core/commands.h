@@ -26,6 +26,7 @@ struct ServiceSettings {
   std::optional<uint32_t> source_burst;
   std::optional<int> source_length4;
   std::optional<int> source_length6;
+  std::optional<absl::Duration> slow_start;  // 0: off
   std::optional<CheckKind> check;
   std::optional<uint16_t> check_port;
   std::optional<std::string> check_path;

@@ -391,6 +391,8 @@ bool Controller::Impl::MayOwnFlows(BackendId id, uint32_t row) const {
 std::vector<ProbeRequest> Controller::Impl::DueProbes(base::MonoTime now) {
   // An error is kept for Alarms().
   if (retry_at_ && now >= *retry_at_) (void)Apply(now);
+  for (const BackendRuntime* due : runtimes_.DueSteps(desired_, now))
+    Store(due);
   return runtimes_.DueProbes(desired_, now);
 }
 

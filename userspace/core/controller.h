@@ -48,6 +48,8 @@ struct BackendView {
   std::string no_next_hop;  // why there is none, if that is known
   bool eligible = false;
   bool full = false;  // it has max-conn connections
+  // Of its share of new connections; 100 but while it starts slowly.
+  int slow_start_percent = 100;
   // Those confirmed, and what has begun since.
   uint64_t connections = 0;
 };
@@ -89,8 +91,9 @@ class Controller {
   // Commit(), and is to be made durable when there is time.
   bool TakeDirty();
 
-  // To be called when NextDeadline() has come: answers the probes to start now,
-  // each to be answered by OnProbeResult().
+  // To be called when NextDeadline() has come: gives backends that start slowly
+  // more, and answers the probes to start now, each to be answered by
+  // OnProbeResult().
   std::vector<ProbeRequest> DueProbes(base::MonoTime now);
   std::optional<base::MonoTime> NextDeadline() const;
 

@@ -31,6 +31,7 @@ struct Effective {
   std::string reason = "-";
   bool eligible = false;
   uint64_t bits = 0;  // FL_BACKEND_*
+  uint32_t held = 0;  // while it starts slowly; in `bits`, too
 
   friend bool operator==(const Effective&, const Effective&) = default;
 };

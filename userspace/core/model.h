@@ -113,6 +113,8 @@ struct Service {
   CheckConfig check;
   SourceList sources;
   SourceRate source_rate;
+  // From a backend's first new connection to its whole share; 0: at once.
+  absl::Duration slow_start;
   absl::btree_map<std::string, Backend> backends;  // by name
 
   friend bool operator==(const Service&, const Service&) = default;

@@ -1,5 +1,7 @@
 #include "core/runtimes.h"
 
+#include <algorithm>
+
 #include "base/check.h"
 #include "fairlead/abi/maps.h"
 
@@ -44,7 +46,7 @@ void Runtimes::Adopt(const DesiredState& desired,
           MakeAdopted(service, backend, table_state(backend.id), now));
       FL_CHECK(is_new);
       Derive(service, backend, it->second, now);
-      Reschedule(it->second);
+      Reschedule(service, it->second, now);
     }
   }
 }
@@ -69,6 +71,13 @@ BackendRuntime Runtimes::MakeAdopted(const Service& service,
     runtime.check =
         HealthCheck(service.check, now + service.check.interval * random_());
     runtime.check.AssumeUp();
+  }
+  if (was_eligible) {
+    // A restart begins nothing anew.
+    runtime.effective.eligible = true;
+    runtime.slow_start.Resume(
+        static_cast<uint32_t>(table_state >> FL_BACKEND_HELD_SHIFT),
+        service.slow_start, now);
   }
   if (service.agent_port == 0) return runtime;
   if ((table_state & FL_BACKEND_AGENT) != 0)
@@ -95,7 +104,7 @@ void Runtimes::TakeOver(const DesiredState& before, const DesiredState& after,
           runtimes_.emplace(backend.id, Make(service, backend, now))
               .first->second;
       Derive(service, backend, runtime, now);
-      Reschedule(runtime);
+      Reschedule(service, runtime, now);
     }
   }
 }
@@ -110,8 +119,8 @@ void Runtimes::ForgetDeleted(const DesiredState& after) {
       ++it;
       continue;
     }
-    if (it->second.deadline)
-      deadlines_.erase({*it->second.deadline, it->first});
+    Move(deadlines_, it->first, it->second.deadline, std::nullopt);
+    Move(steps_, it->first, it->second.step, std::nullopt);
     it = runtimes_.erase(it);
   }
 }
@@ -137,6 +146,7 @@ void Runtimes::Derive(const Service& service, const Backend& backend,
     runtime.drain.Begin(now);
   else
     runtime.drain.End();
+  const bool took_flows = runtime.effective.eligible;
   runtime.effective =
       DeriveEffective({.admin = backend.admin,
                        .health = runtime.check.health(),
@@ -149,13 +159,25 @@ void Runtimes::Derive(const Service& service, const Backend& backend,
                        .capped = backend.max_conn != 0,
                        .agent = runtime.agent.presence(),
                        .drained = runtime.drain.drained()});
+  DeriveShare(service, runtime, took_flows, now);
+}
+
+void Runtimes::DeriveShare(const Service& service, BackendRuntime& runtime,
+                           bool took_flows, base::MonoTime now) {
+  Effective& effective = runtime.effective;
+  if (!effective.eligible)
+    runtime.slow_start.End();
+  else if (!took_flows)
+    runtime.slow_start.Begin(now);
+  effective.held = runtime.slow_start.Held(service.slow_start, now);
+  effective.bits |= uint64_t{effective.held} << FL_BACKEND_HELD_SHIFT;
 }
 
 void Runtimes::Refresh(const Service& service, const Backend& backend,
                        BackendRuntime& runtime, base::MonoTime now) {
   const EffectiveState before = runtime.effective.state;
   Derive(service, backend, runtime, now);
-  Reschedule(runtime);
+  Reschedule(service, runtime, now);
   if (runtime.effective.state == before) return;
   events_.push_back({.type = "backend.state",
                      .service = service.name,
@@ -165,12 +187,20 @@ void Runtimes::Refresh(const Service& service, const Backend& backend,
                      .reason = runtime.effective.reason});
 }
 
-void Runtimes::Reschedule(BackendRuntime& runtime) {
-  const std::optional<base::MonoTime> deadline = runtime.check.deadline();
-  if (deadline == runtime.deadline) return;
-  if (runtime.deadline) deadlines_.erase({*runtime.deadline, runtime.id});
-  runtime.deadline = deadline;
-  if (deadline) deadlines_.insert({*deadline, runtime.id});
+void Runtimes::Reschedule(const Service& service, BackendRuntime& runtime,
+                          base::MonoTime now) {
+  Move(deadlines_, runtime.id, runtime.deadline, runtime.check.deadline());
+  Move(steps_, runtime.id, runtime.step,
+       runtime.slow_start.NextStep(service.slow_start, now));
+}
+
+void Runtimes::Move(Index& index, BackendId id,
+                    std::optional<base::MonoTime>& from,
+                    std::optional<base::MonoTime> to) {
+  if (from == to) return;
+  if (from) index.erase({*from, id});
+  from = to;
+  if (to) index.insert({*to, id});
 }
 
 std::vector<ProbeRequest> Runtimes::DueProbes(const DesiredState& desired,
@@ -180,8 +210,8 @@ std::vector<ProbeRequest> Runtimes::DueProbes(const DesiredState& desired,
     BackendRuntime& runtime =
         runtimes_.find(deadlines_.begin()->second)->second;
     FL_CHECK(runtime.check.StartProbe(++probes_, now));
-    Reschedule(runtime);
     const Service& service = desired.services.find(runtime.service)->second;
+    Reschedule(service, runtime, now);
     const CheckConfig& check = service.check;
     probes.push_back(
         {.number = probes_,
@@ -194,9 +224,24 @@ std::vector<ProbeRequest> Runtimes::DueProbes(const DesiredState& desired,
   return probes;
 }
 
+std::vector<const BackendRuntime*> Runtimes::DueSteps(
+    const DesiredState& desired, base::MonoTime now) {
+  std::vector<const BackendRuntime*> due;
+  while (!steps_.empty() && steps_.begin()->first <= now) {
+    BackendRuntime& runtime = runtimes_.find(steps_.begin()->second)->second;
+    const Service& service = desired.services.find(runtime.service)->second;
+    Refresh(service, service.backends.find(runtime.backend)->second, runtime,
+            now);
+    due.push_back(&runtime);
+  }
+  return due;
+}
+
 std::optional<base::MonoTime> Runtimes::NextDeadline() const {
-  if (deadlines_.empty()) return std::nullopt;
-  return deadlines_.begin()->first;
+  if (deadlines_.empty() && steps_.empty()) return std::nullopt;
+  if (deadlines_.empty()) return steps_.begin()->first;
+  if (steps_.empty()) return deadlines_.begin()->first;
+  return std::min(deadlines_.begin()->first, steps_.begin()->first);
 }
 
 const BackendRuntime* Runtimes::OnProbeResult(const DesiredState& desired,

@@ -23,6 +23,7 @@
 #include "core/effective.h"
 #include "core/health.h"
 #include "core/model.h"
+#include "core/slow_start.h"
 
 namespace fairlead::core {
 
@@ -35,9 +36,11 @@ struct BackendRuntime {
   std::optional<base::MonoTime> last_result_at;
   AgentView agent;
   DrainWatch drain;
+  SlowStart slow_start;
   Effective effective;
-  // Where it stands in the index of deadlines.
+  // Where it stands in the indices of deadlines and of steps.
   std::optional<base::MonoTime> deadline;
+  std::optional<base::MonoTime> step;
 };
 
 class Runtimes {
@@ -58,6 +61,10 @@ class Runtimes {
 
   std::vector<ProbeRequest> DueProbes(const DesiredState& desired,
                                       base::MonoTime now);
+  // Those that start slowly and may take more now.
+  std::vector<const BackendRuntime*> DueSteps(const DesiredState& desired,
+                                              base::MonoTime now);
+  // Of probes and steps.
   std::optional<base::MonoTime> NextDeadline() const;
 
   // The backend that it was about; nullptr if it is not waited for.
@@ -101,11 +108,20 @@ class Runtimes {
   // Derive(), with an event if the state changes, and the index of deadlines.
   void Refresh(const Service& service, const Backend& backend,
                BackendRuntime& runtime, base::MonoTime now);
-  void Reschedule(BackendRuntime& runtime);
+  void DeriveShare(const Service& service, BackendRuntime& runtime,
+                   bool took_flows, base::MonoTime now);
+  void Reschedule(const Service& service, BackendRuntime& runtime,
+                  base::MonoTime now);
+
+  using Index = absl::btree_set<std::pair<base::MonoTime, BackendId>>;
+  static void Move(Index& index, BackendId id,
+                   std::optional<base::MonoTime>& from,
+                   std::optional<base::MonoTime> to);
 
   absl::AnyInvocable<double()> random_;
   absl::btree_map<BackendId, BackendRuntime> runtimes_;
-  absl::btree_set<std::pair<base::MonoTime, BackendId>> deadlines_;
+  Index deadlines_;  // of checks
+  Index steps_;      // of slow starts
   uint64_t probes_ = 0;
   std::vector<Event> events_;
 };

@@ -9,6 +9,7 @@
 #include "base/status_macros.h"
 #include "base/text.h"
 #include "core/conn_limit.h"
+#include "core/slow_start.h"
 #include "core/sources.h"
 #include "core/syn_budget.h"
 #include "fairlead/abi/limits.h"
@@ -146,6 +147,7 @@ absl::Status LaySettings(const ServiceSettings& settings, Service& service) {
   Lay(settings.source_burst, service.source_rate.burst);
   Lay(settings.source_length4, service.source_rate.length4);
   Lay(settings.source_length6, service.source_rate.length6);
+  Lay(settings.slow_start, service.slow_start);
   LayCheck(settings, service.check);
   FL_RETURN_IF_ERROR(CheckHttpOnly(old_check, service.check));
   return CheckService(service);
@@ -167,6 +169,14 @@ absl::Status CheckSourceRate(const SourceRate& source) {
                 absl::StrCat("must be ", (source.rate + kPauses - 1) / kPauses,
                              " at least for a rate of ", source.rate,
                              ", or 0: as the rate"));
+}
+
+absl::Status CheckSlowStart(absl::Duration over) {
+  if (over == absl::ZeroDuration() ||
+      (kShortestSlowStart <= over && over <= kLongestSlowStart))
+    return absl::OkStatus();
+  return Refuse("slow-start", absl::FormatDuration(over),
+                "must be 1s to 1h, or off");
 }
 
 absl::Status CheckBackends(const Service& service) {
@@ -286,6 +296,7 @@ absl::Status CheckService(const Service& service) {
   FL_RETURN_IF_ERROR(CheckCheck(service.check));
   FL_RETURN_IF_ERROR(CheckSources(service));
   FL_RETURN_IF_ERROR(CheckSourceRate(service.source_rate));
+  FL_RETURN_IF_ERROR(CheckSlowStart(service.slow_start));
   if (service.backends.size() > MostBackends(service.rows))
     return absl::ResourceExhaustedError(absl::StrCat(
         service.rows, " rows take at most ", MostBackends(service.rows),
@@ -311,6 +322,7 @@ std::vector<std::pair<std::string, std::string>> DescribeSettings(
       {"source-burst", absl::StrCat(service.source_rate.burst)},
       {"source-prefix4", absl::StrCat(service.source_rate.length4)},
       {"source-prefix6", absl::StrCat(service.source_rate.length6)},
+      {"slow-start", SlowStartText(service.slow_start)},
       {"check", std::string(ToString(check.kind))},
       {"check-port", absl::StrCat(check.port)},
       {"check-path", check.path},

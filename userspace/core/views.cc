@@ -22,8 +22,11 @@ std::string StateText(const Backend& backend, const BackendRuntime& runtime,
     }
     case EffectiveState::kMaint:
       return runtime.drain.drained() ? "maint, drained" : state;
-    case EffectiveState::kInit:
     case EffectiveState::kUp:
+      if (runtime.effective.held == 0) return state;
+      return absl::StrCat("up (slow start ",
+                          SlowStartPercent(runtime.effective.held), " %)");
+    case EffectiveState::kInit:
     case EffectiveState::kDrained:
     case EffectiveState::kDown:
       break;
@@ -124,7 +127,8 @@ BackendView MakeBackendView(const Service& service, const Backend& backend,
           .load = load,
           .next_hop = told.next_hop,
           .no_next_hop = told.reason,
-          .eligible = wanted && reachable};
+          .eligible = wanted && reachable,
+          .slow_start_percent = SlowStartPercent(runtime.effective.held)};
 }
 
 void AddLimit(uint64_t connections, BackendView& view) {

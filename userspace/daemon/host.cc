@@ -163,6 +163,7 @@ control::FlowFacts Host::LookUp(const core::Service& service,
   control::FlowFacts facts;
   facts.tag = fl_slot_tag(hash);
   facts.row = fl_row_of(row_hash, service.rows - 1);
+  facts.draw = fl_draw_of(row_hash);
   facts.words = parts_.tables.ReadRow(service.rows_base + facts.row);
   facts.recordable = IsRecordable(hash);
   if (const auto record = parts_.sweeper.scan().Lookup(hash)) {

@@ -169,6 +169,17 @@ FL_STATIC_ASSERT(sizeof(struct fl_rate_set) == 64, "one cache line");
 #define FL_BACKEND_AGENT    0x20ull /* an agent answers there: it honours hop lists and claims */
 #define FL_BACKEND_ON_LINK  0x40ull /* FL_ENCAP_L2: a gateway is no next hop; the daemon's */
 #define FL_BACKEND_CAPPED   0x80ull /* takes new flows only as far as its fl_load allows */
+/* The uppermost byte, while it starts slowly: of FL_DRAWS new flows that it might have, so many go
+ * to another that takes new flows, if there is one. */
+#define FL_BACKEND_HELD_SHIFT 56
+#define FL_DRAWS	      256u
+
+/* By the hash that chose the row, so that a flow, or with policy source a client, is held back
+ * until the backend's share has grown to it. The row is of other bits. */
+static inline __u32 fl_draw_of(__u64 row_hash)
+{
+	return (__u32)row_hash & (FL_DRAWS - 1);
+}
 
 /* Of a next hop: no VLAN, 0; or this and the number of one. */
 #define FL_VLAN	     0x1000u

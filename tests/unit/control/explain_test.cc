@@ -85,6 +85,47 @@ TEST_CASE("a new flow is told the limit of its source", "[control][explain]") {
   CHECK_THAT(ExplainSyn(facts).why, !Contains("a second"));
 }
 
+TEST_CASE("a backend that starts slowly leaves flows by their draw",
+          "[control][explain]") {
+  RouteFacts facts = FiveBackends();
+  Member(facts, 1).state = kUp | uint64_t{100} << FL_BACKEND_HELD_SHIFT;
+  facts.draw = 100;
+  CHECK(ExplainSyn(facts).target == 1);
+  facts.draw = 99;
+  RouteAnswer answer = ExplainSyn(facts);
+  CHECK(answer.verdict == FL_LB_TX_SYN_NEW);
+  CHECK(answer.hops == Hops{2, 1, 3, 4, 5});
+  CHECK(answer.acceptors == 0b1111);
+  CHECK(answer.why ==
+        "new flow: web2 is the first eligible candidate, past web1, in slow "
+        "start");
+  CHECK(ExplainSegment(facts).target == 1);
+  Member(facts, 2).full = true;
+  CHECK(ExplainSyn(facts).why ==
+        "new flow: web3 is the first eligible candidate, past web1, in slow "
+        "start, past web2, full");
+  for (BackendId id = 1; id <= 4; ++id)
+    Member(facts, id).state = Member(facts, 1).state;
+  answer = ExplainSyn(facts);
+  CHECK(answer.target == 1);
+  CHECK(answer.why ==
+        "new flow: web1 starts slowly, and so do all eligible candidates that "
+        "have room");
+  // What is not recorded is to be found again.
+  facts = FiveBackends();
+  Member(facts, 1).state = kUp | uint64_t{100} << FL_BACKEND_HELD_SHIFT;
+  facts.recordable = false;
+  CHECK(ExplainSyn(facts).target == 1);
+  // Of a flow that goes on, and of one that has ended.
+  facts.recordable = true;
+  facts.slot = {.state = FL_SLOT_ESTABLISHED, .backend = 1};
+  CHECK(ExplainSyn(facts).target == 1);
+  facts.slot = {.state = FL_SLOT_CLOSING, .backend = 1, .ended = true};
+  answer = ExplainSyn(facts);
+  CHECK(answer.verdict == FL_LB_TX_SYN_CLAIM);
+  CHECK(answer.target == 2);
+}
+
 TEST_CASE("a full backend's turn is the next one's", "[control][explain]") {
   RouteFacts facts = FiveBackends();
   Member(facts, 1).full = true;

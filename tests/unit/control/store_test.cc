@@ -37,7 +37,8 @@ core::DesiredState SomeState() {
                       .rows = 512,
                       .rows_base = 512,
                       .agent_port = 6082,
-                      .guarantee = core::Guarantee::kSockets};
+                      .guarantee = core::Guarantee::kSockets,
+                      .slow_start = absl::Seconds(90)};
   ws.check = {.kind = core::CheckKind::kHttp,
               .port = 8080,
               .path = "/live",
@@ -96,6 +97,7 @@ constexpr absl::string_view kSomeDocument = R"({
         "rise": 1,
         "fall": 5
       },
+      "slow_start": "1m30s",
       "backends": [
         {
           "id": 3,
@@ -167,6 +169,8 @@ TEST_CASE("a document that is not understood in full is refused",
       {"\"generation\": 7,\n", "", "\"generation\" is missing"},
       {"\"tombstones\": [", "\"tombs\": [", "unknown field \"tombs\""},
       {"\"need\": 1", "\"need\": 0", "need 0"},
+      {"\"slow_start\": \"1m30s\"", "\"slow_start\": \"2h\"",
+       "slow-start 2h: must be 1s to 1h, or off"},
       {"\"rows\": 512", "\"rows\": 500", "rows 500"},
       {"\"weight\": 7", "\"weight\": 0",
        "\"services[0].backends[0].weight\": 0"},
