@@ -271,6 +271,7 @@ core::ServiceSettings ControllerSim::RandomSettings(bool is_new) {
     settings.encap = static_cast<core::Encap>(random_.Below(3));
   settings.check =
       random_.Chance(0.1) ? core::CheckKind::kNone : core::CheckKind::kHttp;
+  if (random_.Chance(0.5)) settings.panic_percent = random_.Below(101);
   if (random_.Chance(0.5))
     settings.slow_start = absl::Seconds(random_.Below(3) * 100);
   settings.check_interval = absl::Seconds(20 + random_.Below(100));

@@ -248,7 +248,7 @@ uint64_t ExpectedBits(const core::BackendView& view,
   const bool hop_lists = service.guarantee == core::Guarantee::kSockets;
   const auto agent = view.agent.presence;
   uint64_t bits = FL_BACKEND_USED;
-  if (view.eligible) bits |= FL_BACKEND_ELIGIBLE;
+  if (view.eligible || view.fails_open) bits |= FL_BACKEND_ELIGIBLE;
   if (view.backend.admin == core::Admin::kReady) bits |= FL_BACKEND_FAIL_OPEN;
   if (hop_lists && (agent == core::AgentReport::Presence::kPresent ||
                     agent == core::AgentReport::Presence::kLost))
@@ -281,14 +281,19 @@ std::string ComplainOfBackend(const FakeDatapath& tables,
   const uint64_t expected = ExpectedBits(view, service);
   if (((entry.state ^ expected) & ~ignored) != 0)
     return absl::StrCat(who, "state ", entry.state, ", not ", expected);
+  if (view.fails_open && (view.eligible || service.panic_percent == 0 ||
+                          view.backend.admin != core::Admin::kReady ||
+                          view.health == core::Health::kInit ||
+                          (entry.state & FL_BACKEND_DEAD) != 0))
+    return who + "fails open without a reason";
   const bool closed = view.backend.admin != core::Admin::kReady ||
                       view.signal == core::Signal::kDrain ||
                       view.health == core::Health::kDown ||
                       view.health == core::Health::kRising ||
                       view.health == core::Health::kInit;
-  if (closed && (entry.state & FL_BACKEND_ELIGIBLE) != 0)
+  if (closed && !view.fails_open && (entry.state & FL_BACKEND_ELIGIBLE) != 0)
     return who + "takes flows";
-  if (closed && view.slow_start_percent != 100)
+  if (closed && !view.fails_open && view.slow_start_percent != 100)
     return who + "starts slowly, and takes no flows";
   return "";
 }

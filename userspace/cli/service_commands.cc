@@ -46,6 +46,10 @@ void ServiceCommands::Settings::AddOptions(CLI::App& app) {
       app, "--slow-start", slow_start, "DURATION",
       "A backend that begins to take new connections takes 5 % of its "
       "share first, and all of it after so long, 1s to 1h; off (default)");
+  AddSetting(app, "--panic", panic, "N%",
+             "Below that part of its backends, those that are down or ask to "
+             "drain take new connections too; off (default): only where "
+             "nobody else can");
   AddSetting(app, "--agent-port", agent_port, "PORT",
              "Where the agents on the backends answer; 0: ask none")
       .check(WholeNumber(0, 65535));
@@ -106,6 +110,7 @@ void ServiceCommands::Settings::AddTo(Json& body) const {
   Put(body, "need", need);
   Put(body, "syn_budget", syn_budget);
   Put(body, "slow_start", slow_start);
+  Put(body, "panic", panic);
   Put(body, "rows", rows);
   Put(body, "agent_port", agent_port);
   Put(body, "guarantee", guarantee);

@@ -29,6 +29,7 @@ class ServiceCommands {
     std::optional<uint64_t> need;
     std::optional<std::string> syn_budget;
     std::optional<std::string> slow_start;
+    std::optional<std::string> panic;
     std::optional<uint64_t> rows;
     std::optional<uint64_t> agent_port;
     std::optional<uint64_t> source_rate;

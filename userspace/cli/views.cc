@@ -190,6 +190,7 @@ std::string ReasonText(const Json& backend) {
 }
 
 std::string TakesText(const Json& backend) {
+  if (Flag(backend, "fails_open")) return "yes, for want of others";
   if (!Flag(backend, "eligible")) return "no";
   return Flag(backend, "full") ? "no, it is full" : "yes";
 }
@@ -271,6 +272,8 @@ void PrintService(const Json& service, std::ostream& out) {
   facts.Add("syn budget", SynBudgetText(service));
   if (const std::string over = Text(service, "slow_start"); over != "off")
     facts.Add("slow start", over);
+  if (const std::string part = Text(service, "panic"); part != "off")
+    facts.Add("panic", part);
   facts.Add("fail open", Flag(service, "fail_open") ? "yes" : "no");
   facts.AddNumber("rows", service, "rows");
   facts.AddCount("rows overflowed", service, "rows_overflowed");

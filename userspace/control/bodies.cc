@@ -10,6 +10,7 @@
 #include "base/status_macros.h"
 #include "base/text.h"
 #include "core/conn_limit.h"
+#include "core/settings.h"
 #include "core/slow_start.h"
 #include "core/syn_budget.h"
 #include "fairlead/abi/limits.h"
@@ -89,6 +90,7 @@ core::ServiceSettings ReadSettings(ObjectReader& body) {
       body.Integer<uint32_t>("source_burst", {0, FL_MAX_SOURCE_BURST});
   settings.source_length4 = body.Integer<int>("source_prefix4", {1, 32});
   settings.source_length6 = body.Integer<int>("source_prefix6", {1, 128});
+  settings.panic_percent = body.Parsed<int>("panic", core::ParsePanic);
   settings.slow_start =
       body.Parsed<absl::Duration>("slow_start", core::ParseSlowStart);
   if (const Json* json = body.Object("check"); json != nullptr) {

@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "control/verdicts.h"
 #include "core/drain.h"
+#include "core/settings.h"
 #include "core/slow_start.h"
 #include "core/sources.h"
 #include "core/syn_budget.h"
@@ -95,6 +96,7 @@ void AddSettings(const core::Service& service, Json& json) {
   json["source_prefix4"] = service.source_rate.length4;
   json["source_prefix6"] = service.source_rate.length6;
   json["slow_start"] = core::SlowStartText(service.slow_start);
+  json["panic"] = core::PanicText(service.panic_percent);
   json["check"] = EncodeCheckConfig(service.check);
 }
 
@@ -144,6 +146,7 @@ Json EncodeBackend(const core::BackendView& view,
   json["reason"] = view.reason;
   json["eligible"] = view.eligible;
   json["full"] = view.full;
+  json["fails_open"] = view.fails_open;
   json["slow_start_percent"] = view.slow_start_percent;
   json["connections"] = view.connections;
   json["active"] = view.load.live;

@@ -59,6 +59,8 @@ Json EncodeStoredService(const core::Service& service) {
   }
   if (service.slow_start != absl::ZeroDuration())
     json["slow_start"] = core::SlowStartText(service.slow_start);
+  if (service.panic_percent != 0)
+    json["panic"] = core::PanicText(service.panic_percent);
   for (const auto& [prefix, rule] : service.sources)
     json[std::string(core::ToString(rule))].push_back(prefix.ToString());
   json["backends"] = Json::array();
@@ -193,6 +195,8 @@ absl::StatusOr<core::Service> DecodeService(const Json& json,
   service.slow_start =
       reader.Parsed<absl::Duration>("slow_start", core::ParseSlowStart)
           .value_or(absl::ZeroDuration());
+  service.panic_percent =
+      reader.Parsed<int>("panic", core::ParsePanic).value_or(0);
   const Json* backends = reader.RequiredArray("backends");
   FL_RETURN_IF_ERROR(reader.Finish());
   FL_RETURN_IF_ERROR(

@@ -27,6 +27,7 @@ struct ServiceSettings {
   std::optional<int> source_length4;
   std::optional<int> source_length6;
   std::optional<absl::Duration> slow_start;  // 0: off
+  std::optional<int> panic_percent;          // 0: off
   std::optional<CheckKind> check;
   std::optional<uint16_t> check_port;
   std::optional<std::string> check_path;

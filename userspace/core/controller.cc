@@ -280,6 +280,8 @@ absl::Status Controller::Impl::Settle(absl::Status applied,
 void Controller::Impl::Store(const BackendRuntime* runtime) {
   if (runtime != nullptr)
     applier_.SetState(runtime->id, runtime->effective.bits);
+  for (const BackendId id : runtimes_.TakeReopened())
+    applier_.SetState(id, runtimes_.At(id).effective.bits);
 }
 
 void Controller::Impl::NoteRowChanges(const DesiredState& before,

@@ -48,6 +48,8 @@ struct BackendView {
   std::string no_next_hop;  // why there is none, if that is known
   bool eligible = false;
   bool full = false;  // it has max-conn connections
+  // It takes new connections for want of others, though it is not eligible.
+  bool fails_open = false;
   // Of its share of new connections; 100 but while it starts slowly.
   int slow_start_percent = 100;
   // Those confirmed, and what has begun since.

@@ -57,6 +57,17 @@ bool IsSilent(const EffectiveInput& input) {
          (input.agent != Presence::kPresent && input.agent != Presence::kStale);
 }
 
+// It fails, or does not want to, and can: nobody but its operator takes it out
+// when too few are left. One that is silent would take connections to nowhere,
+// and of one in init it is not known that it ever served.
+bool CanFailOpen(const EffectiveInput& input) {
+  const bool is_down =
+      input.health == Health::kDown || input.health == Health::kRising;
+  const bool asks = input.signal == Signal::kDrain || input.agent_drains;
+  return input.admin == Admin::kReady && input.health != Health::kInit &&
+         (is_down || asks) && AgentAllows(input) && !IsSilent(input);
+}
+
 }  // namespace
 
 bool HasAgent(Presence presence) {
@@ -67,7 +78,9 @@ Effective DeriveEffective(const EffectiveInput& input) {
   Effective effective;
   DeriveState(input, effective);
   effective.bits = FL_BACKEND_USED;
-  if (effective.eligible) effective.bits |= FL_BACKEND_ELIGIBLE;
+  effective.fails_open = input.fail_open && CanFailOpen(input);
+  if (effective.eligible || effective.fails_open)
+    effective.bits |= FL_BACKEND_ELIGIBLE;
   if (input.admin == Admin::kReady) effective.bits |= FL_BACKEND_FAIL_OPEN;
   if (input.hop_lists && HasAgent(input.agent))
     effective.bits |= FL_BACKEND_AGENT;

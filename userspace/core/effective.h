@@ -24,14 +24,16 @@ struct EffectiveInput {
   bool capped = false;       // it has a max-conn
   AgentReport::Presence agent = AgentReport::Presence::kUnknown;
   bool drained = false;
+  bool fail_open = false;  // too few of the service's backends are available
 };
 
 struct Effective {
   EffectiveState state = EffectiveState::kInit;
   std::string reason = "-";
   bool eligible = false;
-  uint64_t bits = 0;  // FL_BACKEND_*
-  uint32_t held = 0;  // while it starts slowly; in `bits`, too
+  bool fails_open = false;  // takes new flows although it is not eligible
+  uint64_t bits = 0;        // FL_BACKEND_*
+  uint32_t held = 0;        // while it starts slowly; in `bits`, too
 
   friend bool operator==(const Effective&, const Effective&) = default;
 };

@@ -115,6 +115,9 @@ struct Service {
   SourceRate source_rate;
   // From a backend's first new connection to its whole share; 0: at once.
   absl::Duration slow_start;
+  // Below so many percent of its backends, those that fail are used too; 0:
+  // only where a row has no other.
+  int panic_percent = 0;
   absl::btree_map<std::string, Backend> backends;  // by name
 
   friend bool operator==(const Service&, const Service&) = default;

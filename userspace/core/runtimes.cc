@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "absl/strings/str_cat.h"
 #include "base/check.h"
 #include "fairlead/abi/maps.h"
 
@@ -49,6 +50,7 @@ void Runtimes::Adopt(const DesiredState& desired,
       Reschedule(service, it->second, now);
     }
   }
+  RecountAll(desired, now);
 }
 
 BackendRuntime Runtimes::Make(const Service& service, const Backend& backend,
@@ -74,7 +76,7 @@ BackendRuntime Runtimes::MakeAdopted(const Service& service,
   }
   if (was_eligible) {
     // A restart begins nothing anew.
-    runtime.effective.eligible = true;
+    runtime.effective.bits = FL_BACKEND_ELIGIBLE;
     runtime.slow_start.Resume(
         static_cast<uint32_t>(table_state >> FL_BACKEND_HELD_SHIFT),
         service.slow_start, now);
@@ -107,6 +109,7 @@ void Runtimes::TakeOver(const DesiredState& before, const DesiredState& after,
       Reschedule(service, runtime, now);
     }
   }
+  RecountAll(after, now);
 }
 
 void Runtimes::ForgetDeleted(const DesiredState& after) {
@@ -141,12 +144,15 @@ void Runtimes::Reconfigure(const Service& before, const Service& after,
 void Runtimes::Derive(const Service& service, const Backend& backend,
                       BackendRuntime& runtime, base::MonoTime now) {
   const bool agent_drains = runtime.agent.report().draining;
-  if (backend.admin != Admin::kReady ||
-      runtime.check.signal() == Signal::kDrain || agent_drains)
+  const bool fail_open = IsFailOpen(service);
+  const bool by_signal =
+      runtime.check.signal() == Signal::kDrain || agent_drains;
+  // Who may be offered flows is proven to have none by no count.
+  if (backend.admin != Admin::kReady || (by_signal && !fail_open))
     runtime.drain.Begin(now);
   else
     runtime.drain.End();
-  const bool took_flows = runtime.effective.eligible;
+  const bool took_flows = (runtime.effective.bits & FL_BACKEND_ELIGIBLE) != 0;
   runtime.effective =
       DeriveEffective({.admin = backend.admin,
                        .health = runtime.check.health(),
@@ -158,23 +164,84 @@ void Runtimes::Derive(const Service& service, const Backend& backend,
                        .on_link = service.encap == Encap::kL2,
                        .capped = backend.max_conn != 0,
                        .agent = runtime.agent.presence(),
-                       .drained = runtime.drain.drained()});
+                       .drained = runtime.drain.drained(),
+                       .fail_open = fail_open});
   DeriveShare(service, runtime, took_flows, now);
 }
 
 void Runtimes::DeriveShare(const Service& service, BackendRuntime& runtime,
                            bool took_flows, base::MonoTime now) {
   Effective& effective = runtime.effective;
-  if (!effective.eligible)
+  if ((effective.bits & FL_BACKEND_ELIGIBLE) == 0)
     runtime.slow_start.End();
-  else if (!took_flows)
+  else if (!took_flows && effective.eligible)
     runtime.slow_start.Begin(now);
-  effective.held = runtime.slow_start.Held(service.slow_start, now);
+  // What it leaves would go to those that fail.
+  effective.held = IsFailOpen(service)
+                       ? 0
+                       : runtime.slow_start.Held(service.slow_start, now);
   effective.bits |= uint64_t{effective.held} << FL_BACKEND_HELD_SHIFT;
 }
 
 void Runtimes::Refresh(const Service& service, const Backend& backend,
                        BackendRuntime& runtime, base::MonoTime now) {
+  const Effective before = runtime.effective;
+  RefreshOne(service, backend, runtime, now);
+  const Effective& after = runtime.effective;
+  const bool is_other = before.eligible != after.eligible ||
+                        (before.state == EffectiveState::kInit) !=
+                            (after.state == EffectiveState::kInit);
+  if (is_other) Recount(service, now);
+}
+
+bool Runtimes::IsFailOpen(const Service& service) const {
+  const auto found = fail_open_.find(service.name);
+  return found != fail_open_.end() && found->second.active();
+}
+
+FailOpen::Count Runtimes::CountOf(const Service& service) const {
+  FailOpen::Count count;
+  for (const auto& [name, backend] : service.backends) {
+    const BackendRuntime* runtime = Find(backend.id);
+    if (runtime == nullptr || backend.admin != Admin::kReady ||
+        runtime->effective.state == EffectiveState::kInit)
+      continue;
+    ++count.all;
+    if (runtime->effective.eligible) ++count.available;
+  }
+  return count;
+}
+
+void Runtimes::Recount(const Service& service, base::MonoTime now) {
+  if (service.panic_percent == 0 && !fail_open_.contains(service.name)) return;
+  FailOpen& fail_open = fail_open_[service.name];
+  const FailOpen::Count count = CountOf(service);
+  if (!fail_open.OnCount(count, service.panic_percent, now)) return;
+  const bool begins = fail_open.active();
+  events_.push_back({.type = "service.fail-open",
+                     .service = service.name,
+                     .backend = "",
+                     .before = begins ? "no" : "yes",
+                     .after = begins ? "yes" : "no",
+                     .reason = absl::StrCat(count.available, " of ", count.all,
+                                            " available")});
+  for (const auto& [name, backend] : service.backends) {
+    const auto found = runtimes_.find(backend.id);
+    if (found == runtimes_.end()) continue;
+    RefreshOne(service, backend, found->second, now);
+    reopened_.push_back(backend.id);
+  }
+}
+
+void Runtimes::RecountAll(const DesiredState& desired, base::MonoTime now) {
+  for (auto it = fail_open_.begin(); it != fail_open_.end();)
+    it = desired.services.contains(it->first) ? std::next(it)
+                                              : fail_open_.erase(it);
+  for (const auto& [name, service] : desired.services) Recount(service, now);
+}
+
+void Runtimes::RefreshOne(const Service& service, const Backend& backend,
+                          BackendRuntime& runtime, base::MonoTime now) {
   const EffectiveState before = runtime.effective.state;
   Derive(service, backend, runtime, now);
   Reschedule(service, runtime, now);
@@ -234,14 +301,22 @@ std::vector<const BackendRuntime*> Runtimes::DueSteps(
             now);
     due.push_back(&runtime);
   }
+  for (const auto& [name, fail_open] : fail_open_) {
+    if (fail_open.deadline().value_or(base::MonoTime::InfiniteFuture()) <= now)
+      Recount(desired.services.find(name)->second, now);
+  }
+  for (const BackendId id : TakeReopened()) due.push_back(Find(id));
   return due;
 }
 
 std::optional<base::MonoTime> Runtimes::NextDeadline() const {
-  if (deadlines_.empty() && steps_.empty()) return std::nullopt;
-  if (deadlines_.empty()) return steps_.begin()->first;
-  if (steps_.empty()) return deadlines_.begin()->first;
-  return std::min(deadlines_.begin()->first, steps_.begin()->first);
+  base::MonoTime first = base::MonoTime::InfiniteFuture();
+  for (const Index* index : {&deadlines_, &steps_})
+    if (!index->empty()) first = std::min(first, index->begin()->first);
+  for (const auto& [name, fail_open] : fail_open_)
+    first = std::min(first, fail_open.deadline().value_or(first));
+  if (first == base::MonoTime::InfiniteFuture()) return std::nullopt;
+  return first;
 }
 
 const BackendRuntime* Runtimes::OnProbeResult(const DesiredState& desired,

@@ -21,6 +21,7 @@
 #include "core/commands.h"
 #include "core/drain.h"
 #include "core/effective.h"
+#include "core/fail_open.h"
 #include "core/health.h"
 #include "core/model.h"
 #include "core/slow_start.h"
@@ -61,7 +62,8 @@ class Runtimes {
 
   std::vector<ProbeRequest> DueProbes(const DesiredState& desired,
                                       base::MonoTime now);
-  // Those that start slowly and may take more now.
+  // Those that may take more now, as they start slowly, and those that are
+  // taken out as no more backends of their service need to fail open.
   std::vector<const BackendRuntime*> DueSteps(const DesiredState& desired,
                                               base::MonoTime now);
   // Of probes and steps.
@@ -77,6 +79,10 @@ class Runtimes {
                                       const std::string& backend,
                                       const AgentReport& report,
                                       base::MonoTime now);
+
+  // Others whose bits have changed with those of the last backend answered,
+  // since the last call.
+  std::vector<BackendId> TakeReopened() { return std::exchange(reopened_, {}); }
 
   // nullptr: not configured.
   const BackendRuntime* Find(BackendId id) const;
@@ -105,9 +111,18 @@ class Runtimes {
   // Derives the effective state anew.
   void Derive(const Service& service, const Backend& backend,
               BackendRuntime& runtime, base::MonoTime now);
-  // Derive(), with an event if the state changes, and the index of deadlines.
+  // RefreshOne(), and of all others of the service if they are to fail open
+  // now, or no longer.
   void Refresh(const Service& service, const Backend& backend,
                BackendRuntime& runtime, base::MonoTime now);
+  // Derive(), with an event if the state changes, and the index of deadlines.
+  void RefreshOne(const Service& service, const Backend& backend,
+                  BackendRuntime& runtime, base::MonoTime now);
+  // Whether the service is to fail open, and what follows.
+  void Recount(const Service& service, base::MonoTime now);
+  void RecountAll(const DesiredState& desired, base::MonoTime now);
+  bool IsFailOpen(const Service& service) const;
+  FailOpen::Count CountOf(const Service& service) const;
   void DeriveShare(const Service& service, BackendRuntime& runtime,
                    bool took_flows, base::MonoTime now);
   void Reschedule(const Service& service, BackendRuntime& runtime,
@@ -123,6 +138,8 @@ class Runtimes {
   Index deadlines_;  // of checks
   Index steps_;      // of slow starts
   uint64_t probes_ = 0;
+  absl::btree_map<std::string, FailOpen> fail_open_;  // by service, with panic
+  std::vector<BackendId> reopened_;
   std::vector<Event> events_;
 };
 

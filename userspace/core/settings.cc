@@ -5,7 +5,10 @@
 
 #include "absl/container/btree_set.h"
 #include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
 #include "base/status_macros.h"
 #include "base/text.h"
 #include "core/conn_limit.h"
@@ -148,6 +151,7 @@ absl::Status LaySettings(const ServiceSettings& settings, Service& service) {
   Lay(settings.source_length4, service.source_rate.length4);
   Lay(settings.source_length6, service.source_rate.length6);
   Lay(settings.slow_start, service.slow_start);
+  Lay(settings.panic_percent, service.panic_percent);
   LayCheck(settings, service.check);
   FL_RETURN_IF_ERROR(CheckHttpOnly(old_check, service.check));
   return CheckService(service);
@@ -297,6 +301,7 @@ absl::Status CheckService(const Service& service) {
   FL_RETURN_IF_ERROR(CheckSources(service));
   FL_RETURN_IF_ERROR(CheckSourceRate(service.source_rate));
   FL_RETURN_IF_ERROR(CheckSlowStart(service.slow_start));
+  FL_RETURN_IF_ERROR(CheckRange("panic", service.panic_percent, 0, 100));
   if (service.backends.size() > MostBackends(service.rows))
     return absl::ResourceExhaustedError(absl::StrCat(
         service.rows, " rows take at most ", MostBackends(service.rows),
@@ -305,6 +310,23 @@ absl::Status CheckService(const Service& service) {
 }
 
 uint32_t MostBackends(uint32_t rows) { return rows / FL_ROWS_PER_BACKEND; }
+
+std::string PanicText(int percent) {
+  return percent == 0 ? "off" : absl::StrCat(percent, "%");
+}
+
+absl::StatusOr<int> ParsePanic(absl::string_view text) {
+  if (text == "off") return 0;
+  int percent = 0;
+  if (absl::EndsWith(text, "%") &&
+      absl::SimpleAtoi(absl::StripSuffix(text, "%"), &percent) &&
+      percent >= 1 && percent <= 100)
+    return percent;
+  return absl::InvalidArgumentError(
+      absl::StrCat(base::Quoted(text),
+                   " is no panic threshold: must be off, or a part of the "
+                   "backends from 1% to 100%"));
+}
 
 std::vector<std::pair<std::string, std::string>> DescribeSettings(
     const Service& service) {
@@ -323,6 +345,7 @@ std::vector<std::pair<std::string, std::string>> DescribeSettings(
       {"source-prefix4", absl::StrCat(service.source_rate.length4)},
       {"source-prefix6", absl::StrCat(service.source_rate.length6)},
       {"slow-start", SlowStartText(service.slow_start)},
+      {"panic", PanicText(service.panic_percent)},
       {"check", std::string(ToString(check.kind))},
       {"check-port", absl::StrCat(check.port)},
       {"check-path", check.path},

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "core/commands.h"
 #include "core/model.h"
 
@@ -47,6 +48,10 @@ absl::Status CheckDesired(const DesiredState& desired);
 
 // Backends that `rows` rows can take.
 uint32_t MostBackends(uint32_t rows);
+
+// "off" or "50%"
+std::string PanicText(int percent);
+absl::StatusOr<int> ParsePanic(absl::string_view text);
 
 // Setting -> text, in a fixed order: what the audit log compares.
 std::vector<std::pair<std::string, std::string>> DescribeSettings(

@@ -9,8 +9,8 @@
 namespace fairlead::core {
 namespace {
 
-std::string StateText(const Backend& backend, const BackendRuntime& runtime,
-                      const LoadReport& load) {
+std::string OwnStateText(const Backend& backend, const BackendRuntime& runtime,
+                         const LoadReport& load) {
   std::string state(ToString(runtime.effective.state));
   switch (runtime.effective.state) {
     case EffectiveState::kDraining: {
@@ -32,6 +32,13 @@ std::string StateText(const Backend& backend, const BackendRuntime& runtime,
       break;
   }
   return state;
+}
+
+std::string StateText(const Backend& backend, const BackendRuntime& runtime,
+                      const LoadReport& load) {
+  if (!runtime.effective.fails_open)
+    return OwnStateText(backend, runtime, load);
+  return absl::StrCat(ToString(runtime.effective.state), " (fail open)");
 }
 
 std::string GuaranteeText(const Service& service,
@@ -63,7 +70,20 @@ std::string AvailabilityAlarm(const ServiceView& view) {
                       " backends available, needs ", service.need, reasons);
 }
 
+int64_t CountFailingOpen(const std::vector<BackendView>& backends) {
+  return std::count_if(backends.begin(), backends.end(),
+                       [](const BackendView& view) { return view.fails_open; });
+}
+
 std::string FailOpenAlarm(const ServiceView& view) {
+  if (const int64_t count = CountFailingOpen(view.backends); count > 0)
+    return absl::StrCat("service ", view.service.name,
+                        ": fail open: ", view.available,
+                        " available, below its panic of ",
+                        view.service.panic_percent, "%: ", count,
+                        count == 1 ? " that fails or asks to drain takes"
+                                   : " that fail or ask to drain take",
+                        " new flows too");
   bool ready = false;
   for (const BackendView& backend : view.backends)
     ready = ready || backend.backend.admin == Admin::kReady;
@@ -128,6 +148,7 @@ BackendView MakeBackendView(const Service& service, const Backend& backend,
           .next_hop = told.next_hop,
           .no_next_hop = told.reason,
           .eligible = wanted && reachable,
+          .fails_open = runtime.effective.fails_open && reachable,
           .slow_start_percent = SlowStartPercent(runtime.effective.held)};
 }
 
@@ -149,7 +170,8 @@ ServiceView MakeServiceView(const Service& service,
   view.guarantee = GuaranteeText(service, backends);
   for (const BackendView& backend : backends)
     view.available += backend.eligible ? 1 : 0;
-  view.fail_open = !backends.empty() && view.available == 0;
+  view.fail_open = !backends.empty() &&
+                   (view.available == 0 || CountFailingOpen(backends) > 0);
   view.rows_overflowed = rows_overflowed;
   view.backends = std::move(backends);
   return view;

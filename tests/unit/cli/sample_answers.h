@@ -7,7 +7,7 @@ inline constexpr char kWebService[] = R"j({"generation": 7, "service": {
   "name": "web", "vip": "198.51.100.10:443", "id": 1, "policy": "least-conn",
   "choices": 2, "encap": "gue", "need": 1, "rows": 16384, "agent_port": 6082,
   "syn_budget": "default", "syn_budget_per_second": 30517,
-  "slow_start": "30s",
+  "slow_start": "30s", "panic": "40%",
   "check": {"type": "http", "port": 0, "path": "/health", "host": "",
             "status": "200-299", "interval": "2s", "timeout": "1s", "rise": 2,
             "fall": 3},

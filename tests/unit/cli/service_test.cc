@@ -19,7 +19,7 @@ TEST_CASE("service add sends name, VIP and only the settings that were given",
   CHECK(api.out().empty());
   REQUIRE(api.Run("vip add ws [2001:db8::10]:443 --policy least-conn "
                   "--choices 2 --encap gue --need 0 --syn-budget 20000/s "
-                  "--slow-start 45s "
+                  "--slow-start 45s --panic 50% "
                   "--rows 256 --agent-port 0 "
                   "--source-rate 50 --source-burst 70 --source-prefix4 24 "
                   "--source-prefix6 48 "
@@ -30,7 +30,8 @@ TEST_CASE("service add sends name, VIP and only the settings that were given",
         "POST /v1/services {\"name\":\"ws\",\"vip\":\"[2001:db8::10]:443\","
         "\"policy\":\"least-conn\",\"choices\":2,\"encap\":\"gue\",\"need\":0,"
         "\"syn_budget\":\"20000/"
-        "s\",\"slow_start\":\"45s\",\"rows\":256,\"agent_port\":0,\"source_"
+        "s\",\"slow_start\":\"45s\",\"panic\":\"50%\",\"rows\":256,\"agent_"
+        "port\":0,\"source_"
         "rate\":50,"
         "\"source_burst\":70,\"source_prefix4\":24,\"source_prefix6\":48,"
         "\"check\":{\"type\":\"http\","
@@ -92,6 +93,7 @@ available         1/2
 need              1
 syn budget        30,517/s (default)
 slow start        30s
+panic             40%
 fail open         no
 rows              16,384
 agent port        6082

@@ -27,7 +27,7 @@ std::string Problem(const absl::StatusOr<ChangeRequest>& request) {
 TEST_CASE("a whole service is read", "[control][bodies]") {
   const auto command = CommandOf<core::AddService>(ReadAddService(R"({
       "name": "ws", "vip": "198.51.100.10:443/tcp", "policy": "least-conn",
-      "choices": 3, "encap": "gue", "need": 2, "syn_budget": "20000/s", "rows": 512, "agent_port": 7000, "slow_start": "1m30s",
+      "choices": 3, "encap": "gue", "need": 2, "syn_budget": "20000/s", "rows": 512, "agent_port": 7000, "slow_start": "1m30s", "panic": "50%",
       "check": {"type": "http", "port": 8080, "path": "/live", "host": "ws",
                 "status": "204", "interval": "5s", "timeout": "500ms",
                 "rise": 3, "fall": 4}})"));
@@ -41,6 +41,7 @@ TEST_CASE("a whole service is read", "[control][bodies]") {
   CHECK(settings.syn_budget == core::SynBudget{.per_second = 20000});
   CHECK(settings.rows == 512u);
   CHECK(settings.slow_start == absl::Seconds(90));
+  CHECK(settings.panic_percent == 50);
   CHECK(settings.agent_port == 7000);
   CHECK(settings.check == core::CheckKind::kHttp);
   CHECK(settings.check_port == 8080);
@@ -136,6 +137,10 @@ TEST_CASE("garbage is refused with the field and the value",
        "\"choices\"", "5"},
       {R"({"name": "ws", "vip": "198.51.100.10:443", "syn_budget": "1k/s"})",
        "\"syn_budget\"", "\"1k/s\" is no SYN budget"},
+      {R"({"name": "ws", "vip": "198.51.100.10:443", "panic": "50"})",
+       "\"panic\"", "\"50\" is no panic threshold"},
+      {R"({"name": "ws", "vip": "198.51.100.10:443", "panic": "101%"})",
+       "\"panic\"", "\"101%\" is no panic threshold"},
       {R"({"name": "ws", "vip": "198.51.100.10:443", "slow_start": "30"})",
        "\"slow_start\"", "\"30\" is not a duration"},
       {R"({"name": "ws", "vip": "198.51.100.10:443", "need": -1})", "\"need\"",

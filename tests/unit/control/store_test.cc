@@ -38,7 +38,8 @@ core::DesiredState SomeState() {
                       .rows_base = 512,
                       .agent_port = 6082,
                       .guarantee = core::Guarantee::kSockets,
-                      .slow_start = absl::Seconds(90)};
+                      .slow_start = absl::Seconds(90),
+                      .panic_percent = 50};
   ws.check = {.kind = core::CheckKind::kHttp,
               .port = 8080,
               .path = "/live",
@@ -98,6 +99,7 @@ constexpr absl::string_view kSomeDocument = R"({
         "fall": 5
       },
       "slow_start": "1m30s",
+      "panic": "50%",
       "backends": [
         {
           "id": 3,

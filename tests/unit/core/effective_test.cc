@@ -41,6 +41,41 @@ std::vector<EffectiveInput> AllInputs() {
   return all;
 }
 
+TEST_CASE("to fail open takes nobody in but those that fail or ask to drain",
+          "[core][effective]") {
+  for (EffectiveInput input : AllInputs()) {
+    const Effective before = DeriveEffective(input);
+    input.fail_open = true;
+    const Effective after = DeriveEffective(input);
+    CHECK(after.state == before.state);
+    CHECK(after.reason == before.reason);
+    CHECK(after.eligible == before.eligible);
+    CHECK((after.bits & ~FL_BACKEND_ELIGIBLE) ==
+          (before.bits & ~FL_BACKEND_ELIGIBLE));
+    const bool is_offered = (after.bits & FL_BACKEND_ELIGIBLE) != 0;
+    CHECK(is_offered == (after.eligible || after.fails_open));
+    CHECK_FALSE((after.eligible && after.fails_open));
+    if (!after.fails_open) continue;
+    CHECK(input.admin == Admin::kReady);
+    CHECK(input.health != Health::kInit);
+    CHECK((after.bits & FL_BACKEND_DEAD) == 0);
+  }
+  EffectiveInput input = Good();
+  input.fail_open = true;
+  CHECK_FALSE(DeriveEffective(input).fails_open);
+  input.signal = Signal::kDrain;
+  CHECK(DeriveEffective(input).fails_open);
+  input = Good();
+  input.fail_open = true;
+  input.health = Health::kDown;
+  input.last_failure = ProbeResult{.outcome = ProbeOutcome::kRefused};
+  CHECK(DeriveEffective(input).fails_open);
+  // Whom the packet would not be understood by.
+  input.hop_lists = true;
+  input.agent = Presence::kAbsent;
+  CHECK_FALSE(DeriveEffective(input).fails_open);
+}
+
 TEST_CASE(
     "eligible is exactly: ready, up or falling, no signal, an agent that "
     "is settled",
