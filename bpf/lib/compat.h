@@ -57,6 +57,17 @@ static __always_inline int fl_cas64(__u64 *address, __u64 expected, __u64 desire
 	return __sync_val_compare_and_swap(address, expected, desired) == expected;
 }
 
+static __always_inline int fl_cas32(__u32 *address, __u32 expected, __u32 desired)
+{
+	return __sync_val_compare_and_swap(address, expected, desired) == expected;
+}
+
+/* Stores `value`, and returns what was there. A full barrier on x86-64. */
+static __always_inline __u32 fl_swap_in32(__u32 *address, __u32 value)
+{
+	return __sync_lock_test_and_set(address, value);
+}
+
 /* The compiler must take `value` as unknown from here on, and cannot turn arithmetic on it back
  * into a branch. */
 #define fl_opaque(value) asm volatile("" : "+r"(value))

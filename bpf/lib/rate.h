@@ -81,14 +81,21 @@ static __always_inline __u32 fl_keep_bits(__u32 word, int bits)
 	return bits >= 32 ? word : word & fl_swap32(~0u << (32 - bits));
 }
 
-/* The key of the source that `client` is of, for one service. */
-static __always_inline __u64 fl_rate_key(const __u64 *hash_key, __u16 service,
-					 const __u32 client[4], int bits)
+/* The key of the source that `client` is of, in what `label` says. */
+static __always_inline __u64 fl_source_key(const __u64 *hash_key, __u64 label,
+					   const __u32 client[4], int bits)
 {
 	struct fl_sip s = fl_sip_start(hash_key[0], hash_key[1]);
 
 	fl_sip_word(&s, fl_pair(fl_keep_bits(client[0], bits), fl_keep_bits(client[1], bits - 32)));
 	fl_sip_word(&s, fl_pair(fl_keep_bits(client[2], bits - 64),
 				fl_keep_bits(client[3], bits - 96)));
-	return fl_sip_finish(&s, service, 18);
+	return fl_sip_finish(&s, label, 18);
+}
+
+/* For one service's rate. */
+static __always_inline __u64 fl_rate_key(const __u64 *hash_key, __u16 service,
+					 const __u32 client[4], int bits)
+{
+	return fl_source_key(hash_key, service, client, bits);
 }

@@ -397,11 +397,17 @@ static __always_inline int fl_route_segment(const struct fl_packet *packet,
 		if (verdict != FL_CONTINUE)
 			return verdict;
 	}
-	if (word0 && is_syn)
-		return fl_route_syn_again(route, word0, row, service, fl_draw_of(row_hash),
-					  packet->tcp_flags);
-	if (is_syn)
-		return fl_route_new(route, row, service, fl_draw_of(row_hash));
+	if (is_syn) {
+		__u32 draw = fl_draw_of(row_hash);
+
+		verdict = word0 ? fl_route_syn_again(route, word0, row, service, draw,
+						     packet->tcp_flags)
+				: fl_route_new(route, row, service, draw);
+		if (fl_config.conn_set_mask &&
+		    (verdict == FL_LB_TX_SYN_NEW || verdict == FL_LB_TX_SYN_CLAIM))
+			fl_charge_flow(packet, service, route->hash);
+		return verdict;
+	}
 	if (!word0) {
 		route->flags |= FL_WIRE_LEARN;
 		return fl_route_miss(route, row);

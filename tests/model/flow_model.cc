@@ -122,6 +122,10 @@ void ChangeSlot(Host& host, fl_slot& slot, const FlowSlot& next) {
   CountLoad(host, next, 1);
 }
 
+size_t NumberOf(const Host& host, const fl_slot& slot) {
+  return static_cast<size_t>(&slot - &host.flows.front().slots[0]);
+}
+
 fl_slot* FindFlow(Host& host, uint64_t hash) {
   const auto slots = SlotsOf(host, hash);
   const auto found = std::ranges::find_if(slots, [&](const fl_slot* slot) {

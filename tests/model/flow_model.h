@@ -30,6 +30,9 @@ uint32_t TicksSince(uint32_t then, uint32_t now);
 // Writes `next` to `slot`, and moves the loads of both backends.
 void ChangeSlot(Host& host, fl_slot& slot, const FlowSlot& next);
 
+// Counted over the whole table.
+size_t NumberOf(const Host& host, const fl_slot& slot);
+
 // The slot of the flow; null if it is not recorded.
 fl_slot* FindFlow(Host& host, uint64_t hash);
 // Its client has said that it sends no more: a SYN may begin another.

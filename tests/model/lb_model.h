@@ -84,6 +84,14 @@ struct SourceLimit {
   int bits4 = 128, bits6 = 64;  // of sixteen bytes
 };
 
+// How many connections a source may have. The model has room for all sources.
+struct SourceMost {
+  uint32_t most = 1;
+  int bits4 = 128, bits6 = 64;  // of sixteen bytes
+};
+// A source: of which service, and which addresses.
+using Source = std::pair<uint16_t, base::IpPrefix>;
+
 // Everything that an LB host knows. A packet changes flows, loads, answers and
 // counters.
 struct Host {
@@ -93,7 +101,10 @@ struct Host {
   std::map<uint16_t, std::vector<PrefixRule>> prefixes;  // by service id
   std::map<uint16_t, SourceLimit> limits;                // by service id
   // Connections that sources have opened, by service id and prefix.
-  std::map<std::pair<uint16_t, base::IpPrefix>, uint32_t> opened;
+  std::map<Source, uint32_t> opened;
+  std::map<uint16_t, SourceMost> mosts;  // by service id
+  // Whose connection the flow in a slot counts as; by number of the slot.
+  std::map<size_t, Source> charges;
   std::vector<fl_row> rows;
   std::vector<fl_backend> backends;    // by id
   std::vector<uint64_t> leases;        // by service id

@@ -145,6 +145,8 @@ void LbSubject::Install(Host& host) {
   }
   InstallPrefixes(host);
   InstallLimits(host);
+  std::ranges::fill(lb_.conns(), fl_conn_set{});
+  std::ranges::fill(lb_.charges(), fl_flow_charges{});
   std::ranges::copy(host.rows, lb_.rows().begin());
   InstallBackendsAndFlows(host);
   InstallAnswered(host);
@@ -308,8 +310,34 @@ std::string LbSubject::DifferAnswered(const Host& host) {
   return text;
 }
 
+// The same flows are charged, each to an entry that counts as many as its
+// source has.
+std::string LbSubject::DifferCharges(const Host& host) const {
+  std::map<Source, uint64_t> counts;
+  for (const auto& [slot, source] : host.charges) counts[source]++;
+  std::string text;
+  uint64_t counted = 0;
+  for (const fl_conn_set& set : lb_.conns())
+    for (const uint64_t word : set.words) counted += word & FL_CONN_COUNT_MASK;
+  Differ(text, "connections of sources", host.charges.size(), counted);
+  for (size_t slot = 0; slot < lb_.charges().size() * FL_BUCKET_SLOTS; slot++) {
+    const uint32_t charge =
+        lb_.charges()[slot / FL_BUCKET_SLOTS].entries[slot % FL_BUCKET_SLOTS];
+    const auto source = host.charges.find(slot);
+    uint64_t of_entry = 0;
+    if (charge != 0)
+      of_entry = lb_.conns()[(charge - 1) / FL_CONN_SET]
+                     .words[(charge - 1) % FL_CONN_SET] &
+                 FL_CONN_COUNT_MASK;
+    Differ(text, absl::StrCat("connections of the source of slot ", slot),
+           source == host.charges.end() ? 0 : counts[source->second], of_entry);
+  }
+  return text;
+}
+
 std::string LbSubject::DifferenceFrom(const Host& host) {
-  std::string text = DifferAnswered(host) + DifferSyns(host);
+  std::string text =
+      DifferAnswered(host) + DifferSyns(host) + DifferCharges(host);
   ReadCounters();
   const Counters& counters = host.counters;
   const std::span<const fl_bucket> flows = lb_.flows();

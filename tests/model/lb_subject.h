@@ -56,6 +56,7 @@ class LbSubject {
   std::string DifferAnswered(const Host& host);
   void InstallSyns(const Host& host);
   std::string DifferSyns(const Host& host) const;
+  std::string DifferCharges(const Host& host) const;
 
   const uint32_t flow_buckets_;
   test::LbProgram lb_;

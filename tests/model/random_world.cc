@@ -75,7 +75,8 @@ test::LbSizes WorldSizes(uint32_t flow_buckets) {
           .backends = kFirstBackend + kBackendCount,
           .services = kWorldServices + 1,
           .prefixes = 2 * 8 * kWorldServices,
-          .rate_sets = 1u << 14};
+          .rate_sets = 1u << 14,
+          .conn_sets = kConnSets};
 }
 
 RandomWorld::RandomWorld(const WorldOptions& options)
@@ -255,6 +256,7 @@ void RandomWorld::AddServices() {
   for (uint16_t id = 1; id <= kWorldServices; id++) {
     if (random_.Chance(0.4)) AddLists(id, known);
     if (random_.Chance(0.3)) AddLimit(id);
+    if (random_.Chance(0.3)) AddMost(id);
   }
   frames_ = std::make_unique<RandomFrames>(random_, taken, known);
 }
@@ -292,6 +294,22 @@ void RandomWorld::AddLimit(uint16_t service) {
                            .bits6 = OneOf(random_, kLengths6)};
   for (auto& [at, entry] : host_.services)
     if (entry.id == service) entry.flags |= FL_SERVICE_LIMITED;
+}
+
+void RandomWorld::AddMost(uint16_t service) {
+  static constexpr int kLengths[] = {1, 16, 28, 32};
+  static constexpr int kLengths6[] = {1, 16, 32, 33, 64};
+  const SourceMost most = {.most = static_cast<uint32_t>(1 + random_.Below(6)),
+                           .bits4 = 96 + OneOf(random_, kLengths),
+                           .bits6 = OneOf(random_, kLengths6)};
+  host_.mosts[service] = most;
+  for (auto& [at, entry] : host_.services) {
+    if (entry.id != service) continue;
+    entry.flags |= FL_SERVICE_CONNS;
+    entry.source_bits6 = static_cast<uint8_t>(most.bits6);
+    entry.source_conns =
+        fl_service_conns_word(static_cast<uint8_t>(most.bits4), most.most);
+  }
 }
 
 void RandomWorld::Silence(const base::IpAddress& address) {

@@ -20,6 +20,8 @@ namespace fairlead::model {
 inline constexpr uint16_t kFirstBackend = 500;
 inline constexpr uint16_t kBackendCount = 16;
 inline constexpr uint32_t kWorldServices = 6;
+// Of eight sources: room for all that the slots of a world have.
+inline constexpr uint32_t kConnSets = 256;
 inline constexpr uint32_t kRowsOfService = 1024;
 
 // The program's table sizes for worlds with that flow table.
@@ -58,6 +60,7 @@ class RandomWorld {
   // Prefixes of those clients for a service, some nested.
   void AddLists(uint16_t service, const std::vector<test::Flow>& known);
   void AddLimit(uint16_t service);
+  void AddMost(uint16_t service);
   AnswerCount RandomAnswered();
   SynCount RandomSyns();
   void AddRows(uint32_t base, bool empty);

@@ -327,6 +327,44 @@ bool TakeRate(Host& host, const Segment& segment, const fl_service& service) {
   return false;
 }
 
+// The source that the client is of, if its service counts connections.
+std::optional<Source> CountedSource(const Host& host, const Segment& segment,
+                                    const fl_service& service) {
+  const auto most = host.mosts.find(service.id);
+  if ((service.flags & FL_SERVICE_CONNS) == 0 || most == host.mosts.end())
+    return std::nullopt;
+  const base::IpAddress& client = segment.flow.client.address;
+  const int bits = client.is_ipv4() ? most->second.bits4 : most->second.bits6;
+  return Source{service.id, PrefixOf(client, bits)};
+}
+
+// May the client's source have one more?
+bool MayHaveMore(Host& host, const Segment& segment,
+                 const fl_service& service) {
+  const auto source = CountedSource(host, segment, service);
+  if (!source) return true;
+  const auto has = std::ranges::count_if(host.charges, [&](const auto& charge) {
+    return charge.second == *source;
+  });
+  if (static_cast<uint64_t>(has) < host.mosts.at(service.id).most) return true;
+  host.counters.sources[service.id].over_conns++;
+  return false;
+}
+
+// The flow was recorded, or its record is a new connection's: it counts for its
+// source, and what was in the slot before does not any more.
+void Charge(Host& host, const Segment& segment, const fl_service& service,
+            const Route& route) {
+  if (route.verdict != FL_LB_TX_SYN_NEW && route.verdict != FL_LB_TX_SYN_CLAIM)
+    return;
+  const fl_slot* slot = FindFlow(host, route.hash);
+  if (slot == nullptr) return;
+  const size_t number = NumberOf(host, *slot);
+  host.charges.erase(number);
+  if (const auto source = CountedSource(host, segment, service))
+    host.charges[number] = *source;
+}
+
 // A connection that lives, as far as it is known here.
 bool IsEstablished(const fl_slot* slot) {
   if (slot == nullptr) return false;
@@ -370,6 +408,10 @@ Route FindRoute(Host& host, const Segment& segment, const fl_service& service,
     route.verdict = FL_LB_DROP_DENIED;
   } else if (segment.tcp.opens() &&
              (slot == nullptr || HasEnded(Decode(*slot))) &&
+             !MayHaveMore(host, segment, service)) {
+    route.verdict = FL_LB_DROP_SOURCE_CONNS;
+  } else if (segment.tcp.opens() &&
+             (slot == nullptr || HasEnded(Decode(*slot))) &&
              !TakeRate(host, segment, service)) {
     route.verdict = FL_LB_DROP_SOURCE_RATE;
   } else if (segment.tcp.opens()) {
@@ -379,6 +421,7 @@ Route FindRoute(Host& host, const Segment& segment, const fl_service& service,
       RouteSynAgain(route, host, row, service, segment.tcp, *slot, draw,
                     now_ns);
     }
+    Charge(host, segment, service, route);
   } else if (slot == nullptr) {
     RouteMiss(route, host, row);
     // Whoever has the connection shall say so.

@@ -57,6 +57,8 @@ std::map<std::string, uint64_t> Counters(const LbProgram& lb) {
     add(prefix + "denied", s.denied);
     add(prefix + "over_rate", lb.source_stats(id).over_rate);
     add(prefix + "full", lb.source_stats(id).full);
+    add(prefix + "over_conns", lb.source_stats(id).over_conns);
+    add(prefix + "uncounted", lb.source_stats(id).uncounted);
   }
   for (uint16_t id = 0; id <= kMaxBackend; id++) {
     const fl_backend_stats b = lb.backend_stats(id);
@@ -86,6 +88,7 @@ std::map<std::string, uint64_t> Plus(std::map<std::string, uint64_t> counters,
     add(prefix + "denied", e.denied);
     add(prefix + "over_rate", e.over_rate);
     add(prefix + "full", e.full);
+    add(prefix + "over_conns", e.over_conns);
   }
   if (e.backend != 0) {
     const std::string prefix = "backend " + std::to_string(e.backend) + " ";

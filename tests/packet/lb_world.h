@@ -73,6 +73,7 @@ struct Expected {
   uint64_t denied = 0;
   uint64_t over_rate = 0;
   uint64_t full = 0;
+  uint64_t over_conns = 0;
   uint64_t backend_new_flows = 0;
   uint64_t backend_syn_again = 0;
 };

@@ -61,6 +61,7 @@ fl_config ConfigOf(const LbSizes& sizes) {
   config.backends = sizes.backends;
   config.rows = sizes.rows;
   config.rate_set_mask = sizes.rate_sets - 1;
+  config.conn_set_mask = sizes.conn_sets - 1;
   return config;
 }
 
@@ -92,6 +93,9 @@ LbProgram::LbProgram(const LbSizes& sizes)
   resize(object->maps.fl_prefixes, sizes.prefixes);
   resize(object->maps.fl_limits, sizes.services);
   resize(object->maps.fl_rates, sizes.rate_sets);
+  const uint32_t charges = sizes.conn_sets > 1 ? sizes.flow_buckets : 1;
+  resize(object->maps.fl_source_conns, sizes.conn_sets);
+  resize(object->maps.fl_flow_sources, charges);
   resize(object->maps.fl_src_stats, sizes.services);
   resize(object->maps.fl_rows, sizes.rows);
   resize(object->maps.fl_backends, sizes.backends);
@@ -115,6 +119,10 @@ LbProgram::LbProgram(const LbSizes& sizes)
   flows_ = share(object->maps.fl_flows, sizes.flow_buckets * sizeof(fl_bucket));
   limits_ = share(object->maps.fl_limits, sizes.services * sizeof(uint64_t));
   rates_ = share(object->maps.fl_rates, sizes.rate_sets * sizeof(fl_rate_set));
+  conns_ = share(object->maps.fl_source_conns,
+                 sizes.conn_sets * sizeof(fl_conn_set));
+  charges_ =
+      share(object->maps.fl_flow_sources, charges * sizeof(fl_flow_charges));
   leases_ = share(object->maps.fl_leases, sizes.services * sizeof(uint64_t));
   syn_windows_ = share(object->maps.fl_syn_windows,
                        sizes.services * sizeof(fl_syn_window));

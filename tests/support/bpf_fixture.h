@@ -44,6 +44,7 @@ struct LbSizes {
   uint32_t services = 8;
   uint32_t prefixes = 64;   // of both lists of all services
   uint32_t rate_sets = 16;  // a power of two
+  uint32_t conn_sets = 1;   // a power of two; 1: sources' are not counted
 };
 
 // Ticks of silence after which a slot of each state is expired.
@@ -92,6 +93,11 @@ class LbProgram {
   }
   std::span<uint64_t> limits() const { return limits_.as<uint64_t>(); }
   std::span<fl_rate_set> rates() const { return rates_.as<fl_rate_set>(); }
+  std::span<fl_conn_set> conns() const { return conns_.as<fl_conn_set>(); }
+  // By bucket of flows().
+  std::span<fl_flow_charges> charges() const {
+    return charges_.as<fl_flow_charges>();
+  }
 
   // Sums over all CPUs.
   LbVerdicts verdicts() const;
@@ -120,7 +126,7 @@ class LbProgram {
   const LbSizes sizes_;
   std::unique_ptr<Skeleton> skeleton_;
   SharedMemory rows_, backends_, load_, flows_, leases_, syn_windows_, limits_,
-      rates_;
+      rates_, conns_, charges_;
 };
 
 // The tick that the program sees.

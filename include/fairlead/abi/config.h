@@ -35,7 +35,7 @@ struct fl_config {
 	__u32 rows;
 	__u32 old_bucket_mask; /* of fl_old_flows; 0: there is none */
 	__u32 rate_set_mask;   /* sets of fl_rates - 1; a power of two */
-	__u32 reserved;
+	__u32 conn_set_mask;   /* sets of fl_source_conns - 1, likewise; 0: none is counted */
 };
 FL_STATIC_ASSERT(sizeof(struct fl_config) == 112, "no padding");
 

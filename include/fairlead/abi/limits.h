@@ -21,17 +21,18 @@
 #define FL_MIN_ROW_COUNT 256u	    /* of one service */
 #define FL_MAX_ROW_COUNT 65536u
 /* A service takes rows / this many backends at most, so that each has its share of rows. */
-#define FL_ROWS_PER_BACKEND 64u
-#define FL_MAX_FLOW_BUCKETS (1u << 26)
-#define FL_MAX_SOURCES	    (1u << 24)
-#define FL_MAX_PREFIXES	    (1u << 17) /* of all services together */
-#define FL_MAX_EGRESS	    1024u      /* interfaces that next hops are behind */
+#define FL_ROWS_PER_BACKEND    64u
+#define FL_MAX_FLOW_BUCKETS    (1u << 26)
+#define FL_MAX_SOURCES	       (1u << 24)
+#define FL_MAX_COUNTED_SOURCES (1u << 20)
+#define FL_MAX_PREFIXES	       (1u << 17) /* of all services together */
+#define FL_MAX_EGRESS	       1024u	  /* interfaces that next hops are behind */
 
-#define FL_ROW_CANDIDATES   4
-#define FL_ROW_OWNERS	    3
-#define FL_ROW_MEMBERS	    (FL_ROW_CANDIDATES + FL_ROW_OWNERS)
+#define FL_ROW_CANDIDATES      4
+#define FL_ROW_OWNERS	       3
+#define FL_ROW_MEMBERS	       (FL_ROW_CANDIDATES + FL_ROW_OWNERS)
 
-#define FL_MAX_WEIGHT	    256
+#define FL_MAX_WEIGHT	       256
 /* A later candidate takes a new flow only if it is less loaded by more than 1/this. */
 #define FL_CHOICE_MARGIN 64
 #define FL_MAX_CHOICES	 FL_ROW_CANDIDATES

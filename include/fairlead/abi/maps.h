@@ -10,6 +10,8 @@
  *           fl_backends  array   fl_backend, mmapable              daemon
  *           fl_load      array   fl_load, mmapable                 both
  *           fl_flows     array   fl_bucket, mmapable               both
+ *           fl_flow_sources  array  fl_flow_charges, mmapable      both
+ *           fl_source_conns  array  fl_conn_set, mmapable          both
  *           fl_verdicts  per-CPU array of u64 by fl_lb_verdict     kernel
  *           fl_svc_stats, fl_bkd_stats  per-CPU arrays (stats.h)   kernel
  *           fl_syn_windows  array   fl_syn_window, mmapable        kernel; not pinned
@@ -62,25 +64,43 @@ enum fl_encap {
 #define FL_SERVICE_LISTED     0x4  /* fl_prefixes says who may open connections */
 #define FL_SERVICE_ALLOW_ONLY 0x8  /* and who is in none of them may not */
 #define FL_SERVICE_LIMITED    0x10 /* fl_limits says how many of them */
+#define FL_SERVICE_CONNS      0x20 /* source_conns says how many a source may have */
 
 struct fl_service {
 	__u16 id; /* of an address: that of one of its services */
 	__u8 flags;
-	__u8 policy;  /* enum fl_policy */
-	__u8 choices; /* 1..FL_MAX_CHOICES */
-	__u8 encap;   /* enum fl_encap */
-	__u8 list;    /* which of its lists in fl_prefixes is in force */
-	__u8 reserved0;
-	__u32 rows_base; /* first row in fl_rows */
-	__u32 row_mask;	 /* rows - 1 */
-	__u32 epoch;	 /* version of the tier's table; 0 until the tier has epochs */
+	__u8 policy;	   /* enum fl_policy */
+	__u8 choices;	   /* 1..FL_MAX_CHOICES */
+	__u8 encap;	   /* enum fl_encap */
+	__u8 list;	   /* which of its lists in fl_prefixes is in force */
+	__u8 source_bits6; /* with FL_SERVICE_CONNS: of sixteen bytes, those of a source */
+	__u32 rows_base;   /* first row in fl_rows */
+	__u32 row_mask;	   /* rows - 1 */
+	__u32 epoch;	   /* version of the tier's table; 0 until the tier has epochs */
 	/* Of new flows in a tick: so many are marked FL_SLOT_FAIR, and so many are recorded at all;
 	 * 0: no bound. */
 	__u32 syn_fair;
 	__u32 syn_limit;
-	__u32 reserved;
+	__u32 source_conns; /* bits4:8 | most:24 */
 };
 FL_STATIC_ASSERT(sizeof(struct fl_service) == 32, "no padding");
+
+#define FL_MAX_SOURCE_CONNS 1000000u
+
+static inline __u32 fl_service_conns_word(__u8 bits4, __u32 most)
+{
+	return (__u32)bits4 << 24 | most;
+}
+
+static inline __u32 fl_service_conns(const struct fl_service *service)
+{
+	return service->source_conns & 0xffffff;
+}
+
+static inline __u8 fl_service_conns_bits(const struct fl_service *service, int is_ipv4)
+{
+	return is_ipv4 ? (__u8)(service->source_conns >> 24) : service->source_bits6;
+}
 
 /*
  * fl_prefixes: who may open connections to a service; the longest prefix that matches decides. A
@@ -248,6 +268,31 @@ struct fl_syn_batch {
 	__u32 reserved;
 };
 FL_STATIC_ASSERT(sizeof(struct fl_syn_batch) == 16, "no padding");
+
+/*
+ * fl_source_conns: how many connections sources have, in sets that the keyed hash of service and
+ * prefix chooses, each source an entry:
+ *
+ *   check:40 | count:24    upper bits of that key; count 0: free for any source
+ *
+ * An entry that counts is nobody else's: a source that finds no place is not counted. Changed by
+ * compare-and-swap alone.
+ */
+#define FL_CONN_SET	   8
+#define FL_CONN_COUNT_BITS 24
+#define FL_CONN_COUNT_MASK ((1u << FL_CONN_COUNT_BITS) - 1)
+#define FL_CONN_CHECK_MASK (~0ull << FL_CONN_COUNT_BITS)
+struct fl_conn_set {
+	__u64 words[FL_CONN_SET];
+};
+FL_STATIC_ASSERT(sizeof(struct fl_conn_set) == 64, "one cache line");
+
+/* fl_flow_sources, by bucket of fl_flows: for each slot, the entry that its flow is charged to:
+ * set * FL_CONN_SET + position + 1; 0: none. */
+struct fl_flow_charges {
+	__u32 entries[4];
+};
+FL_STATIC_ASSERT(sizeof(struct fl_flow_charges) == 16, "no padding");
 
 /* What is answered by ICMP in a service's place, each at a rate of its own: a flood of one takes
  * nothing from another, and no service's from another's. */

@@ -20,11 +20,12 @@ struct fl_service_stats {
 };
 FL_STATIC_ASSERT(sizeof(struct fl_service_stats) == 64, "one cache line");
 
-/* fl_src_stats, by service id: connections that were refused. */
+/* fl_src_stats, by service id: connections that were refused, or not counted. */
 struct fl_source_stats {
-	__u64 over_rate; /* SYNs above what a source may open in a second */
-	__u64 full;	 /* SYNs for which no backend had room */
-	__u64 reserved[2];
+	__u64 over_rate;  /* SYNs above what a source may open in a second */
+	__u64 full;	  /* SYNs for which no backend had room */
+	__u64 over_conns; /* SYNs of sources that have as many connections as they may */
+	__u64 uncounted;  /* connections taken although there was no room to count them */
 };
 FL_STATIC_ASSERT(sizeof(struct fl_source_stats) == 32, "half a cache line");
 
