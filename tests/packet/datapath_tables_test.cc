@@ -55,7 +55,9 @@ struct Loaded {
             .leases = fd(8),
             .prefixes = fd(9),
             .limits = program.limits.get(),
-            .source_stats = fd(10)};
+            .source_stats = fd(10),
+            .source_conns = fd(11),
+            .flow_sources = fd(12)};
   }
 
   std::unique_ptr<SharedTables> Open() const { return TablesOf(maps); }

@@ -87,10 +87,12 @@ struct SynBudget {
 enum class SourceRule : uint8_t { kAllow, kDeny };
 using SourceList = absl::btree_map<base::IpPrefix, SourceRule>;
 
-// How many connections each source may open in a second. A source is a prefix.
+// How many connections each source may open in a second, and have. A source is
+// a prefix.
 struct SourceRate {
   uint32_t rate = 0;   // 0: any number
   uint32_t burst = 0;  // at once; 0: as `rate`
+  uint32_t most = 0;   // that it has; 0: any number
   int length4 = 32;
   int length6 = 64;
 
@@ -159,6 +161,8 @@ struct TableSizes {
   uint32_t flow_buckets = 1u << 18;
   uint32_t prefixes = 4096;
   uint32_t rate_sets = 1u << 14;  // of sources whose rate is known
+  // Of sources whose connections are counted; 1: none are.
+  uint32_t conn_sets = 1;
 
   friend bool operator==(const TableSizes&, const TableSizes&) = default;
 };

@@ -4,6 +4,7 @@
 
 #include <cstring>
 
+#include "lib/conns.h"
 #include "lib/siphash.h"
 
 namespace fairlead::datapath {
@@ -29,6 +30,16 @@ uint64_t HashFlow(const HashKey& key, const base::Endpoint& client,
 uint64_t HashSource(const HashKey& key, const base::IpAddress& client) {
   const __u64 sip_key[2] = {key[0], key[1]};
   return fl_hash_source(sip_key, Words(client).data());
+}
+
+uint64_t SourceKey(const HashKey& key, const core::Service& service,
+                   const base::IpAddress& client) {
+  const __u64 sip_key[2] = {key[0], key[1]};
+  constexpr int kIpv4First = 96;  // of the sixteen bytes' bits
+  const core::SourceRate& source = service.source_rate;
+  return fl_conn_key(
+      sip_key, service.id, Words(client).data(),
+      client.is_ipv4() ? kIpv4First + source.length4 : source.length6);
 }
 
 }  // namespace fairlead::datapath

@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include "base/ip_address.h"
+#include "core/model.h"
 
 namespace fairlead::datapath {
 
@@ -19,5 +20,10 @@ uint64_t HashFlow(const HashKey& key, const base::Endpoint& client,
 
 // The hash that gives a client its row under policy source.
 uint64_t HashSource(const HashKey& key, const base::IpAddress& client);
+
+// The key of the source that the client is of, by which the service counts its
+// connections. Of any use if the service does.
+uint64_t SourceKey(const HashKey& key, const core::Service& service,
+                   const base::IpAddress& client);
 
 }  // namespace fairlead::datapath

@@ -112,7 +112,7 @@ std::optional<uint32_t> FlowMove::PositionFor(const fl_buckets& buckets,
 // taken over by looking once more. A packet that found the old slot before the
 // CAS and changes it after that last look loses its change: a state that the
 // next segment sets again, or the second SYN of a tuple within nanoseconds.
-bool FlowMove::Take(const fl_slot& slot) {
+bool FlowMove::Take(size_t number, const fl_slot& slot) {
   uint64_t word0 = fl_load64(&slot.word0);
   const uint64_t hash = word0;
   const fl_buckets buckets = BucketsOf(hash);
@@ -130,6 +130,7 @@ bool FlowMove::Take(const fl_slot& slot) {
     fl_store64(&target->word1, word1);
     if (!fl_cas64(&target->word0, before, after)) continue;
     if (before != 0) short_of_room_ = true;
+    TakeCharge(number, *target, hash);
     fl_slot_change copy;
     fl_slot_dedupe(&buckets, hash, &copy);
     word0 = Settled(fl_load64(&slot.word0));
@@ -141,19 +142,34 @@ bool FlowMove::Take(const fl_slot& slot) {
   return false;
 }
 
+// The flow keeps what it is charged to; what its new slot was charged to goes
+// back.
+void FlowMove::TakeCharge(size_t number, const fl_slot& target, uint64_t hash) {
+  const uint32_t charge =
+      options_.charges_from.empty() ? 0 : options_.charges_from.Take(number);
+  if (options_.charges_to.empty()) return;
+  options_.charges_to.Put(static_cast<size_t>(&target - &to_.front().slots[0]),
+                          target, hash, charge);
+}
+
+void FlowMove::ReleaseCharges() {
+  for (size_t slot = 0; slot < options_.charges_from.slots(); ++slot)
+    options_.charges_from.GiveBack(options_.charges_from.Take(slot));
+}
+
 uint64_t FlowMove::Pass() {
   uint64_t taken = 0;
-  for (const fl_bucket& bucket : from_) {
-    for (const fl_slot& slot : bucket.slots) {
-      const uint64_t word0 = fl_load64(&slot.word0);
-      if (fl_slot_state(word0) == FL_SLOT_FREE) continue;
-      if (fl_slot_backend(word0) >= options_.backends) continue;
-      if (Has(word0)) continue;
-      if (Take(slot)) {
-        ++taken;
-      } else {
-        short_of_room_ = true;
-      }
+  for (size_t number = 0; number < from_.size() * FL_BUCKET_SLOTS; ++number) {
+    const fl_slot& slot =
+        from_[number / FL_BUCKET_SLOTS].slots[number % FL_BUCKET_SLOTS];
+    const uint64_t word0 = fl_load64(&slot.word0);
+    if (fl_slot_state(word0) == FL_SLOT_FREE) continue;
+    if (fl_slot_backend(word0) >= options_.backends) continue;
+    if (Has(word0)) continue;
+    if (Take(number, slot)) {
+      ++taken;
+    } else {
+      short_of_room_ = true;
     }
   }
   return taken;

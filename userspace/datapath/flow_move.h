@@ -16,6 +16,7 @@
 #include <span>
 #include <vector>
 
+#include "datapath/source_charges.h"
 #include "fairlead/abi/flow_slot.h"
 
 struct fl_buckets;
@@ -29,6 +30,9 @@ struct FlowMoveOptions {
   // By backend id: its flows are known by the flow table alone, for the packets
   // of its service carry no hop list. They are the last to be left out.
   std::vector<bool> table_only;
+  // What flows are charged to, before and after; empty: nothing is taken over.
+  SourceCharges charges_from = {};
+  SourceCharges charges_to = {};
 };
 
 // Flows that the new table has not, but for those that were expired.
@@ -52,6 +56,9 @@ class FlowMove {
   uint64_t Pass();
   // Requires: no pass follows.
   FlowsLeft CountLeft() const;
+  // Gives back what flows that have not been taken over are charged to.
+  // Requires: likewise.
+  void ReleaseCharges();
 
  private:
   // What a slot is worth; 0: it is free. The flow of greater worth may have it.
@@ -60,7 +67,8 @@ class FlowMove {
   fl_buckets BucketsOf(uint64_t hash) const;
   bool Has(uint64_t hash) const;
   // False: no room.
-  bool Take(const fl_slot& slot);
+  bool Take(size_t number, const fl_slot& slot);
+  void TakeCharge(size_t number, const fl_slot& target, uint64_t hash);
   // The slot that is worth least, or nothing if all are worth `worth`.
   std::optional<uint32_t> PositionFor(const fl_buckets& buckets,
                                       int worth) const;
@@ -68,7 +76,7 @@ class FlowMove {
   // Constant after construction.
   const std::span<const fl_bucket> from_;
   const std::span<fl_bucket> to_;
-  const FlowMoveOptions options_;
+  FlowMoveOptions options_;
 
   // Some flow found no slot, or one that was in use.
   bool short_of_room_ = false;

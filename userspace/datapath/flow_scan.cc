@@ -18,6 +18,8 @@ static_assert((uint64_t{kConfirmingTicks - 1} << FL_TICK_SHIFT) >
               10'000'000'000);
 // Flows so old have been seen by whoever has counted since.
 constexpr uint32_t kSettledTicks = 4;
+// Of silence after a flow has ended until it counts for its source no more.
+constexpr uint32_t kEndedTicks = 3;
 
 fl_buckets BucketsOf(std::span<fl_bucket> flows, uint64_t hash) {
   const uint32_t mask = static_cast<uint32_t>(flows.size() - 1);
@@ -28,8 +30,8 @@ fl_buckets BucketsOf(std::span<fl_bucket> flows, uint64_t hash) {
 }  // namespace
 
 FlowScan::FlowScan(std::span<fl_bucket> flows, std::span<fl_load> load,
-                   const fl_timeouts& timeouts)
-    : flows_(flows), load_(load), timeouts_(timeouts) {
+                   const fl_timeouts& timeouts, SourceCharges charges)
+    : flows_(flows), load_(load), timeouts_(timeouts), charges_(charges) {
   FL_CHECK(flows.size() >= 2 && std::has_single_bit(flows.size()));
   BeginSweep();
 }
@@ -56,8 +58,8 @@ std::optional<FlowSweep> FlowScan::Step(
   const size_t end =
       std::min<size_t>(flows_.size(), next_bucket_ + size_t{buckets});
   for (; next_bucket_ < end; ++next_bucket_) {
-    for (fl_slot& slot : flows_[next_bucket_].slots)
-      LookAt(slot, now_tick, empty);
+    for (size_t i = 0; i < FL_BUCKET_SLOTS; ++i)
+      LookAt(next_bucket_ * FL_BUCKET_SLOTS + i, now_tick, empty);
   }
   if (end < flows_.size()) return std::nullopt;
   FlowSweep finished = std::move(sweep_);
@@ -66,12 +68,22 @@ std::optional<FlowSweep> FlowScan::Step(
   return finished;
 }
 
+fl_slot& FlowScan::SlotAt(size_t number) const {
+  return flows_[number / FL_BUCKET_SLOTS].slots[number % FL_BUCKET_SLOTS];
+}
+
+size_t FlowScan::NumberOf(const fl_slot& slot) const {
+  return static_cast<size_t>(&slot - &flows_.front().slots[0]);
+}
+
 void FlowScan::EndExpiry() {
   for (const Expiring& expiring : expiring_) {
+    const uint32_t charge = charges_.Of(expiring.number);
     const fl_slot_change change =
-        fl_slot_expire_end(expiring.slot, expiring.word1);
+        fl_slot_expire_end(&SlotAt(expiring.number), expiring.word1);
     Move(change.before, change.after);
     if (change.before != change.after && change.after == 0) {
+      charges_.Release(expiring.number, charge);
       ++sweep_.expired;
     } else {
       ++sweep_.returned;
@@ -83,8 +95,10 @@ void FlowScan::EndExpiry() {
 // Every slot that this scan made expiring has left that state in EndExpiry, so
 // one that is expiring here was left by a daemon that was killed. It goes back
 // to where it came from and is judged anew by the next sweep.
-void FlowScan::LookAt(fl_slot& slot, uint32_t now_tick,
+void FlowScan::LookAt(size_t number, uint32_t now_tick,
                       const absl::btree_set<core::BackendId>& empty) {
+  fl_slot& slot = SlotAt(number);
+  const uint32_t charge = charges_.Of(number);
   uint64_t word0 = fl_load64(&slot.word0);
   if (fl_slot_state(word0) >= FL_SLOT_EXPIRING_PENDING) {
     // Another word 1 than the slot's says that it was hit meanwhile.
@@ -97,14 +111,32 @@ void FlowScan::LookAt(fl_slot& slot, uint32_t now_tick,
   if (!empty.empty() && empty.contains(fl_slot_backend(word0)) &&
       fl_cas64(&slot.word0, word0, 0)) {
     Move(word0, 0);
+    charges_.Release(number, charge);
     ++sweep_.expired;
     return;
   }
   Count(word0, fl_load64(&slot.word1), now_tick);
+  if (charge != 0) ReleaseCharge(number, charge, now_tick);
   __u64 word1 = 0;
   if (fl_slot_expire_begin(&slot, now_tick, &timeouts_, &word1)) {
-    expiring_.push_back({.slot = &slot, .word1 = word1});
+    expiring_.push_back({.number = number, .word1 = word1});
   }
+}
+
+// A slot that was freed by a packet (a flow recorded twice), or by a daemon
+// that was killed just then, keeps its charge until now. A flow that has ended
+// and is silent is no connection any more, though its record stays for its last
+// segments. A SYN that uses the tuple again in this very moment is not charged.
+void FlowScan::ReleaseCharge(size_t number, uint32_t charge,
+                             uint32_t now_tick) {
+  const fl_slot& slot = SlotAt(number);
+  const uint64_t word0 = fl_load64(&slot.word0);
+  const uint64_t word1 = fl_load64(&slot.word1);
+  const bool is_over =
+      fl_slot_has_ended(word0, word1) != 0 &&
+      fl_tick_age(now_tick, fl_slot_last_seen(word1)) > kEndedTicks;
+  if (fl_slot_state(word0) == FL_SLOT_FREE || is_over)
+    charges_.Release(number, charge);
 }
 
 void FlowScan::Count(uint64_t word0, uint64_t word1, uint32_t now_tick) {
@@ -151,9 +183,13 @@ bool FlowScan::Record(uint64_t hash, core::BackendId backend,
         .timeouts = &timeouts_, .now = now_tick, .mark = FL_SLOT_FAIR};
     const uint32_t position = fl_slot_victim(&buckets, &newcomer);
     if (position >= FL_POSITIONS) return false;
+    const size_t number = NumberOf(*fl_slot_at(&buckets, position));
+    const uint32_t charge = charges_.Of(number);
     const fl_slot_change insert =
         fl_slot_insert(&buckets, position, hash, backend, &newcomer);
     Move(insert.before, insert.after);
+    // Whose flow it is, its hash does not tell.
+    if (insert.before != insert.after) charges_.Release(number, charge);
     fl_slot_change copy;
     for (int i = 0; i < FL_MAX_COPIES && fl_slot_dedupe(&buckets, hash, &copy);
          ++i) {

@@ -14,6 +14,7 @@
 
 #include "absl/container/btree_set.h"
 #include "core/model.h"
+#include "datapath/source_charges.h"
 #include "fairlead/abi/flow_slot.h"
 #include "fairlead/abi/maps.h"
 
@@ -48,7 +49,7 @@ class FlowScan {
  public:
   // Borrows the tables. Requires: the number of buckets is a power of two.
   FlowScan(std::span<fl_bucket> flows, std::span<fl_load> load,
-           const fl_timeouts& timeouts);
+           const fl_timeouts& timeouts, SourceCharges charges = {});
   FlowScan(const FlowScan&) = delete;
   FlowScan& operator=(const FlowScan&) = delete;
 
@@ -73,13 +74,18 @@ class FlowScan {
 
  private:
   struct Expiring {
-    fl_slot* slot;
+    size_t number;   // of the slot
     uint64_t word1;  // by which it was judged
   };
 
   void EndExpiry();
-  void LookAt(fl_slot& slot, uint32_t now_tick,
+  void LookAt(size_t number, uint32_t now_tick,
               const absl::btree_set<core::BackendId>& empty);
+  // Slots by number: bucket * FL_BUCKET_SLOTS + place.
+  fl_slot& SlotAt(size_t number) const;
+  size_t NumberOf(const fl_slot& slot) const;
+  // Of a free slot, and of a flow that has ended and is silent.
+  void ReleaseCharge(size_t number, uint32_t charge, uint32_t now_tick);
   void Count(uint64_t word0, uint64_t word1, uint32_t now_tick);
   // Moves the counters as R1 says.
   void Move(uint64_t before, uint64_t after);
@@ -92,6 +98,7 @@ class FlowScan {
   const std::span<fl_load> load_;
   const fl_timeouts timeouts_;
 
+  SourceCharges charges_;
   std::vector<Expiring> expiring_;  // begun by the last step
   FlowSweep sweep_;                 // the one under way
   size_t next_bucket_ = 0;

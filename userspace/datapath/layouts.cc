@@ -162,7 +162,11 @@ absl::Status CopyPrefixes(int from, int to) {
 
 absl::Status FillToday(absl::string_view name, const OpenMap& from,
                        const OpenMap& to) {
-  if (name == "fl_flows") return absl::OkStatus();
+  // Flows are moved by FlowMove, with what they are charged to; which entry
+  // that is follows from the number of sets.
+  if (name == "fl_flows" || name == "fl_source_conns" ||
+      name == "fl_flow_sources")
+    return absl::OkStatus();
   if (name == "fl_prefixes") return CopyPrefixes(from.fd.get(), to.fd.get());
   if (from.shape.type == BPF_MAP_TYPE_PERCPU_ARRAY) {
     return CopyPerCpu(name, from, to);

@@ -65,17 +65,22 @@ absl::Status Reuse(bpf_map* map, const OpenMap& pinned, absl::string_view pin) {
   return base::BpfError(result, absl::StrCat("use pinned map ", pin));
 }
 
+// What flows are charged to are entries of fl_source_conns: without those it is
+// of no use.
+enum class Adoption { kAsItIs, kAnew };
+
 // Has `map` use what is pinned at `pin` if that has the size that is wanted.
-absl::Status Adopt(bpf_map* map, const std::string& pin, LoadedMap& loaded) {
+absl::Status Adopt(bpf_map* map, const std::string& pin, Adoption adoption,
+                   LoadedMap& loaded) {
   FL_ASSIGN_OR_RETURN(std::optional<OpenMap> pinned, OpenPinnedMap(pin));
   if (!pinned.has_value()) return absl::OkStatus();
   const MapShape wanted = WantedShape(map);
-  if (pinned->shape == wanted) {
+  if (pinned->shape == wanted && adoption == Adoption::kAsItIs) {
     FL_RETURN_IF_ERROR(Reuse(map, *pinned, pin));
     loaded.adopted = true;
     return absl::OkStatus();
   }
-  if (!pinned->shape.DiffersInEntriesAlone(wanted))
+  if (pinned->shape != wanted && !pinned->shape.DiffersInEntriesAlone(wanted))
     return ShapeError(pin, pinned->shape, wanted);
   loaded.resized_from = *std::move(pinned);
   return absl::OkStatus();
@@ -94,6 +99,26 @@ absl::StatusOr<std::optional<OpenMap>> FindOldFlows(const LoadRequest& request,
   FL_ASSIGN_OR_RETURN(const std::optional<OpenMap> now, OpenPinnedMap(pin));
   // The same: it was another table whose size has changed.
   if (old && now && old->id == now->id) return std::nullopt;
+  return old;
+}
+
+// What the flows of that table are charged to, in entries that still are.
+absl::StatusOr<std::optional<OpenMap>> FindOldCharges(
+    const LoadRequest& request, const LoadedProgram& loaded) {
+  if (!loaded.old_flows.has_value()) return std::nullopt;
+  const auto open = [](const std::string& folder, absl::string_view name) {
+    return OpenPinnedMap(absl::StrCat(folder, "/", name));
+  };
+  const bool resized = loaded.map("fl_flows").resized_from.has_value();
+  const std::string& folder = resized ? request.pins : request.unfinished;
+  if (!loaded.map("fl_source_conns").adopted) return std::nullopt;
+  FL_ASSIGN_OR_RETURN(const auto then, open(folder, "fl_source_conns"));
+  FL_ASSIGN_OR_RETURN(const auto now, open(request.pins, "fl_source_conns"));
+  if (!then || !now || then->id != now->id) return std::nullopt;
+  FL_ASSIGN_OR_RETURN(std::optional<OpenMap> old,
+                      open(folder, "fl_flow_sources"));
+  if (old && old->shape.entries != loaded.old_flows->shape.entries)
+    return std::nullopt;
   return old;
 }
 
@@ -184,8 +209,11 @@ absl::Status CheckSizes(const core::TableSizes& sizes) {
       in_range("flow_buckets", sizes.flow_buckets, 2, FL_MAX_FLOW_BUCKETS));
   FL_RETURN_IF_ERROR(
       in_range("rate_sets", sizes.rate_sets, 1, FL_MAX_SOURCES / FL_RATE_SET));
+  FL_RETURN_IF_ERROR(in_range("conn_sets", sizes.conn_sets, 1,
+                              FL_MAX_COUNTED_SOURCES / FL_CONN_SET));
   for (const auto& [name, size] :
        {std::pair("flow_buckets", sizes.flow_buckets),
+        std::pair("conn_sets", sizes.conn_sets),
         std::pair("rate_sets", sizes.rate_sets)}) {
     if (std::has_single_bit(size)) continue;
     return absl::InvalidArgumentError(
@@ -218,8 +246,11 @@ absl::StatusOr<LoadedProgram> LoadProgram(const LoadRequest& request) {
     if (size.setting != nullptr) {
       bpf_map__set_max_entries(maps[i], size.entries);
     }
-    FL_RETURN_IF_ERROR(
-        Adopt(maps[i], absl::StrCat(request.pins, "/", name), loaded.maps[i]));
+    const bool anew = kMapNames[i] == "fl_flow_sources" &&
+                      !loaded.map("fl_source_conns").adopted;
+    FL_RETURN_IF_ERROR(Adopt(maps[i], absl::StrCat(request.pins, "/", name),
+                             anew ? Adoption::kAnew : Adoption::kAsItIs,
+                             loaded.maps[i]));
   }
   for (bpf_map* map :
        {skeleton->maps.fl_syn_windows, skeleton->maps.fl_syn_batches})
@@ -233,6 +264,7 @@ absl::StatusOr<LoadedProgram> LoadProgram(const LoadRequest& request) {
   }
   FL_ASSIGN_OR_RETURN(loaded.old_flows,
                       FindOldFlows(request, loaded.map("fl_flows")));
+  FL_ASSIGN_OR_RETURN(loaded.old_charges, FindOldCharges(request, loaded));
   if (loaded.old_flows.has_value()) {
     skeleton->rodata->fl_config.old_bucket_mask =
         loaded.old_flows->shape.entries - 1;

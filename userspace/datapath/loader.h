@@ -29,6 +29,8 @@ struct LoadedProgram {
   std::array<LoadedMap, kMapNames.size()> maps;  // in the order of kMapNames
   // The flow table that the program looks into second, if there is one.
   std::optional<OpenMap> old_flows;
+  // And what its flows are charged to, if that is to be taken over.
+  std::optional<OpenMap> old_charges;
   // Of fairlead/abi/trace.h; never pinned.
   base::UniqueFd trace, traced;
   // Never pinned either: the daemon that has this program writes them.

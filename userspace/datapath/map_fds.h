@@ -17,6 +17,8 @@ struct MapFds {
   int limits = -1;
   int egress = -1;
   int source_stats = -1;
+  int source_conns = -1;
+  int flow_sources = -1;
   int trace = -1;
   int traced = -1;
 };

@@ -46,6 +46,20 @@ MapSize SizeOf(absl::string_view map, const core::TableSizes& sizes) {
             .entries = sizes.rate_sets,
             .units_per_entry = FL_RATE_SET};
   }
+  // Without connections of sources there is no room for them.
+  if ((map == "fl_source_conns" || map == "fl_flow_sources") &&
+      sizes.conn_sets <= 1)
+    return {.entries = 1};
+  if (map == "fl_source_conns") {
+    return {.setting = "counted_sources",
+            .entries = sizes.conn_sets,
+            .units_per_entry = FL_CONN_SET};
+  }
+  if (map == "fl_flow_sources") {
+    return {.setting = "flows",
+            .entries = sizes.flow_buckets,
+            .units_per_entry = FL_BUCKET_SLOTS};
+  }
   if (map == "fl_svc_stats" || map == "fl_src_stats" || map == "fl_leases" ||
       map == "fl_limits") {
     return {.setting = "services", .entries = sizes.services};
@@ -101,6 +115,12 @@ absl::StatusOr<core::TableSizes> PinnedSizes(const std::string& folder,
     sizes.prefixes = *prefixes / FL_PREFIX_LISTS;
   } else if (!absl::IsNotFound(prefixes.status())) {
     return prefixes.status();
+  }
+  const absl::StatusOr<uint32_t> conn_sets = entries("fl_source_conns");
+  if (conn_sets.ok()) {
+    sizes.conn_sets = *conn_sets;
+  } else if (!absl::IsNotFound(conn_sets.status())) {
+    return conn_sets.status();
   }
   return sizes;
 }

@@ -15,10 +15,11 @@
 namespace fairlead::datapath {
 
 // All pinned maps; each is pinned under its name.
-inline constexpr std::array<absl::string_view, 11> kMapNames = {
-    "fl_services", "fl_rows",     "fl_backends",  "fl_load",
-    "fl_flows",    "fl_verdicts", "fl_svc_stats", "fl_bkd_stats",
-    "fl_leases",   "fl_prefixes", "fl_src_stats"};
+inline constexpr std::array<absl::string_view, 13> kMapNames = {
+    "fl_services",    "fl_rows",     "fl_backends",  "fl_load",
+    "fl_flows",       "fl_verdicts", "fl_svc_stats", "fl_bkd_stats",
+    "fl_leases",      "fl_prefixes", "fl_src_stats", "fl_source_conns",
+    "fl_flow_sources"};
 
 // Made anew with each program, for what is in them may be forgotten.
 inline constexpr std::array<absl::string_view, 2> kUnpinnedNames = {"fl_limits",

@@ -86,6 +86,8 @@ MapFds Program::maps() const {
           .limits = limits_.get(),
           .egress = egress_.get(),
           .source_stats = fd("fl_src_stats"),
+          .source_conns = fd("fl_source_conns"),
+          .flow_sources = fd("fl_flow_sources"),
           .trace = trace_.get(),
           .traced = traced_.get()};
 }

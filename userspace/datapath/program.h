@@ -44,7 +44,7 @@ struct ProgramOptions {
   XdpMode mode = XdpMode::kNative;
   core::TableSizes sizes;
   // What follows from `sizes` is filled in: flow_bucket_mask, services,
-  // backends, rows and rate_set_mask.
+  // backends, rows, rate_set_mask and conn_set_mask.
   fl_config config = {};
   uint32_t now_tick = 0;           // the packet path's clock
   std::optional<MemoryRoom> room;  // for new tables; nullopt: what the host has

@@ -121,6 +121,7 @@ absl::Status ProgramOpener::Load() {
   config.backends = sizes.backends;
   config.rows = sizes.rows;
   config.rate_set_mask = sizes.rate_sets - 1;
+  config.conn_set_mask = sizes.conn_sets - 1;
   FL_ASSIGN_OR_RETURN(loaded_, LoadProgram({.config = config,
                                             .sizes = sizes,
                                             .pins = pinned_ ? pinned_->folder
@@ -179,11 +180,13 @@ absl::Status ProgramOpener::CommitMove() {
     FL_RETURN_IF_ERROR(Pin(map.now.fd.get(),
                            absl::StrCat(folder_.staging(), "/", kMapNames[i])));
     FL_RETURN_IF_ERROR(After(absl::StrCat("stage ", kMapNames[i])));
-    if (map.resized_from.has_value()) {
-      result_->notes_.push_back(
-          absl::StrCat(kMapNames[i], ": ", map.resized_from->shape.entries,
-                       " entries before, ", map.now.shape.entries, " now"));
-    }
+    if (!map.resized_from.has_value()) continue;
+    const uint32_t before = map.resized_from->shape.entries;
+    const uint32_t now = map.now.shape.entries;
+    result_->notes_.push_back(
+        before == now ? absl::StrCat(kMapNames[i], " begins empty")
+                      : absl::StrCat(kMapNames[i], ": ", before,
+                                     " entries before, ", now, " now"));
   }
   if (pinned_->version != FL_ABI_VERSION) {
     result_->notes_.push_back(absl::StrCat("tables of layout v",

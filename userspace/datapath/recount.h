@@ -1,6 +1,8 @@
-// Recount: makes fl_load equal to the slots again, at adoption. A daemon that
-// was killed between a compare-and-swap and its counter left that counter off
-// for good; so does a map that had to be made anew.
+// Recount: makes counters equal to the slots that they count again, at
+// adoption: fl_load to the flow table, and fl_source_conns to what flows are
+// charged to. A daemon that was killed between a compare-and-swap and its
+// counter left that counter off for good; so does a map that had to be made
+// anew.
 //
 // Packets move slots and counters all the while, so neither can just be summed
 // and stored. But each winner of a transition moves both, so the error of a
@@ -20,14 +22,32 @@
 // adoption. Nothing routes by it.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <vector>
 
+#include "datapath/source_charges.h"
 #include "fairlead/abi/flow_slot.h"
 #include "fairlead/abi/maps.h"
 
 namespace fairlead::datapath {
+
+// What is counted.
+class Books {
+ public:
+  virtual ~Books() = default;
+
+  virtual size_t slots() const = 0;
+  virtual size_t counters() const = 0;
+  // A slot that counts nowhere: 0. Else its counter, and enough else to tell
+  // that the slot is still the same.
+  virtual uint32_t Fingerprint(size_t slot) const = 0;
+  virtual size_t CounterOf(uint32_t fingerprint) const = 0;
+  virtual int64_t Read(size_t counter) const = 0;
+  virtual void Subtract(size_t counter, int64_t amount) = 0;
+};
 
 class Recount {
  public:
@@ -36,8 +56,10 @@ class Recount {
   // After so many rounds, counters that do not agree stay as they are.
   static constexpr int kMaxRounds = 64;
 
-  // Borrows the tables.
+  // Of fl_load. Borrows the tables.
   Recount(std::span<const fl_bucket> flows, std::span<fl_load> load);
+  // Of connections of sources.
+  explicit Recount(SourceCharges charges);
   Recount(const Recount&) = delete;
   Recount& operator=(const Recount&) = delete;
 
@@ -64,27 +86,21 @@ class Recount {
     void Narrow(int64_t round_low, int64_t round_high);
   };
 
-  // A free slot counts nowhere: 0. Else the counter, and enough of the tag to
-  // tell that the flow is still the same.
-  uint32_t Fingerprint(uint64_t word0) const;
+  explicit Recount(std::unique_ptr<Books> books);
   void LookAgain(uint32_t then, uint32_t now);
   void BeginRound();
   void ReadCounters();
   void EndRound();
   bool IsSettled() const;
   void Correct();
-  __u64& CounterAt(size_t counter) const;
 
-  const std::span<const fl_bucket> flows_;
-  const std::span<fl_load> load_;
-
-  // By counter: 2 * backend id, plus 1 for pending.
-  std::vector<Error> errors_;
+  const std::unique_ptr<Books> books_;
+  std::vector<Error> errors_;  // by counter
   int rounds_ = 0;
 
   // Of the round under way: where it is in its two walks, what the first one
   // saw, and what the counters were after it.
-  size_t next_bucket_ = 0;
+  size_t next_slot_ = 0;
   bool second_walk_ = false;
   std::vector<uint32_t> before_;
   std::vector<int64_t> values_;

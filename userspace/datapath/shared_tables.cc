@@ -15,6 +15,7 @@
 #include "base/check.h"
 #include "base/status_macros.h"
 #include "core/sources.h"
+#include "datapath/map_shape.h"
 #include "lib/flow_slot.h"
 
 namespace fairlead::datapath {
@@ -93,16 +94,18 @@ uint8_t FlagsOf(const core::ServiceEntry& entry) {
   if (entry.tombstone) return FL_SERVICE_TOMBSTONE;
   uint8_t flags = 0;
   if (entry.source_rate.rate != 0) flags |= FL_SERVICE_LIMITED;
+  if (entry.source_rate.most != 0) flags |= FL_SERVICE_CONNS;
   if (!entry.sources.empty()) flags |= FL_SERVICE_LISTED;
   if (core::CountSources(entry.sources).allowed != 0)
     flags |= FL_SERVICE_ALLOW_ONLY;
   return flags;
 }
 
+constexpr int kIpv4First = 96;  // of the sixteen bytes' bits
+
 uint64_t LimitOf(const core::SourceRate& source) {
   if (source.rate == 0) return 0;
   constexpr uint32_t kSecond = 1'000'000'000u >> FL_RATE_SHIFT;
-  constexpr int kIpv4First = 96;
   return fl_limit_word(kSecond / source.rate,
                        source.burst == 0 ? source.rate : source.burst,
                        static_cast<uint8_t>(kIpv4First + source.length4),
@@ -121,6 +124,12 @@ fl_service ValueOf(const core::ServiceEntry& entry, uint8_t list) {
   value.row_mask = entry.rows == 0 ? 0 : entry.rows - 1;
   value.syn_fair = entry.syn_fair;
   value.syn_limit = entry.syn_limit;
+  if (entry.source_rate.most != 0) {
+    value.source_bits6 = static_cast<uint8_t>(entry.source_rate.length6);
+    value.source_conns = fl_service_conns_word(
+        static_cast<uint8_t>(kIpv4First + entry.source_rate.length4),
+        entry.source_rate.most);
+  }
   return value;
 }
 
@@ -151,23 +160,30 @@ absl::StatusOr<std::unique_ptr<SharedTables>> SharedTables::Open(
   FL_ASSIGN_OR_RETURN(
       auto limits,
       MappedArray<uint64_t>::Map(maps.limits, sizes.services, "fl_limits"));
+  FL_ASSIGN_OR_RETURN(
+      auto flow_sources,
+      MappedArray<fl_flow_charges>::Map(
+          maps.flow_sources, SizeOf("fl_flow_sources", sizes).entries,
+          "fl_flow_sources"));
+  FL_ASSIGN_OR_RETURN(
+      auto conns, MappedArray<fl_conn_set>::Map(
+                      maps.source_conns, sizes.conn_sets, "fl_source_conns"));
   FL_ASSIGN_OR_RETURN(GracePeriod grace, GracePeriod::Create());
-  std::unique_ptr<SharedTables> tables(
-      new SharedTables(maps, sizes, std::move(rows), std::move(backends),
-                       std::move(load), std::move(flows), std::move(leases),
-                       std::move(limits), std::move(grace)));
+  std::unique_ptr<SharedTables> tables(new SharedTables(
+      maps, sizes, std::move(rows), std::move(backends), std::move(load),
+      std::move(flows), std::move(leases), std::move(limits),
+      std::move(flow_sources), std::move(conns), std::move(grace)));
   FL_RETURN_IF_ERROR(tables->AdoptServices());
   tables->AdoptNextHops();
   return tables;
 }
 
-SharedTables::SharedTables(const MapFds& maps, const core::TableSizes& sizes,
-                           MappedArray<fl_row> rows,
-                           MappedArray<fl_backend> backends,
-                           MappedArray<fl_load> load,
-                           MappedArray<fl_bucket> flows,
-                           MappedArray<uint64_t> leases,
-                           MappedArray<uint64_t> limits, GracePeriod grace)
+SharedTables::SharedTables(
+    const MapFds& maps, const core::TableSizes& sizes, MappedArray<fl_row> rows,
+    MappedArray<fl_backend> backends, MappedArray<fl_load> load,
+    MappedArray<fl_bucket> flows, MappedArray<uint64_t> leases,
+    MappedArray<uint64_t> limits, MappedArray<fl_flow_charges> flow_sources,
+    MappedArray<fl_conn_set> conns, GracePeriod grace)
     : maps_(maps),
       sizes_(sizes),
       rows_(std::move(rows)),
@@ -176,6 +192,8 @@ SharedTables::SharedTables(const MapFds& maps, const core::TableSizes& sizes,
       flows_(std::move(flows)),
       leases_(std::move(leases)),
       limits_(std::move(limits)),
+      flow_sources_(std::move(flow_sources)),
+      conns_(std::move(conns)),
       grace_(std::move(grace)),
       prefixes_(maps.prefixes),
       egress_(maps.egress) {}

@@ -21,6 +21,7 @@
 #include "datapath/map_fds.h"
 #include "datapath/mapped_array.h"
 #include "datapath/prefix_lists.h"
+#include "datapath/source_charges.h"
 #include "fairlead/abi/flow_slot.h"
 #include "fairlead/abi/maps.h"
 #include "fairlead/abi/row.h"
@@ -81,13 +82,19 @@ class SharedTables : public core::Datapath {
   const core::TableSizes& sizes() const { return sizes_; }
   std::span<fl_bucket> flows() const { return flows_.elements(); }
   std::span<fl_load> load() const { return load_.elements(); }
+  // Empty where none are counted.
+  SourceCharges charges() const {
+    if (sizes_.conn_sets <= 1) return SourceCharges();
+    return SourceCharges(flow_sources_.elements(), conns_.elements());
+  }
 
  private:
   SharedTables(const MapFds& maps, const core::TableSizes& sizes,
                MappedArray<fl_row> rows, MappedArray<fl_backend> backends,
                MappedArray<fl_load> load, MappedArray<fl_bucket> flows,
                MappedArray<uint64_t> leases, MappedArray<uint64_t> limits,
-               GracePeriod grace);
+               MappedArray<fl_flow_charges> flow_sources,
+               MappedArray<fl_conn_set> conns, GracePeriod grace);
 
   absl::Status AdoptServices();
   // An address entry that no service needs: a daemon was killed between two
@@ -122,6 +129,8 @@ class SharedTables : public core::Datapath {
   const MappedArray<fl_bucket> flows_;
   const MappedArray<uint64_t> leases_;
   const MappedArray<uint64_t> limits_;
+  const MappedArray<fl_flow_charges> flow_sources_;
+  const MappedArray<fl_conn_set> conns_;
   const GracePeriod grace_;
 
   struct Vip {

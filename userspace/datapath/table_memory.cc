@@ -46,6 +46,8 @@ uint64_t EntryBytes(absl::string_view map, int cpus) {
   if (map == "fl_load") return sizeof(fl_load);
   if (map == "fl_flows") return sizeof(fl_bucket);
   if (map == "fl_leases" || map == "fl_limits") return sizeof(uint64_t);
+  if (map == "fl_source_conns") return sizeof(fl_conn_set);
+  if (map == "fl_flow_sources") return sizeof(fl_flow_charges);
   if (map == "fl_rates") return sizeof(fl_rate_set);
   if (map == "fl_src_stats") return per_cpu(sizeof(fl_source_stats));
   // With SYN budgets and the rates of answers, which are not pinned.
@@ -174,7 +176,8 @@ std::vector<TableBytes> BytesOf(const core::TableSizes& sizes, int cpus,
       {"backends", sizes.backends, counters},
       {"services", sizes.services, counters},
       {"prefixes", sizes.prefixes, ""},
-      {"sources", uint64_t{sizes.rate_sets} * FL_RATE_SET, ""}};
+      {"sources", uint64_t{sizes.rate_sets} * FL_RATE_SET, ""},
+      {"counted_sources", uint64_t{sizes.conn_sets} * FL_CONN_SET, ""}};
   std::vector<TableBytes> tables;
   for (const Setting& setting : settings) {
     uint64_t bytes = 0;

@@ -38,9 +38,35 @@ absl::StatusOr<std::unique_ptr<TableMove>> TableMove::Prepare(
   FL_ASSIGN_OR_RETURN(options.table_only,
                       FindTableOnly(loaded.map("fl_services").now,
                                     loaded.map("fl_backends").now));
+  FL_RETURN_IF_ERROR(move->MapCharges(loaded, options));
   move->flows_ = std::make_unique<Flows>(std::move(from), std::move(to),
                                          std::move(options));
   return move;
+}
+
+absl::Status TableMove::MapCharges(const LoadedProgram& loaded,
+                                   FlowMoveOptions& options) {
+  const OpenMap& now = loaded.map("fl_flow_sources").now;
+  const OpenMap& conns = loaded.map("fl_source_conns").now;
+  if (conns.shape.entries <= 1) return absl::OkStatus();
+  FL_ASSIGN_OR_RETURN(
+      auto sets, MappedArray<fl_conn_set>::Map(
+                     conns.fd.get(), conns.shape.entries, "fl_source_conns"));
+  FL_ASSIGN_OR_RETURN(auto to,
+                      MappedArray<fl_flow_charges>::Map(
+                          now.fd.get(), now.shape.entries, "fl_flow_sources"));
+  options.charges_to = SourceCharges(to.elements(), sets.elements());
+  if (loaded.old_charges.has_value()) {
+    const OpenMap& old = *loaded.old_charges;
+    FL_ASSIGN_OR_RETURN(auto from, MappedArray<fl_flow_charges>::Map(
+                                       old.fd.get(), old.shape.entries,
+                                       "the old fl_flow_sources"));
+    options.charges_from = SourceCharges(from.elements(), sets.elements());
+    charges_.push_back(std::move(from));
+  }
+  charges_.push_back(std::move(to));
+  conns_.emplace(std::move(sets));
+  return absl::OkStatus();
 }
 
 void TableMove::Pass() {
@@ -51,6 +77,7 @@ std::string TableMove::Finish() {
   if (flows_ == nullptr) return "";
   Pass();
   const FlowsLeft left = flows_->move.CountLeft();
+  flows_->move.ReleaseCharges();
   std::string told = absl::StrCat(
       "flow table: ", taken_, " flows moved from ",
       flows_->from.elements().size() * FL_BUCKET_SLOTS, " slots to ",

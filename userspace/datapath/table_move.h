@@ -16,6 +16,7 @@
 #include <optional>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -54,6 +55,12 @@ class TableMove {
     FlowMove move;  // borrows both
   };
   TableMove() = default;
+  absl::Status MapCharges(const LoadedProgram& loaded,
+                          FlowMoveOptions& options);
+
+  // Outlive what borrows them.
+  std::vector<MappedArray<fl_flow_charges>> charges_;
+  std::optional<MappedArray<fl_conn_set>> conns_;
 
   std::unique_ptr<Flows> flows_;
   uint64_t taken_ = 0;

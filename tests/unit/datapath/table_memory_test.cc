@@ -80,6 +80,18 @@ TEST_CASE("each table says its arithmetic", "[datapath][memory]") {
   CHECK(tables[5].arithmetic == "sources = 65536 x 16 bytes = 1.0 MiB");
 }
 
+TEST_CASE("connections of sources take memory only where they are counted",
+          "[datapath][memory]") {
+  core::TableSizes sizes;
+  const auto without = BytesOf(sizes, 4);
+  sizes.conn_sets = 512;
+  const auto with = BytesOf(sizes, 4);
+  REQUIRE(with.size() == 7);
+  CHECK(with[6].arithmetic == "counted_sources = 4096 x 8 bytes = 32.0 KiB");
+  CHECK(without[0].arithmetic == "flows = 1048576 slots x 16 bytes = 16.0 MiB");
+  CHECK(with[0].arithmetic == "flows = 1048576 slots x 20 bytes = 20.0 MiB");
+}
+
 TEST_CASE("room is what the host has available", "[datapath][memory]") {
   const Files files;
   CHECK(files.Room().bytes == 200 * kMiB);
