@@ -4,9 +4,12 @@ killed meanwhile."""
 
 import errno
 import random
+import subprocess
 import threading
 import time
+from collections.abc import Callable
 
+from lab import LabOptions
 from lab.processes import in_netns, run, wait_until
 from lab.testcase import PORT, OneLbTestCase, main
 
@@ -42,6 +45,50 @@ while clients and (left := end - time.monotonic()) > 0:
             socket.SOL_SOCKET, socket.SO_ERROR) == 0
 print(opened)
 """
+# Opens connections from the address given and keeps them. Reads "open N", which
+# is answered with how many of N are open within two seconds, and "close N", which
+# closes the oldest; "state" is answered with how many still echo.
+KEEPER = """
+import errno, select, socket, sys, time
+source, vip, port = sys.argv[1], sys.argv[2], int(sys.argv[3])
+family = socket.AF_INET6 if ":" in vip else socket.AF_INET
+kept = []
+def open_some(count):
+    waiting = select.poll()
+    clients = {}
+    for _ in range(count):
+        client = socket.socket(family)
+        client.bind((source, 0))
+        client.setblocking(False)
+        assert client.connect_ex((vip, port)) == errno.EINPROGRESS
+        clients[client.fileno()] = client
+        waiting.register(client, select.POLLOUT)
+    opened, end = 0, time.monotonic() + 2
+    while clients and (left := end - time.monotonic()) > 0:
+        for descriptor, _ in waiting.poll(1000 * left):
+            waiting.unregister(descriptor)
+            client = clients.pop(descriptor)
+            assert client.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == 0
+            client.setblocking(True)
+            kept.append(client)
+            opened += 1
+    for client in clients.values():
+        client.close()
+    return opened
+for line in sys.stdin:
+    verb, count = line.split()
+    if verb == "open":
+        print(open_some(int(count)), flush=True)
+    elif verb == "close":
+        for client in kept[:int(count)]:
+            client.close()
+        del kept[:int(count)]
+        print(len(kept), flush=True)
+    else:
+        states = [client.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0]
+                  for client in kept]
+        print(states.count(1), flush=True)
+"""
 SILENCE = errno.EAGAIN  # 0 is connected; a reset would be ECONNREFUSED
 
 # Of the client host, by address family: its own first, from which the crowd
@@ -54,6 +101,7 @@ ALL = {4: "192.0.2.0/24", 6: "2001:db8:1::/64"}
 
 class SourcesTest(OneLbTestCase):
     lab_name = "fltsrc"
+    lab_options = LabOptions(lbs=1, backends=2, counted_sources=64)
 
     @classmethod
     def setUpClass(cls) -> None:
@@ -67,8 +115,13 @@ class SourcesTest(OneLbTestCase):
     def setUp(self) -> None:
         super().setUp()
         self.fleet = self.lab.client.start_fleet()
+        self.keepers: list[subprocess.Popen[str]] = []
 
     def tearDown(self) -> None:
+        for keeper in self.keepers:
+            keeper.stdin.close()
+            keeper.wait(timeout=30)
+            keeper.stdout.close()
         self.fleet.close(state="alive")
         self.fleet.stop()
         wait_until(lambda: not any(
@@ -186,6 +239,75 @@ class SourcesTest(OneLbTestCase):
 
     def test_a_source_opens_connections_by_its_rate_ipv6(self) -> None:
         self.check_rate(6)
+
+    def check_conns(self, family: int) -> None:
+        """So many connections of a source live at once, and one more when one
+        of them has closed; what lives goes on, also without a daemon."""
+        vip = self.add(family)
+        own, second, third = SOURCES[family]
+        # What there is already does not count, and goes on.
+        self.fleet.open(vip, PORT, echo=30, silent=10, interval=0.2)
+        # The first two are one source, the third is another.
+        length = ("--source-prefix4", 25) if family == 4 else (
+            "--source-prefix6", 113)
+        self.lb.cli("service", "set", "ws", "--source-conns", 5, *length)
+        keeper, other = self.keeper(own, vip), self.keeper(second, vip)
+        self.assertEqual(keeper("open", 3), 3)
+        self.assertEqual(other("open", 4), 2)
+        self.assertEqual(self.connect(third, vip), 0)
+        shown = self.lb.cli("service", "show", "ws", json=True)["service"]
+        self.assertEqual(shown["source_conns"], 5)
+        self.assertGreaterEqual(shown["over_source_conns"], 2)
+        self.assertEqual(shown["uncounted"], 0)
+        text = f"[{own}]:9" if family == 6 else f"{own}:9"
+        target = f"[{vip}]:{PORT}" if family == 6 else f"{vip}:{PORT}"
+        told = self.lb.cli("flows", "explain", "--src", text, "--dst", target,
+                           json=True)
+        self.assertEqual(told["source_connections"], 5)
+        self.assertEqual(told["syn"]["verdict"], "DROP_SOURCE_CONNS")
+        # One closes: one may come, some seconds later.
+        self.assertEqual(keeper("close", 1), 2)
+        wait_until(lambda: self.connections(text, target) == 4, timeout=30,
+                   what="the closed one counts no more")
+        self.assertEqual(other("open", 3), 1)
+        # Lowered, it touches none; and the next daemon knows them all.
+        self.lb.cli("service", "set", "ws", "--source-conns", 2)
+        self.assertEqual(keeper("open", 1), 0)
+        self.lb.kill9_daemon()
+        self.assertEqual(keeper("open", 1), 0)
+        self.lb.start_daemon()
+        self.assertEqual(keeper("open", 1), 0)
+        self.assertEqual(keeper("state", 0), 2)
+        self.assertEqual(other("state", 0), 3)
+        self.assertEqual(self.connections(text, target), 5)
+        self.lb.cli("service", "set", "ws", "--source-conns", 0)
+        self.assertEqual(keeper("open", 4), 4)
+        self.assert_whole()
+
+    def connections(self, source: str, target: str) -> int:
+        return self.lb.cli("flows", "explain", "--src", source, "--dst", target,
+                           json=True)["source_connections"]
+
+    def keeper(self, source: str, vip: str) -> Callable[[str, int], int]:
+        process = subprocess.Popen(
+            in_netns(self.lab.client.netns, [
+                "/usr/bin/python3", "-c", KEEPER, source, vip, str(PORT)]),
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+        self.keepers.append(process)
+
+        def ask(verb: str, count: int) -> int:
+            process.stdin.write(f"{verb} {count}\n")
+            process.stdin.flush()
+            return int(process.stdout.readline())
+
+        return ask
+
+    def test_a_source_has_so_many_connections_ipv4(self) -> None:
+        self.check_conns(4)
+
+    def test_a_source_has_so_many_connections_ipv6(self) -> None:
+        self.check_conns(6)
 
     def test_a_list_that_changes_admits_whom_both_admit(self) -> None:
         """A client whom every list admits never has to send a SYN twice; one

@@ -65,8 +65,8 @@ void PrintTableSizes(const Json& tables, std::ostream& out) {
                {.title = "FULL", .align = Align::kRight},
                {.title = "MEMORY", .align = Align::kRight}});
   int64_t total = 0;
-  for (const std::string name :
-       {"backends", "flows", "prefixes", "rows", "services", "sources"}) {
+  for (const std::string name : {"backends", "counted_sources", "flows",
+                                 "prefixes", "rows", "services", "sources"}) {
     const Json& fill = Field(tables, name);
     if (!fill.is_object()) continue;
     const int64_t used = Number(fill, "used");

@@ -70,6 +70,10 @@ void ServiceCommands::Settings::AddSourceOptions(CLI::App& app) {
   AddSetting(app, "--source-burst", source_burst, "N",
              "How many of them at once; 0: one second's (default)")
       .check(WholeNumber(0, 1000000));
+  AddSetting(app, "--source-conns", source_conns, "N",
+             "Connections that one source may have on all LB hosts together; "
+             "0: any number (default)")
+      .check(WholeNumber(0, 1000000));
   AddSetting(app, "--source-prefix4", source_prefix4, "LENGTH",
              "Prefix length of IPv4 addresses that are one source (default "
              "32)")
@@ -116,6 +120,7 @@ void ServiceCommands::Settings::AddTo(Json& body) const {
   Put(body, "guarantee", guarantee);
   Put(body, "source_rate", source_rate);
   Put(body, "source_burst", source_burst);
+  Put(body, "source_conns", source_conns);
   Put(body, "source_prefix4", source_prefix4);
   Put(body, "source_prefix6", source_prefix6);
   Json fields = Json::object();

@@ -33,6 +33,7 @@ class ServiceCommands {
     std::optional<uint64_t> rows;
     std::optional<uint64_t> agent_port;
     std::optional<uint64_t> source_rate;
+    std::optional<uint64_t> source_conns;
     std::optional<uint64_t> source_burst;
     std::optional<uint64_t> source_prefix4;
     std::optional<uint64_t> source_prefix6;

@@ -1,5 +1,7 @@
 #include "cli/source_commands.h"
 
+#include <utility>
+
 #include "base/status_macros.h"
 #include "cli/exit_code.h"
 #include "cli/table.h"
@@ -108,6 +110,15 @@ absl::Status SourceCommands::Show(Session& session) const {
   table.Add({"all others", Text(sources, "others")});
   table.Print(session.out());
   session.out() << Thousands(Number(sources, "denied")) << " SYNs refused\n";
+  for (const auto& [name, text] :
+       {std::pair("over_rate", " SYNs above a source's rate"),
+        std::pair("over_source_conns",
+                  " SYNs of sources with as many connections as they may have"),
+        std::pair("uncounted",
+                  " connections not counted: raise counted_sources")}) {
+    if (const int64_t count = Number(sources, name); count > 0)
+      session.out() << Thousands(count) << text << '\n';
+  }
   return absl::OkStatus();
 }
 

@@ -114,6 +114,16 @@ std::string SourceRateText(const Json& service) {
       Number(service, is_ipv6 ? "source_prefix6" : "source_prefix4"));
 }
 
+// "100 from each /32"; empty without a limit.
+std::string SourceConnsText(const Json& service) {
+  const int64_t most = Number(service, "source_conns");
+  if (most == 0) return "";
+  const bool is_ipv6 = absl::StartsWith(Text(service, "vip"), "[");
+  return absl::StrCat(
+      Thousands(most), " connections from each /",
+      Number(service, is_ipv6 ? "source_prefix6" : "source_prefix4"));
+}
+
 // "ws  198.51.100.10:443  hash  gue  guarantee ...", the head of the backends.
 std::string ServiceLine(const Json& service) {
   const int64_t need = Number(service, "need");
@@ -282,12 +292,15 @@ void PrintService(const Json& service, std::ostream& out) {
   facts.Add("check", CheckText(Field(service, "check")));
   facts.Add("sources", SourcesText(Field(service, "sources")));
   facts.Add("source rate", SourceRateText(service));
+  facts.Add("source conns", SourceConnsText(service));
   facts.AddNumber("active", service, "active");
   facts.AddNumber("new", service, "new_flows");
   facts.AddNumber("packets", service, "packets");
   facts.AddNumber("bytes", service, "bytes");
   facts.AddCount("denied", service, "denied");
   facts.AddCount("over source rate", service, "over_rate");
+  facts.AddCount("over conns", service, "over_source_conns");
+  facts.AddCount("uncounted", service, "uncounted");
   facts.AddCount("refused: full", service, "refused_full");
   facts.AddCount("misses", service, "misses");
   facts.AddCount("fail-open flows", service, "fail_open_flows");

@@ -16,6 +16,8 @@ constexpr IntegerRange kBackends = {.min = 16, .max = 65535};
 constexpr IntegerRange kServices = {.min = 4, .max = 65535};
 constexpr IntegerRange kPrefixes = {.min = 16, .max = 131072};
 constexpr IntegerRange kSources = {.min = 64, .max = 16777216};
+constexpr IntegerRange kCountedSources = {.min = 0, .max = 1048576};
+constexpr uint32_t kFewestCounted = 64;
 constexpr size_t kMaxInterfaces = 16;
 constexpr size_t kMaxPeers = 255;
 
@@ -52,6 +54,11 @@ void ReadTables(TomlSection section, NodeTables& tables) {
   ReadInteger(section, "prefixes", kPrefixes, tables.prefixes);
   ReadInteger(section, "sources", kSources, tables.sources);
   tables.sources = std::bit_ceil(tables.sources);
+  ReadInteger(section, "counted_sources", kCountedSources,
+              tables.counted_sources);
+  if (tables.counted_sources != 0)
+    tables.counted_sources =
+        std::max(kFewestCounted, std::bit_ceil(tables.counted_sources));
 }
 
 void ReadAccess(TomlSection section, NodeAccess& access) {

@@ -32,6 +32,13 @@ struct NodeTables {
   // Whose rate is known, in sets of four; a power of two.
   uint32_t sources = 1u << 16;
 
+  // Whose live connections are counted, in sets of eight; a power of two. 0:
+  // nobody's.
+  uint32_t counted_sources = 0;
+
+  uint32_t conn_sets() const {
+    return counted_sources == 0 ? 1 : counted_sources / 8;
+  }
   uint32_t rate_sets() const { return sources / 4; }
 
   uint32_t flow_buckets() const { return flow_slots / 4; }

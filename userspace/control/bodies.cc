@@ -88,6 +88,8 @@ core::ServiceSettings ReadSettings(ObjectReader& body) {
       body.Integer<uint32_t>("source_rate", {0, FL_MAX_SOURCE_RATE});
   settings.source_burst =
       body.Integer<uint32_t>("source_burst", {0, FL_MAX_SOURCE_BURST});
+  settings.source_conns =
+      body.Integer<uint32_t>("source_conns", {0, FL_MAX_SOURCE_CONNS});
   settings.source_length4 = body.Integer<int>("source_prefix4", {1, 32});
   settings.source_length6 = body.Integer<int>("source_prefix6", {1, 128});
   settings.panic_percent = body.Parsed<int>("panic", core::ParsePanic);

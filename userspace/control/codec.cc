@@ -93,6 +93,7 @@ void AddSettings(const core::Service& service, Json& json) {
   json["agent_port"] = service.agent_port;
   json["source_rate"] = service.source_rate.rate;
   json["source_burst"] = service.source_rate.burst;
+  json["source_conns"] = service.source_rate.most;
   json["source_prefix4"] = service.source_rate.length4;
   json["source_prefix6"] = service.source_rate.length6;
   json["slow_start"] = core::SlowStartText(service.slow_start);
@@ -195,6 +196,8 @@ Json EncodeService(const core::ServiceView& view,
   json["denied"] = counters.denied;
   json["over_rate"] = counters.over_rate;
   json["refused_full"] = counters.refused_full;
+  json["over_source_conns"] = counters.over_conns;
+  json["uncounted"] = counters.uncounted;
   json["backends"] = Json::array();
   for (const core::BackendView& backend : view.backends) {
     json["backends"].push_back(
@@ -203,14 +206,18 @@ Json EncodeService(const core::ServiceView& view,
   return json;
 }
 
-Json EncodeSources(const core::SourceList& sources, uint64_t denied) {
+Json EncodeSources(const core::SourceList& sources,
+                   const ServiceCounters& counters) {
   Json json;
   json["allow"] = Json::array();
   json["deny"] = Json::array();
   for (const auto& [prefix, rule] : sources)
     json[std::string(core::ToString(rule))].push_back(prefix.ToString());
   json["others"] = core::CountSources(sources).allowed == 0 ? "allow" : "deny";
-  json["denied"] = denied;
+  json["denied"] = counters.denied;
+  json["over_rate"] = counters.over_rate;
+  json["over_source_conns"] = counters.over_conns;
+  json["uncounted"] = counters.uncounted;
   return json;
 }
 
@@ -271,6 +278,9 @@ void AddFlow(const core::Service& service, const FlowFacts& facts,
   answer["tag"] =
       absl::StrCat("0x", absl::Hex(facts.tag, absl::PadSpec::kZeroPad16));
   answer["row"] = facts.row;
+  answer["source_connections"] = nullptr;
+  if (facts.source_connections.has_value())
+    answer["source_connections"] = *facts.source_connections;
   answer["slot"] = nullptr;
   if (!facts.slot.has_value()) return;
   Json slot;
@@ -365,6 +375,8 @@ Json EncodeTables(const NodeStatus& status) {
   // How many are in use is not counted.
   json["sources"]["size"] = status.sources.size;
   json["sources"]["bytes"] = status.sources.bytes;
+  json["counted_sources"]["size"] = status.counted_sources.size;
+  json["counted_sources"]["bytes"] = status.counted_sources.bytes;
   return json;
 }
 

@@ -37,7 +37,8 @@ Json EncodeService(const core::ServiceView& view,
                    const ServiceCounters& counters,
                    BackendCountersOf backend_counters, const AnswerTime& now);
 // Who may open connections, and how many SYNs were refused.
-Json EncodeSources(const core::SourceList& sources, uint64_t denied);
+Json EncodeSources(const core::SourceList& sources,
+                   const ServiceCounters& counters);
 // A service as `status` lists it.
 Json EncodeServiceSummary(const core::ServiceView& view);
 

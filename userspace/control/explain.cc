@@ -50,6 +50,7 @@ class Router {
                              const std::vector<MemberFacts>& seen) const;
 
   bool IsDenied() const;
+  bool BeginsConnection() const;
   void AddLimit();
   void AddBudget();
   void SynOfNewFlow();
@@ -351,10 +352,13 @@ bool Router::IsDenied() const {
          facts_.slot->state == FL_SLOT_EXPIRING_PENDING;
 }
 
+bool Router::BeginsConnection() const {
+  return !facts_.slot.has_value() || facts_.slot->ended;
+}
+
 // Whether the source has opened as many as it may is not known here.
 void Router::AddLimit() {
-  if (facts_.limit.empty()) return;
-  if (facts_.slot.has_value() && !facts_.slot->ended) return;
+  if (facts_.limit.empty() || !BeginsConnection()) return;
   absl::StrAppend(&answer_.why, "; unless its source is above ", facts_.limit);
 }
 
@@ -371,6 +375,11 @@ RouteAnswer Router::Syn() {
   if (IsDenied()) {
     answer_.verdict = FL_LB_DROP_DENIED;
     answer_.why = facts_.denied;
+    return std::move(answer_);
+  }
+  if (!facts_.over_conns.empty() && BeginsConnection()) {
+    answer_.verdict = FL_LB_DROP_SOURCE_CONNS;
+    answer_.why = facts_.over_conns;
     return std::move(answer_);
   }
   if (facts_.slot.has_value()) {

@@ -47,6 +47,8 @@ struct RouteFacts {
   bool recordable = true;
   // Why the service's lists do not admit the client; empty if they do.
   std::string denied;
+  // Why its source has no more connections; empty if it may.
+  std::string over_conns;
   // How many connections its source may open; empty: any number.
   std::string limit;
   // Those of the row and of the slot, in any order. One that is missing counts

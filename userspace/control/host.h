@@ -59,7 +59,8 @@ struct NodeStatus {
   TableUse services;
   TableUse backends;
   TableUse prefixes;
-  TableUse sources;  // whose rate is known; not how many are
+  TableUse sources;          // whose rate is known; not how many are
+  TableUse counted_sources;  // whose connections are; likewise
   std::vector<PeerStatus> peers;
 };
 
@@ -75,6 +76,8 @@ struct ServiceCounters {
   uint64_t denied = 0;
   uint64_t over_rate = 0;
   uint64_t refused_full = 0;
+  uint64_t over_conns = 0;
+  uint64_t uncounted = 0;
 };
 
 struct BackendCounters {
@@ -111,6 +114,9 @@ struct FlowFacts {
   // A new flow would find a place: false if both its buckets are full of
   // established ones.
   bool recordable = true;
+  // Connections that the client's source is charged with; nullopt: the service
+  // has no limit for them.
+  std::optional<uint64_t> source_connections;
 };
 
 struct Flow {

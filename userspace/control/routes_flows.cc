@@ -10,6 +10,7 @@
 #include "control/routes.h"
 #include "core/registry.h"
 #include "core/sources.h"
+#include "core/tier_share.h"
 
 namespace fairlead::control {
 namespace {
@@ -125,6 +126,22 @@ std::string WhyDenied(const Found& found) {
                       " is in");
 }
 
+// Empty if its source may open one more.
+std::string WhyOverConns(const ReadContext& context, const Found& found) {
+  if (!found.facts.source_connections.has_value()) return "";
+  const uint64_t has = *found.facts.source_connections;
+  const size_t lb_hosts = context.controller.lb_hosts();
+  const uint64_t most =
+      core::ShareOf(found.service->source_rate.most, lb_hosts);
+  if (has < most) return "";
+  return absl::StrCat(
+      "new connection, refused: the source of ", found.client.ToString(),
+      " has ", has, " connections recorded here, of ", most,
+      " that it may have: service ", found.service->name, " takes ",
+      core::DescribeMost(*found.service),
+      lb_hosts == 1 ? "" : absl::StrCat(" on ", lb_hosts, " LB hosts"));
+}
+
 bool IsAboveBudget(const ReadContext& context, const core::Service& service) {
   const absl::StatusOr<core::ServiceView> view =
       context.controller.View(service.name);
@@ -142,6 +159,7 @@ RouteFacts FactsOfFlow(const ReadContext& context, const Names& names,
       .draw = found.facts.draw,
       .recordable = found.facts.recordable,
       .denied = WhyDenied(found),
+      .over_conns = WhyOverConns(context, found),
       .limit = found.service->source_rate.rate == 0
                    ? ""
                    : core::DescribeRate(*found.service)};

@@ -53,8 +53,8 @@ absl::StatusOr<Json> ShowSources(const ReadContext& context, const Call& call) {
       core::FindService(context.controller.desired(), call.args[0]));
   Json answer = AnswerOf(context.controller);
   answer["service"] = service->name;
-  answer["sources"] = EncodeSources(
-      service->sources, context.host.CountersOf(service->id).denied);
+  answer["sources"] =
+      EncodeSources(service->sources, context.host.CountersOf(service->id));
   return answer;
 }
 

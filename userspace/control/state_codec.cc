@@ -54,6 +54,8 @@ Json EncodeStoredService(const core::Service& service) {
   if (service.source_rate != core::SourceRate()) {
     json["source_rate"]["rate"] = service.source_rate.rate;
     json["source_rate"]["burst"] = service.source_rate.burst;
+    if (service.source_rate.most != 0)
+      json["source_rate"]["most"] = service.source_rate.most;
     json["source_rate"]["length4"] = service.source_rate.length4;
     json["source_rate"]["length6"] = service.source_rate.length6;
   }
@@ -156,6 +158,8 @@ absl::Status DecodeSourceRate(ObjectReader& reader, core::SourceRate& source) {
   ObjectReader fields(*json, reader.PathOf("source_rate"));
   source.rate = fields.RequiredInteger<uint32_t>("rate");
   source.burst = fields.RequiredInteger<uint32_t>("burst");
+  // Older states have none.
+  source.most = fields.Integer<uint32_t>("most").value_or(0);
   source.length4 = fields.RequiredInteger<int>("length4");
   source.length6 = fields.RequiredInteger<int>("length6");
   return fields.Finish();

@@ -146,6 +146,9 @@ absl::Status CheckFits(const DesiredState& desired, const TableSizes& sizes) {
   if (const size_t prefixes = CountPrefixes(desired); prefixes > sizes.prefixes)
     return TooSmall("prefixes", sizes.prefixes, "who may open connections",
                     prefixes);
+  for (const auto& [name, service] : desired.services)
+    FL_RETURN_IF_ERROR(CheckCounted(service, sizes), "service ",
+                       base::Quoted(name));
   const std::vector<Region> regions = RegionsOf(desired);
   for (size_t i = 0; i < regions.size(); ++i) {
     const Region& region = regions[i];

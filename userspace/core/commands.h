@@ -24,6 +24,7 @@ struct ServiceSettings {
   std::optional<Guarantee> guarantee;
   std::optional<uint32_t> source_rate;
   std::optional<uint32_t> source_burst;
+  std::optional<uint32_t> source_conns;
   std::optional<int> source_length4;
   std::optional<int> source_length6;
   std::optional<absl::Duration> slow_start;  // 0: off

@@ -87,6 +87,7 @@ class Controller::Impl {
   const absl::btree_set<BackendId>& Empty() const { return empty_; }
   absl::btree_map<BackendId, base::IpAddress> Peers() const;
   void OnTier(size_t lb_hosts, base::MonoTime now);
+  size_t lb_hosts() const { return lb_hosts_; }
   void OnOtherTable(const Service& service, base::MonoTime now) {
     offers_.OnOtherTable(service.id, now);
   }
@@ -653,6 +654,8 @@ const absl::btree_set<BackendId>& Controller::Empty() const {
 }
 
 const DesiredState& Controller::desired() const { return impl_->desired(); }
+
+size_t Controller::lb_hosts() const { return impl_->lb_hosts(); }
 
 void Controller::OnTier(size_t lb_hosts, base::MonoTime now) {
   impl_->OnTier(lb_hosts, now);

@@ -131,6 +131,7 @@ class Controller {
   // So many LB hosts of the tier are alive, this one among them: what operators
   // say for the tier is divided among them.
   void OnTier(size_t lb_hosts, base::MonoTime now);
+  size_t lb_hosts() const;
   // Until now, another LB host may have offered flows of the service by another
   // table: only younger scans prove that a backend has none.
   void OnOtherTable(const Service& service, base::MonoTime now);

@@ -38,15 +38,17 @@ std::string RowsPlan(const Service& service) {
 }
 
 std::string ServicePlan(const Service& service) {
-  return absl::StrCat("fl_services: ", service.vip.ToString(), " is service ",
-                      service.id, " (", service.name, "), policy ",
-                      ToString(service.policy), ", choices ", service.choices,
-                      ", encap ", ToString(service.encap), ", guarantee ",
-                      ToString(service.guarantee), ", SYN budget ",
-                      ToString(service.syn_budget), ", ", RowsText(service),
-                      service.source_rate.rate == 0
-                          ? ""
-                          : absl::StrCat(", ", DescribeRate(service)));
+  return absl::StrCat(
+      "fl_services: ", service.vip.ToString(), " is service ", service.id, " (",
+      service.name, "), policy ", ToString(service.policy), ", choices ",
+      service.choices, ", encap ", ToString(service.encap), ", guarantee ",
+      ToString(service.guarantee), ", SYN budget ",
+      ToString(service.syn_budget), ", ", RowsText(service),
+      service.source_rate.rate == 0 ? ""
+                                    : absl::StrCat(", ", DescribeRate(service)),
+      service.source_rate.most == 0
+          ? ""
+          : absl::StrCat(", ", DescribeMost(service)));
 }
 
 std::string MaxConnText(uint32_t max_conn) {
@@ -155,6 +157,7 @@ absl::Status Planner::operator()(const AddService& command) {
   service.name = command.name;
   service.vip = command.vip;
   FL_RETURN_IF_ERROR(CompleteSettings(command.settings, service), context);
+  FL_RETURN_IF_ERROR(CheckCounted(service, sizes_), context);
   FL_RETURN_IF_ERROR(CheckFree(command), context);
   DropTombstone(command.vip);
   FL_ASSIGN_OR_RETURN(service.id, AllocateServiceId(change_.next, sizes_),
@@ -176,6 +179,8 @@ absl::Status Planner::operator()(const SetService& command) {
   FL_ASSIGN_OR_RETURN(Service * service, Find(command.name));
   const Service before = *service;
   FL_RETURN_IF_ERROR(ChangeSettings(command.settings, *service), "service ",
+                     base::Quoted(command.name));
+  FL_RETURN_IF_ERROR(CheckCounted(*service, sizes_), "service ",
                      base::Quoted(command.name));
   if (before.guarantee != service->guarantee &&
       service->guarantee == Guarantee::kSockets)

@@ -148,6 +148,7 @@ absl::Status LaySettings(const ServiceSettings& settings, Service& service) {
   Lay(settings.guarantee, service.guarantee);
   Lay(settings.source_rate, service.source_rate.rate);
   Lay(settings.source_burst, service.source_rate.burst);
+  Lay(settings.source_conns, service.source_rate.most);
   Lay(settings.source_length4, service.source_rate.length4);
   Lay(settings.source_length6, service.source_rate.length6);
   Lay(settings.slow_start, service.slow_start);
@@ -164,6 +165,8 @@ absl::Status CheckSourceRate(const SourceRate& source) {
       CheckRange("source rate", source.rate, 0, FL_MAX_SOURCE_RATE));
   FL_RETURN_IF_ERROR(
       CheckRange("source burst", source.burst, 0, FL_MAX_SOURCE_BURST));
+  FL_RETURN_IF_ERROR(
+      CheckRange("source conns", source.most, 0, FL_MAX_SOURCE_CONNS));
   FL_RETURN_IF_ERROR(CheckRange("source prefix4", source.length4, 1, 32));
   FL_RETURN_IF_ERROR(CheckRange("source prefix6", source.length6, 1, 128));
   constexpr uint32_t kPauses = 100;  // of the clock, in a second
@@ -342,6 +345,7 @@ std::vector<std::pair<std::string, std::string>> DescribeSettings(
       {"guarantee", std::string(ToString(service.guarantee))},
       {"source-rate", absl::StrCat(service.source_rate.rate)},
       {"source-burst", absl::StrCat(service.source_rate.burst)},
+      {"source-conns", absl::StrCat(service.source_rate.most)},
       {"source-prefix4", absl::StrCat(service.source_rate.length4)},
       {"source-prefix6", absl::StrCat(service.source_rate.length6)},
       {"slow-start", SlowStartText(service.slow_start)},

@@ -134,6 +134,25 @@ std::string DescribeRate(const Service& service) {
       service.vip.address.is_ipv4() ? source.length4 : source.length6);
 }
 
+std::string DescribeMost(const Service& service) {
+  const SourceRate& source = service.source_rate;
+  return absl::StrCat(
+      source.most, source.most == 1 ? " connection" : " connections",
+      " of each /",
+      service.vip.address.is_ipv4() ? source.length4 : source.length6);
+}
+
+absl::Status CheckCounted(const Service& service, const TableSizes& sizes) {
+  if (service.source_rate.most == 0 || sizes.conn_sets > 1)
+    return absl::OkStatus();
+  return absl::FailedPreconditionError(absl::StrCat(
+      "source conns ", service.source_rate.most,
+      ": this host counts no connections of sources; set counted_sources in "
+      "section [tables] of the node config to how many sources have "
+      "connections at once, twice that to be safe, and restart fairleadd; or "
+      "set source-conns to 0"));
+}
+
 std::string DescribeSources(const SourceList& sources) {
   const SourceCounts counts = CountSources(sources);
   if (sources.empty()) return "no prefixes: everybody is admitted";

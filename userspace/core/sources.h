@@ -44,6 +44,12 @@ std::string DescribeSources(const SourceList& sources);
 
 // "100 new connections a second, 200 at once, from each /32". Requires: a rate.
 std::string DescribeRate(const Service& service);
+// "100 connections of each /32". Requires: a limit.
+std::string DescribeMost(const Service& service);
+
+// FAILED_PRECONDITION, with the remedy: there is no room to count connections
+// of sources on this host, and the service has a limit for them.
+absl::Status CheckCounted(const Service& service, const TableSizes& sizes);
 
 absl::string_view ToString(SourceRule value);
 

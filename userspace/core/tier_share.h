@@ -17,6 +17,7 @@ constexpr uint64_t ShareOf(uint64_t number, size_t lb_hosts) {
 inline SourceRate ShareOf(SourceRate rate, size_t lb_hosts) {
   rate.rate = static_cast<uint32_t>(ShareOf(rate.rate, lb_hosts));
   rate.burst = static_cast<uint32_t>(ShareOf(rate.burst, lb_hosts));
+  rate.most = static_cast<uint32_t>(ShareOf(rate.most, lb_hosts));
   return rate;
 }
 

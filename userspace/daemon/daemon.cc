@@ -63,7 +63,8 @@ core::TableSizes SizesOf(const config::NodeTables& tables) {
           .rows = tables.rows,
           .flow_buckets = tables.flow_buckets(),
           .prefixes = tables.prefixes,
-          .rate_sets = tables.rate_sets()};
+          .rate_sets = tables.rate_sets(),
+          .conn_sets = tables.conn_sets()};
 }
 
 datapath::ProgramOptions ProgramOptionsOf(const config::NodeConfig& config,

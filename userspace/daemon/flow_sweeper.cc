@@ -22,7 +22,8 @@ event::Task<void> FlowSweeper::Run() {
     const std::optional<datapath::FlowSweep> sweep =
         scan_.Step(kBucketsPerStep, NowTick(), controller_.Empty());
     if (sweep.has_value()) OnSweep(*sweep, begun);
-    const bool rests = sweep.has_value() && !recount_.has_value();
+    const bool rests = sweep.has_value() && !recount_.has_value() &&
+                       !charges_recount_.has_value();
     const absl::Status slept =
         co_await loop_.SleepFor(rests ? kSweepPause : kStepPause);
     if (!slept.ok()) co_return;
@@ -31,11 +32,20 @@ event::Task<void> FlowSweeper::Run() {
 }
 
 void FlowSweeper::CountAnew() {
+  if (charges_recount_.has_value()) {
+    if (!charges_recount_->Step(kBucketsPerStep)) return;
+    if (charges_recount_->corrected() > 0)
+      base::LogInfo("connections of sources: ", charges_recount_->corrected(),
+                    " counts corrected after a restart");
+    charges_recount_.reset();
+    return;
+  }
   if (!recount_.has_value() || !recount_->Step(kBucketsPerStep)) return;
   if (recount_->corrected() > 0)
     base::LogInfo("flow table: ", recount_->corrected(),
                   " load counters corrected after a restart");
   recount_.reset();
+  if (!tables_.charges().empty()) charges_recount_.emplace(tables_.charges());
 }
 
 void FlowSweeper::Learn(core::BackendId backend,

@@ -33,7 +33,7 @@ class FlowSweeper {
       : loop_(loop),
         controller_(controller),
         tables_(tables),
-        scan_(tables.flows(), tables.load(), timeouts),
+        scan_(tables.flows(), tables.load(), timeouts, tables.charges()),
         on_sweep_(on_sweep) {}
 
   // Walks until cancelled, and first counts anew besides. One turn of the loop
@@ -60,8 +60,9 @@ class FlowSweeper {
   datapath::SharedTables& tables_;
   datapath::FlowScan scan_;
   event::Event& on_sweep_;
-  // While it goes on: it takes a quarter of the flow table's memory.
-  std::optional<datapath::Recount> recount_;
+  // While they go on, one after the other: each takes a quarter of the flow
+  // table's memory.
+  std::optional<datapath::Recount> recount_, charges_recount_;
   uint64_t used_slots_ = 0;
 };
 

@@ -56,6 +56,7 @@ control::NodeStatus Host::Status() const {
   status.backends = {backends, tables.backends};
   status.prefixes = {core::CountPrefixes(desired), tables.prefixes};
   status.sources = {0, tables.sources};
+  status.counted_sources = {0, tables.counted_sources};
   for (const datapath::TableBytes& table :
        datapath::BytesOf(parts_.tables.sizes(), datapath::PossibleCpus())) {
     for (const auto& [setting, use] :
@@ -63,7 +64,8 @@ control::NodeStatus Host::Status() const {
           std::pair("services", &status.services),
           std::pair("backends", &status.backends),
           std::pair("prefixes", &status.prefixes),
-          std::pair("sources", &status.sources)}) {
+          std::pair("sources", &status.sources),
+          std::pair("counted_sources", &status.counted_sources)}) {
       if (table.setting == setting) use->bytes = table.bytes;
     }
   }
@@ -118,7 +120,9 @@ control::ServiceCounters Host::CountersOf(core::ServiceId service) const {
           .over_budget = stats->over_budget,
           .denied = stats->denied,
           .over_rate = sources.ok() ? sources->over_rate : 0,
-          .refused_full = sources.ok() ? sources->full : 0};
+          .refused_full = sources.ok() ? sources->full : 0,
+          .over_conns = sources.ok() ? sources->over_conns : 0,
+          .uncounted = sources.ok() ? sources->uncounted : 0};
 }
 
 control::BackendCounters Host::CountersOfBackend(
@@ -166,6 +170,10 @@ control::FlowFacts Host::LookUp(const core::Service& service,
   facts.draw = fl_draw_of(row_hash);
   facts.words = parts_.tables.ReadRow(service.rows_base + facts.row);
   facts.recordable = IsRecordable(hash);
+  if (service.source_rate.most != 0) {
+    facts.source_connections = parts_.tables.charges().CountOf(
+        datapath::SourceKey(parts_.hash_key, service, flow.client.address));
+  }
   if (const auto record = parts_.sweeper.scan().Lookup(hash)) {
     const uint32_t now = parts_.sweeper.NowTick();
     facts.slot = control::FlowSlot{

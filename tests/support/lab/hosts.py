@@ -141,6 +141,7 @@ socket = "{self.socket}"
 pin_path = "{self.pin_path}"
 [tables]
 flows = {self.flows}
+counted_sources = {self.lab.options.counted_sources}
 [tier]
 peers = {json_module.dumps([lb.address for lb in self.lab.lbs
                             if lb is not self])}

@@ -58,6 +58,7 @@ class LabOptions:
     advmss: bool = True
     static_neighbours: bool = False
     flows: int = 65536  # [tables] of node.toml
+    counted_sources: int = 0  # Likewise.
     # Buckets of a TCP table of its own for every host but the router; 0: all
     # share that of the machine, which each agent's scan walks as a whole.
     tcp_buckets: int = 0

@@ -27,7 +27,8 @@ TEST_CASE("status prints host, tables, services and alarms", "[cli][node]") {
                "services": {"used": 1, "size": 512, "bytes": 196608},
                "backends": {"used": 3, "size": 4096, "bytes": 1081344},
                "prefixes": {"used": 40, "size": 4096, "bytes": 1572864},
-               "sources": {"size": 65536, "bytes": 1048576}},
+               "sources": {"size": 65536, "bytes": 1048576},
+               "counted_sources": {"size": 2048, "bytes": 16384}},
     "services": [{"name": "web", "vip": "198.51.100.10:443", "available": 2,
                   "backends": 3, "need": 1, "active": 41207,
                   "guarantee": "sockets (3/3 agents)",
@@ -42,14 +43,15 @@ TEST_CASE("status prints host, tables, services and alarms", "[cli][node]") {
         R"(edge1  id 1  fairleadd 0.1.0  pid 812  up 3h2m  generation 7
 interface eth0  XDP native  MTU 1500
 
-TABLE       USED       SIZE  FULL    MEMORY
-backends       3      4,096    0%   1.0 MiB
-flows     41,207  1,048,576    3%  16.0 MiB
-prefixes      40      4,096    0%   1.5 MiB
-rows      16,384  1,048,576    1%  16.0 MiB
-services       1        512    0%   0.2 MiB
-sources        -     65,536     -   1.0 MiB
-all            -          -     -  35.7 MiB
+TABLE              USED       SIZE  FULL    MEMORY
+backends              3      4,096    0%   1.0 MiB
+counted_sources       -      2,048     -   0.0 MiB
+flows            41,207  1,048,576    3%  16.0 MiB
+prefixes             40      4,096    0%   1.5 MiB
+rows             16,384  1,048,576    1%  16.0 MiB
+services              1        512    0%   0.2 MiB
+sources               -     65,536     -   1.0 MiB
+all                   -          -     -  35.7 MiB
 
 LB HOST  ENDPOINT         TABLES   DIFFERING
 edge2    192.0.2.12:6083  differs  api, web

@@ -21,7 +21,8 @@ TEST_CASE("service add sends name, VIP and only the settings that were given",
                   "--choices 2 --encap gue --need 0 --syn-budget 20000/s "
                   "--slow-start 45s --panic 50% "
                   "--rows 256 --agent-port 0 "
-                  "--source-rate 50 --source-burst 70 --source-prefix4 24 "
+                  "--source-rate 50 --source-burst 70 --source-conns 20 "
+                  "--source-prefix4 24 "
                   "--source-prefix6 48 "
                   "--check http --check-port 8080 --check-path /h --check-host "
                   "ws.example --check-status 200-204 --check-interval 500ms "
@@ -33,7 +34,8 @@ TEST_CASE("service add sends name, VIP and only the settings that were given",
         "s\",\"slow_start\":\"45s\",\"panic\":\"50%\",\"rows\":256,\"agent_"
         "port\":0,\"source_"
         "rate\":50,"
-        "\"source_burst\":70,\"source_prefix4\":24,\"source_prefix6\":48,"
+        "\"source_burst\":70,\"source_conns\":20,\"source_prefix4\":24,"
+        "\"source_prefix6\":48,"
         "\"check\":{\"type\":\"http\","
         "\"port\":8080,\"path\":\"/h\",\"host\":\"ws.example\","
         "\"status\":\"200-204\",\"interval\":\"500ms\",\"timeout\":\"1s\","
@@ -100,12 +102,15 @@ agent port        6082
 check             http port of the service, GET /health, status 200-299, every 2s, timeout 1s, rise 2, fall 3
 sources           allow 1, deny 2 and all others
 source rate       100 new connections a second, 100 at once, from each /32
+source conns      20 connections from each /32
 active            41,207
 new               5,012
 packets           1,234,567
 bytes             7,654,321
 denied            3,100
 over source rate  17
+over conns        5
+uncounted         1
 misses            3
 over budget       12
 

@@ -51,5 +51,20 @@ TEST_CASE("service sources is a table of prefixes, and all others",
   CHECK_THAT(api.out(), Catch::Contains("\"denied\": 12345"));
 }
 
+TEST_CASE("service sources tells what limits refused", "[cli][sources]") {
+  FakeApi api;
+  api.On("GET /v1/services/web/sources",
+         R"j({"generation": 8, "service": "web", "sources":
+  {"allow": [], "deny": [], "others": "allow", "denied": 0, "over_rate": 0,
+   "over_source_conns": 1700, "uncounted": 3}})j");
+  REQUIRE(api.Run("service sources web") == 0);
+  CHECK(api.out() ==
+        "SOURCE      NEW CONNECTIONS\n"
+        "all others  allow\n"
+        "0 SYNs refused\n"
+        "1,700 SYNs of sources with as many connections as they may have\n"
+        "3 connections not counted: raise counted_sources\n");
+}
+
 }  // namespace
 }  // namespace fairlead::cli

@@ -51,6 +51,8 @@ TEST_CASE("a node config needs four keys, the rest has defaults", "[config]") {
   CHECK(config->tables.services == 512);
   CHECK(config->tables.prefixes == 4096);
   CHECK(config->tables.sources == 65536);
+  CHECK(config->tables.counted_sources == 0);
+  CHECK(config->tables.conn_sets() == 1);
   CHECK(config->access.viewer_group.empty());
   CHECK(config->timeouts.established == absl::Seconds(8000));
   CHECK(config->timeouts.closing == absl::Seconds(120));
@@ -93,6 +95,7 @@ flows = 1025
 rows = 4096
 backends = 65535
 services = 4
+counted_sources = 4097
 [access]
 viewer_group = "v"
 operator_group = "o"
@@ -113,6 +116,8 @@ embryonic = "32s"
   CHECK(config->tables.flow_slots == 2048);
   CHECK(config->tables.flow_buckets() == 512);
   CHECK(config->tables.services == 4);
+  CHECK(config->tables.counted_sources == 8192);
+  CHECK(config->tables.conn_sets() == 1024);
   CHECK(config->access.operator_group == "o");
   CHECK(config->access.admin_group == "a");
   CHECK(config->timeouts.established == absl::Minutes(150));

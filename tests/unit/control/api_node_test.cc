@@ -70,7 +70,8 @@ TEST_CASE("the status tells the node, its tables, services and alarms",
                            .services = {5, 6},
                            .backends = {7, 8},
                            .prefixes = {9, 10, 11},
-                           .sources = {0, 12, 13}};
+                           .sources = {0, 12, 13},
+                           .counted_sources = {0, 14, 15}};
   fixture.host().alarms = {"the disk is slow"};
   fixture.Run([&]() -> Task<void> {
     const Json status = co_await fixture.Good("GET", "/v1/status");
@@ -83,7 +84,8 @@ TEST_CASE("the status tells the node, its tables, services and alarms",
           R"("services":{"used":5,"size":6,"bytes":0},)"
           R"("backends":{"used":7,"size":8,"bytes":0},)"
           R"("prefixes":{"used":9,"size":10,"bytes":11},)"
-          R"("sources":{"size":12,"bytes":13}},)"
+          R"("sources":{"size":12,"bytes":13},)"
+          R"("counted_sources":{"size":14,"bytes":15}},)"
           R"("peers":[],"services":[],"alarms":["the disk is slow"]})");
     // A service without backends is an alarm of the controller's.
     co_await fixture.AddService();
@@ -143,7 +145,7 @@ TEST_CASE("a flow is looked up", "[control][api]") {
         co_await fixture.Good("GET", absl::StrCat("/v1/flows/lookup?", kFlow));
     CHECK(unrecorded.dump() ==
           R"({"generation":3,"service":"ws","tag":"0x0000000000000abc",)"
-          R"("row":17,"slot":null})");
+          R"("row":17,"source_connections":null,"slot":null})");
     REQUIRE(fixture.host().last_flow.has_value());
     CHECK(fixture.host().last_flow->client.ToString() == "203.0.113.7:40000");
 

@@ -22,7 +22,8 @@ TEST_CASE("lists are durable, in the tables and told", "[control][api]") {
     const Json none = co_await fixture.Good("GET", kSources);
     CHECK(none.dump() ==
           R"({"generation":1,"service":"ws","sources":{"allow":[],"deny":[],)"
-          R"("others":"allow","denied":0}})");
+          R"("others":"allow","denied":0,"over_rate":0,)"
+          R"("over_source_conns":0,"uncounted":0}})");
     co_await fixture.Good("POST", kDeny,
                           R"({"prefixes": ["203.0.113.0/24", "192.0.2.7"]})");
     const Json allowed = co_await fixture.Good(
@@ -31,7 +32,8 @@ TEST_CASE("lists are durable, in the tables and told", "[control][api]") {
     const Json lists = co_await fixture.Good("GET", kSources);
     CHECK(lists["sources"].dump() ==
           R"({"allow":["203.0.113.64/26"],"deny":["192.0.2.7/32",)"
-          R"("203.0.113.0/24"],"others":"deny","denied":0})");
+          R"("203.0.113.0/24"],"others":"deny","denied":0,)"
+          R"("over_rate":0,"over_source_conns":0,"uncounted":0})");
     const Json shown = co_await fixture.Good("GET", "/v1/services/ws");
     CHECK(shown["service"]["sources"].dump() == R"({"allow":1,"deny":2})");
     CHECK(fixture.Durable() == fixture.desired());

@@ -141,7 +141,7 @@ TEST_CASE("a service is told as the documentation says", "[control][codec]") {
         std::pair("203.0.113.64/26", core::SourceRule::kAllow),
         std::pair("203.0.113.65", core::SourceRule::kDeny)})
     view.service.sources[base::IpPrefix::Parse(prefix).value()] = rule;
-  view.service.source_rate = {.rate = 100, .length4 = 24};
+  view.service.source_rate = {.rate = 100, .most = 20, .length4 = 24};
   view.backends = {DrainingBackend()};
   view.available = 2;
   view.guarantee = "sockets (3/3 agents)";
@@ -153,7 +153,9 @@ TEST_CASE("a service is told as the documentation says", "[control][codec]") {
                                     .too_big = 5,
                                     .over_budget = 4,
                                     .denied = 3,
-                                    .over_rate = 2};
+                                    .over_rate = 2,
+                                    .over_conns = 13,
+                                    .uncounted = 1};
   const std::string backends =
       "\"backends\": [" + std::string(kDrainingBackend) + "]}";
   CHECK(DumpJson(EncodeService(
@@ -162,7 +164,8 @@ TEST_CASE("a service is told as the documentation says", "[control][codec]") {
     "name": "ws", "vip": "198.51.100.10:443", "id": 1,
     "policy": "least-conn", "choices": 2, "encap": "gue", "need": 1,
     "syn_budget": "default", "rows": 16384, "agent_port": 6082,
-    "source_rate": 100, "source_burst": 0, "source_prefix4": 24,
+    "source_rate": 100, "source_burst": 0, "source_conns": 20,
+    "source_prefix4": 24,
     "source_prefix6": 64, "slow_start": "off", "panic": "off",
     "check": {"type": "tcp", "port": 0, "path": "/", "host": "",
               "status": "200-299", "interval": "2s", "timeout": "1s",
@@ -172,7 +175,8 @@ TEST_CASE("a service is told as the documentation says", "[control][codec]") {
     "rows_overflowed": 0, "syn_budget_per_second": 0,
     "active": 402, "new_flows": 5012, "packets": 9, "bytes": 8, "misses": 7,
     "fail_open_flows": 6, "too_big": 5, "over_budget_flows": 4,
-    "denied": 3, "over_rate": 2, "refused_full": 0,)json" +
+    "denied": 3, "over_rate": 2, "refused_full": 0,
+    "over_source_conns": 13, "uncounted": 1,)json" +
                               backends));
   CHECK(DumpJson(EncodeServiceSummary(view)) == Golden(R"json({
     "name": "ws", "vip": "198.51.100.10:443", "available": 2, "backends": 1,

@@ -57,6 +57,29 @@ TEST_CASE("a new flow goes to the first eligible candidate",
   CHECK(answer.hops == Hops{2, 1, 3, 4, 5});
 }
 
+TEST_CASE("a source that has as many connections as it may opens no more",
+          "[control][explain]") {
+  RouteFacts facts = FiveBackends();
+  facts.over_conns = "it has 20";
+  RouteAnswer answer = ExplainSyn(facts);
+  CHECK(answer.verdict == FL_LB_DROP_SOURCE_CONNS);
+  CHECK(answer.hops.empty());
+  CHECK(answer.why == "it has 20");
+  CHECK(ExplainSegment(facts).verdict == FL_LB_TX_MISS);
+  facts.slot = {.state = FL_SLOT_CLOSING, .backend = 2, .ended = true};
+  CHECK(ExplainSyn(facts).verdict == FL_LB_DROP_SOURCE_CONNS);
+  // What it has may send SYNs.
+  facts.slot = {.state = FL_SLOT_EMBRYONIC, .backend = 2};
+  CHECK(ExplainSyn(facts).verdict == FL_LB_TX_SYN_AGAIN);
+  facts.slot = {.state = FL_SLOT_ESTABLISHED, .backend = 2};
+  CHECK(ExplainSyn(facts).verdict == FL_LB_TX_SYN_AGAIN);
+  CHECK(ExplainSegment(facts).verdict == FL_LB_TX_HIT);
+  // The lists come first.
+  facts.slot = std::nullopt;
+  facts.denied = "denied";
+  CHECK(ExplainSyn(facts).verdict == FL_LB_DROP_DENIED);
+}
+
 TEST_CASE("a source that is denied opens no connection", "[control][explain]") {
   RouteFacts facts = FiveBackends();
   facts.denied = "192.0.2.0/24 is denied";

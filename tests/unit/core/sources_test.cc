@@ -3,7 +3,9 @@
 #include <catch2/catch.hpp>
 #include <string>
 
+#include "core/allocation.h"
 #include "core/registry.h"
+#include "fairlead/abi/maps.h"
 
 namespace fairlead::core {
 namespace {
@@ -35,7 +37,7 @@ class Lists {
                   .vip = base::Endpoint::Parse("[2001:db8::10]:443").value()});
   }
   absl::StatusOr<Change> Ask(const Command& command) const {
-    return PlanChange(state_, kSizes, command, absl::UnixEpoch(),
+    return PlanChange(state_, sizes, command, absl::UnixEpoch(),
                       [](const Backend&) { return BackendFacts(); });
   }
   Change Do(const Command& command) {
@@ -54,6 +56,7 @@ class Lists {
     CHECK(change.status().code() == code);
     return std::string(change.status().message());
   }
+  TableSizes sizes = kSizes;
   const SourceList& web() const { return state_.services.at("web").sources; }
 
  private:
@@ -201,6 +204,38 @@ TEST_CASE("a source's rate is checked and described", "[core][sources]") {
   CHECK_THAT(lists.Refused(absl::StatusCode::kInvalidArgument, lengths),
              Contains("source prefix4 33: must be 1 to 32"));
   lists.Do(set(0, std::nullopt));
+}
+
+TEST_CASE("a source's connections are limited where they are counted",
+          "[core][sources]") {
+  Lists lists;
+  SetService set = {.name = "web", .settings = {}};
+  set.settings.source_conns = 20;
+  const std::string refused =
+      lists.Refused(absl::StatusCode::kFailedPrecondition, set);
+  CHECK_THAT(refused, Contains("service \"web\": source conns 20: this host "
+                               "counts no connections of sources; set "
+                               "counted_sources in section [tables]"));
+  set.settings.source_conns = FL_MAX_SOURCE_CONNS + 1;
+  CHECK_THAT(lists.Refused(absl::StatusCode::kInvalidArgument, set),
+             Contains("source conns 1000001: must be 0 to 1000000"));
+  set.settings.source_conns = 20;
+  lists.sizes.conn_sets = 8;
+  const Change change = lists.Do(set);
+  CHECK(change.events[0].before == "source-conns 0");
+  CHECK(change.events[0].after == "source-conns 20");
+  CHECK_THAT(change.plan[0], Contains(", 20 connections of each /32"));
+  CHECK(CheckFits(change.next, lists.sizes).ok());
+  // A daemon that starts without counting says what to do.
+  const absl::Status fits = CheckFits(change.next, TableSizes());
+  CHECK_THAT(std::string(fits.message()),
+             Contains("counted_sources in section [tables]"));
+  AddService add = {.name = "api",
+                    .vip = {base::IpAddress::FromIpv4(0xc633640b), 443},
+                    .settings = {.source_conns = 1}};
+  lists.sizes.conn_sets = 1;
+  CHECK_THAT(lists.Refused(absl::StatusCode::kFailedPrecondition, add),
+             Contains("counted_sources"));
 }
 
 TEST_CASE("many prefixes are told by the first of them", "[core][sources]") {

@@ -60,6 +60,8 @@ TEST_CASE("who may open how many connections is divided among the LB hosts",
   CHECK(rate().burst == 3);
   world.controller().OnTier(2, world.now());
   CHECK(rate().rate == 50);
+  CHECK(ShareOf(SourceRate{.most = 10}, 3).most == 4);
+  CHECK(ShareOf(SourceRate{}, 3).most == 0);
   // What the operator has said stays.
   CHECK(world.controller().desired().services.at("web").source_rate.rate ==
         100);
