@@ -65,13 +65,20 @@ std::vector<core::ProbeRequest> CoreWorld::DueProbes() {
   return controller_->DueProbes(now_);
 }
 
+core::ProbeResult CoreWorld::ResultOf(core::ProbeOutcome outcome) const {
+  const int status = outcome == core::ProbeOutcome::kDrainStatus ? 503 : 500;
+  return {.outcome = outcome,
+          .http_status = status,
+          .duration = absl::Milliseconds(3),
+          .certificate_days = certificate_days};
+}
+
 void CoreWorld::AnswerNext(core::ProbeOutcome outcome) {
   const std::optional<base::MonoTime> deadline = controller_->NextDeadline();
   FL_CHECK(deadline.has_value());
   if (*deadline > now_) Advance(*deadline - now_);
   for (const core::ProbeRequest& probe : DueProbes())
-    controller_->OnProbeResult(probe, {.outcome = outcome, .http_status = 500},
-                               now_);
+    controller_->OnProbeResult(probe, ResultOf(outcome), now_);
 }
 
 void CoreWorld::AnswerAll(core::ProbeOutcome outcome, int times) {
@@ -86,8 +93,7 @@ void CoreWorld::AnswerAll(core::ProbeOutcome outcome, int times) {
     const base::MonoTime deadline = *controller_->NextDeadline();
     if (deadline > now_) Advance(deadline - now_);
     for (const core::ProbeRequest& probe : DueProbes()) {
-      controller_->OnProbeResult(
-          probe, {.outcome = outcome, .http_status = 500}, now_);
+      controller_->OnProbeResult(probe, ResultOf(outcome), now_);
       const auto found = missing.find({probe.service, probe.backend});
       if (found != missing.end() && --found->second == 0) missing.erase(found);
     }

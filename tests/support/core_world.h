@@ -41,6 +41,7 @@ class CoreWorld {
   void Advance(absl::Duration duration);
   // Probes that are due now.
   std::vector<core::ProbeRequest> DueProbes();
+  core::ProbeResult ResultOf(core::ProbeOutcome outcome) const;
   // Lets time pass to the next deadline and answers what is due with `outcome`.
   void AnswerNext(core::ProbeOutcome outcome);
   // Until every backend that is checked was probed `times` times or more.
@@ -55,6 +56,9 @@ class CoreWorld {
   core::ServiceView View() const;
   core::BackendId IdOf(const std::string& backend) const;
   uint64_t LineOf(const std::string& backend) const;
+
+  // What probes find from now on.
+  std::optional<int> certificate_days;
 
   FakeDatapath& tables() { return tables_; }
   core::Controller& controller() { return *controller_; }

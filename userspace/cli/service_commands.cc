@@ -59,7 +59,7 @@ void ServiceCommands::Settings::AddOptions(CLI::App& app) {
              "flow-table: only this host's table knows it")
       .check(OneOf({"flow-table", "sockets"}));
   AddSourceOptions(app);
-  AddCheckOptions(app);
+  check.AddTo(app);
 }
 
 void ServiceCommands::Settings::AddSourceOptions(CLI::App& app) {
@@ -83,30 +83,6 @@ void ServiceCommands::Settings::AddSourceOptions(CLI::App& app) {
       .check(WholeNumber(1, 128));
 }
 
-void ServiceCommands::Settings::AddCheckOptions(CLI::App& app) {
-  AddSetting(app, "--check", check, "TYPE", "tcp (default), http or none")
-      .check(OneOf({"tcp", "http", "none"}));
-  AddSetting(app, "--check-port", check_port, "PORT",
-             "0: the service's port (default)")
-      .check(WholeNumber(0, 65535));
-  AddSetting(app, "--check-path", check_path, "PATH",
-             "What an http check asks for (default /)");
-  AddSetting(app, "--check-host", check_host, "HOST",
-             "Its Host header (default: the backend's address)");
-  AddSetting(app, "--check-status", check_status, "RANGE",
-             "Good answers (default 200-299); 503 means drain");
-  AddSetting(app, "--check-interval", check_interval, "DURATION", "Default 2s")
-      .check(DurationValue());
-  AddSetting(app, "--check-timeout", check_timeout, "DURATION", "Default 1s")
-      .check(DurationValue());
-  AddSetting(app, "--rise", check_rise, "N",
-             "Successes in a row until it is up (default 2)")
-      .check(WholeNumber(1, UINT32_MAX));
-  AddSetting(app, "--fall", check_fall, "N",
-             "Failures in a row until it is down (default 3)")
-      .check(WholeNumber(1, UINT32_MAX));
-}
-
 void ServiceCommands::Settings::AddTo(Json& body) const {
   Put(body, "policy", policy);
   Put(body, "choices", choices);
@@ -123,17 +99,7 @@ void ServiceCommands::Settings::AddTo(Json& body) const {
   Put(body, "source_conns", source_conns);
   Put(body, "source_prefix4", source_prefix4);
   Put(body, "source_prefix6", source_prefix6);
-  Json fields = Json::object();
-  Put(fields, "type", check);
-  Put(fields, "port", check_port);
-  Put(fields, "path", check_path);
-  Put(fields, "host", check_host);
-  Put(fields, "status", check_status);
-  Put(fields, "interval", check_interval);
-  Put(fields, "timeout", check_timeout);
-  Put(fields, "rise", check_rise);
-  Put(fields, "fall", check_fall);
-  if (!fields.empty()) body["check"] = fields;
+  check.PutInto(body);
 }
 
 ServiceCommands::ServiceCommands(CommandLine& line) {
@@ -147,7 +113,7 @@ ServiceCommands::ServiceCommands(CommandLine& line) {
            "fairlead service add ws [2001:db8::10]:443 --policy least-conn \\",
            "    --choices 2 --check http --check-path /health --need 2",
            "fairlead service list", "fairlead service show ws",
-           "fairlead service set ws --check-interval 500ms",
+           "fairlead service set ws --check wss --check-host ws.example",
            "fairlead service deny ws 203.0.113.0/24",
            "fairlead service delete web", "", "Then give it backends:",
            "  fairlead backend add web 192.0.2.11 --name web1"}});

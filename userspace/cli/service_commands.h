@@ -6,6 +6,7 @@
 #include <string>
 
 #include "absl/status/status.h"
+#include "cli/check_options.h"
 #include "cli/command_line.h"
 #include "cli/session.h"
 #include "cli/source_commands.h"
@@ -37,15 +38,7 @@ class ServiceCommands {
     std::optional<uint64_t> source_burst;
     std::optional<uint64_t> source_prefix4;
     std::optional<uint64_t> source_prefix6;
-    std::optional<std::string> check;
-    std::optional<uint64_t> check_port;
-    std::optional<std::string> check_path;
-    std::optional<std::string> check_host;
-    std::optional<std::string> check_status;
-    std::optional<std::string> check_interval;
-    std::optional<std::string> check_timeout;
-    std::optional<uint64_t> check_rise;
-    std::optional<uint64_t> check_fall;
+    CheckOptions check;
 
     void AddOptions(CLI::App& app);
     // Puts what was given into the body of a request.
@@ -53,7 +46,6 @@ class ServiceCommands {
 
    private:
     void AddSourceOptions(CLI::App& app);
-    void AddCheckOptions(CLI::App& app);
   };
 
   void DeclareChanges(CommandLine& line, CLI::App& noun);

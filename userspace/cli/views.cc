@@ -75,6 +75,32 @@ class Facts {
   std::ostream& out_;
 };
 
+// ", GET /health, host web, status 200-299": what a check says and wants.
+void AddRequestText(const Json& check, std::string& text) {
+  const std::string type = Text(check, "type");
+  const bool is_http = type == "http" || type == "https";
+  const auto add = [&](absl::string_view what, const std::string& value) {
+    if (!value.empty()) absl::StrAppend(&text, ", ", what, " ", value);
+  };
+  if (type == "tcp") return;
+  const std::string method = Text(check, "method");
+  add(is_http && !method.empty() ? method : "GET", Text(check, "path"));
+  add("host", Text(check, "host"));
+  for (const auto& [name, value] : Field(check, "headers").items())
+    add(absl::StrCat(name, ":"),
+        value.is_string() ? value.get<std::string>() : "?");
+  if (is_http) {
+    add("status", Text(check, "status"));
+    add("body with", Text(check, "body"));
+  }
+  add("subprotocol", Text(check, "subprotocol"));
+  if (type != "https" && type != "wss") return;
+  if (Has(check, "verify") && !Flag(check, "verify"))
+    absl::StrAppend(&text, ", certificate not verified");
+  add("certificate for", Text(check, "server_name"));
+  add("CA", Text(check, "ca_file"));
+}
+
 std::string CheckText(const Json& check) {
   std::string type = Text(check, "type");
   if (type.empty() || type == "none") return type;
@@ -82,12 +108,7 @@ std::string CheckText(const Json& check) {
   const int64_t port = Number(check, "port");
   absl::StrAppend(&text, " port ",
                   port == 0 ? "of the service" : absl::StrCat(port));
-  if (type == "http") {
-    absl::StrAppend(&text, ", GET ", Text(check, "path"));
-    if (!Text(check, "host").empty())
-      absl::StrAppend(&text, ", host ", Text(check, "host"));
-    absl::StrAppend(&text, ", status ", Text(check, "status"));
-  }
+  AddRequestText(check, text);
   absl::StrAppend(&text, ", every ", Text(check, "interval"), ", timeout ",
                   Text(check, "timeout"), ", rise ", Number(check, "rise"),
                   ", fall ", Number(check, "fall"));
@@ -213,6 +234,11 @@ std::string MaxConnText(const Json& backend) {
                       Thousands(Number(backend, "connections")));
 }
 
+std::string CertificateText(int64_t days) {
+  if (days < 0) return "expired";
+  return absl::StrCat("expires in ", Count(days, "day"));
+}
+
 void AddLastCheck(const Json& check, Facts& facts) {
   if (!check.is_object()) return;
   std::string text =
@@ -221,6 +247,9 @@ void AddLastCheck(const Json& check, Facts& facts) {
   if (!Text(check, "detail").empty())
     absl::StrAppend(&text, ": ", Text(check, "detail"));
   facts.Add("last check", text);
+  if (Has(check, "certificate_days"))
+    facts.Add("certificate",
+              CertificateText(Number(check, "certificate_days")));
 }
 
 }  // namespace

@@ -3,7 +3,8 @@
 #include <utility>
 #include <vector>
 
-#include "absl/strings/numbers.h"
+#include "absl/container/btree_map.h"
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "base/duration.h"
@@ -21,26 +22,22 @@ namespace {
 
 constexpr Range kMaxConn = {0, core::kMostConnections};
 
-struct StatusRange {
-  int low = 0;
-  int high = 0;
-};
-
-absl::StatusOr<StatusRange> ParseStatusRange(absl::string_view text) {
-  const size_t dash = text.find('-');
-  const absl::string_view low = text.substr(0, dash);
-  const absl::string_view high =
-      dash == absl::string_view::npos ? low : text.substr(dash + 1);
-  StatusRange range;
-  const bool digits =
-      text.find_first_not_of("0123456789-") == absl::string_view::npos;
-  if (digits && absl::SimpleAtoi(low, &range.low) &&
-      absl::SimpleAtoi(high, &range.high) && range.low >= 0 && range.high >= 0)
-    return range;
-  return absl::InvalidArgumentError(
-      absl::StrCat(base::Quoted(text),
-                   " is not a range of HTTP status codes; write 200-299 or "
-                   "204"));
+// Names in lower case, whatever they are given in.
+std::optional<absl::btree_map<std::string, std::string>> ReadHeaders(
+    ObjectReader& check) {
+  const Json* json = check.Object("headers");
+  if (json == nullptr) return std::nullopt;
+  absl::btree_map<std::string, std::string> headers;
+  for (const auto& [name, value] : json->items()) {
+    if (!value.is_string()) {
+      check.FailField(absl::StrCat("headers.", name), "is not a string");
+      continue;
+    }
+    const std::string lower = absl::AsciiStrToLower(name);
+    if (!headers.emplace(lower, value.get<std::string>()).second)
+      check.FailField("headers", absl::StrCat(lower, " is there twice"));
+  }
+  return headers;
 }
 
 template <typename T>
@@ -152,7 +149,13 @@ absl::StatusOr<core::Guarantee> ParseGuarantee(absl::string_view text) {
 }
 
 absl::StatusOr<core::CheckKind> ParseCheckKind(absl::string_view text) {
-  return OneOf(text, core::ParseCheckKind(text), "tcp, http, none");
+  if (text == "exec") {
+    return absl::InvalidArgumentError(
+        "\"exec\" is no check: nothing is run on an LB host; let the backend "
+        "run it and answer by HTTP, and ask for that with http or https");
+  }
+  return OneOf(text, core::ParseCheckKind(text),
+               "tcp, http, https, ws, wss, none");
 }
 
 std::vector<base::IpPrefix> ReadPrefixes(ObjectReader& reader,
@@ -182,12 +185,15 @@ void ReadCheckSettings(ObjectReader& check, core::ServiceSettings& settings) {
   settings.check_port = check.Integer<uint16_t>("port");
   settings.check_path = check.String("path");
   settings.check_host = check.String("host");
-  const std::optional<StatusRange> status =
-      check.Parsed<StatusRange>("status", ParseStatusRange);
-  if (status.has_value()) {
-    settings.check_status_low = status->low;
-    settings.check_status_high = status->high;
-  }
+  settings.check_headers = ReadHeaders(check);
+  settings.check_method = check.String("method");
+  settings.check_status =
+      check.Parsed<core::StatusMap>("status", core::StatusMap::Parse);
+  settings.check_body = check.String("body");
+  settings.check_subprotocol = check.String("subprotocol");
+  settings.check_verify = check.Bool("verify");
+  settings.check_server_name = check.String("server_name");
+  settings.check_ca_file = check.String("ca_file");
   settings.check_interval =
       check.Parsed<absl::Duration>("interval", base::ParseDuration);
   settings.check_timeout =

@@ -8,6 +8,8 @@
 #include "absl/strings/str_cat.h"
 #include "control/verdicts.h"
 #include "core/drain.h"
+#include "core/health.h"
+#include "core/probe_history.h"
 #include "core/settings.h"
 #include "core/slow_start.h"
 #include "core/sources.h"
@@ -32,14 +34,19 @@ std::string MacText(const uint8_t (&mac)[6]) {
   return text;
 }
 
+// Why a result counts against the backend, or what it asks for; "-" if there is
+// nothing to say.
+std::string ReasonOf(const core::ProbeResult& result) {
+  if (result.outcome == core::ProbeOutcome::kDrainStatus ||
+      result.outcome == core::ProbeOutcome::kHoldStatus)
+    return absl::StrCat("signal.http-", result.http_status);
+  if (result.outcome == core::ProbeOutcome::kLate) return "late";
+  return core::IsAnswer(result.outcome) ? "-" : core::FailureReason(result);
+}
+
 Json EncodeLastResult(const core::BackendView& view, const AnswerTime& now) {
   if (!view.last_result.has_value()) return nullptr;
-  const core::ProbeResult& result = *view.last_result;
-  Json json;
-  json["outcome"] = Text(core::ToString(result.outcome));
-  json["http_status"] = result.http_status;
-  json["duration_ms"] = absl::ToInt64Milliseconds(result.duration);
-  json["detail"] = result.detail;
+  Json json = EncodeProbeResult(*view.last_result);
   json["age_seconds"] =
       WholeSeconds(now.mono - view.last_result_at.value_or(now.mono));
   return json;
@@ -110,23 +117,60 @@ uint64_t ActiveFlows(const core::ServiceView& view) {
 
 }  // namespace
 
-std::string StatusRangeText(const core::CheckConfig& check) {
-  if (check.status_low == check.status_high)
-    return absl::StrCat(check.status_low);
-  return absl::StrCat(check.status_low, "-", check.status_high);
-}
-
 Json EncodeCheckConfig(const core::CheckConfig& check) {
   Json json;
   json["type"] = Text(core::ToString(check.kind));
   json["port"] = check.port;
   json["path"] = check.path;
   json["host"] = check.host;
-  json["status"] = StatusRangeText(check);
+  json["headers"] = Json::object();
+  for (const auto& [name, value] : check.headers) json["headers"][name] = value;
+  json["method"] = check.method;
+  json["status"] = check.status.ToString();
+  json["body"] = check.body;
+  json["subprotocol"] = check.subprotocol;
+  json["verify"] = check.verify;
+  json["server_name"] = check.server_name;
+  json["ca_file"] = check.ca_file;
   json["interval"] = absl::FormatDuration(check.interval);
   json["timeout"] = absl::FormatDuration(check.timeout);
   json["rise"] = check.rise;
   json["fall"] = check.fall;
+  return json;
+}
+
+Json EncodeProbeResult(const core::ProbeResult& result) {
+  Json json;
+  json["outcome"] = Text(core::ToString(result.outcome));
+  json["reason"] = ReasonOf(result);
+  json["http_status"] = result.http_status;
+  json["duration_ms"] = absl::ToInt64Milliseconds(result.duration);
+  json["detail"] = result.detail;
+  json["certificate_days"] = nullptr;
+  if (result.certificate_days)
+    json["certificate_days"] = *result.certificate_days;
+  json["steps"] = Json::array();
+  for (const core::ProbeStepTime& step : result.steps) {
+    Json entry;
+    entry["step"] = Text(core::ToString(step.step));
+    entry["duration_us"] = absl::ToInt64Microseconds(step.duration);
+    json["steps"].push_back(std::move(entry));
+  }
+  return json;
+}
+
+Json EncodeHistory(const core::BackendView& view, const AnswerTime& now) {
+  Json json = Json::array();
+  for (const core::ProbeRecord& record : view.history) {
+    const core::ProbeResult result = core::ResultOf(record);
+    Json entry;
+    entry["time"] = FormatTimeMillis(now.wall - (now.mono - record.at));
+    entry["outcome"] = Text(core::ToString(record.outcome));
+    entry["reason"] = ReasonOf(result);
+    entry["http_status"] = record.http_status;
+    entry["duration_us"] = record.duration_us;
+    json.push_back(std::move(entry));
+  }
   return json;
 }
 

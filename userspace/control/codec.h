@@ -26,8 +26,10 @@ struct AnswerTime {
 };
 
 Json EncodeCheckConfig(const core::CheckConfig& check);
-// "200-299", or "200" if there is one only.
-std::string StatusRangeText(const core::CheckConfig& check);
+// With the steps and their times.
+Json EncodeProbeResult(const core::ProbeResult& result);
+// The newest first.
+Json EncodeHistory(const core::BackendView& view, const AnswerTime& now);
 
 Json EncodeBackend(const core::BackendView& view,
                    const BackendCounters& counters, const AnswerTime& now);

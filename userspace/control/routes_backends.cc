@@ -40,6 +40,7 @@ absl::StatusOr<Json> ShowBackend(const ReadContext& context, const Call& call) {
     return absl::InternalError("a backend without a view: a defect");
   Json answer = AnswerOf(context.controller);
   answer["backend"] = Encode(context, *found);
+  answer["checks"] = EncodeHistory(*found, context.now);
   return answer;
 }
 

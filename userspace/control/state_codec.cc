@@ -9,6 +9,7 @@
 #include "control/bodies.h"
 #include "control/codec.h"
 #include "control/json.h"
+#include "core/check_config.h"
 #include "core/settings.h"
 #include "core/slow_start.h"
 #include "core/sources.h"
@@ -36,6 +37,17 @@ Json EncodeStoredBackend(const core::Backend& backend) {
   return json;
 }
 
+// What is as it always was is left out where older versions do not know it, so
+// that they can read the state.
+Json EncodeStoredCheck(const core::CheckConfig& check) {
+  Json json = EncodeCheckConfig(check);
+  const Json usual = EncodeCheckConfig(core::CheckConfig());
+  for (const char* name : {"headers", "method", "body", "subprotocol", "verify",
+                           "server_name", "ca_file"})
+    if (json[name] == usual[name]) json.erase(name);
+  return json;
+}
+
 Json EncodeStoredService(const core::Service& service) {
   Json json;
   json["id"] = service.id;
@@ -50,7 +62,7 @@ Json EncodeStoredService(const core::Service& service) {
   json["rows_base"] = service.rows_base;
   json["agent_port"] = service.agent_port;
   json["guarantee"] = std::string(core::ToString(service.guarantee));
-  json["check"] = EncodeCheckConfig(service.check);
+  json["check"] = EncodeStoredCheck(service.check);
   if (service.source_rate != core::SourceRate()) {
     json["source_rate"]["rate"] = service.source_rate.rate;
     json["source_rate"]["burst"] = service.source_rate.burst;
@@ -113,16 +125,7 @@ absl::StatusOr<core::CheckConfig> DecodeCheck(ObjectReader& reader) {
   ObjectReader fields(*json, reader.PathOf("check"));
   ReadCheckSettings(fields, settings);
   FL_RETURN_IF_ERROR(fields.Finish());
-  check.kind = settings.check.value_or(check.kind);
-  check.port = settings.check_port.value_or(check.port);
-  check.path = settings.check_path.value_or(check.path);
-  check.host = settings.check_host.value_or(check.host);
-  check.status_low = settings.check_status_low.value_or(check.status_low);
-  check.status_high = settings.check_status_high.value_or(check.status_high);
-  check.interval = settings.check_interval.value_or(check.interval);
-  check.timeout = settings.check_timeout.value_or(check.timeout);
-  check.rise = settings.check_rise.value_or(check.rise);
-  check.fall = settings.check_fall.value_or(check.fall);
+  core::LayCheck(settings, check);
   return check;
 }
 

@@ -8,6 +8,7 @@
 #include <variant>
 #include <vector>
 
+#include "absl/container/btree_map.h"
 #include "core/model.h"
 
 namespace fairlead::core {
@@ -33,8 +34,14 @@ struct ServiceSettings {
   std::optional<uint16_t> check_port;
   std::optional<std::string> check_path;
   std::optional<std::string> check_host;
-  std::optional<int> check_status_low;
-  std::optional<int> check_status_high;
+  std::optional<absl::btree_map<std::string, std::string>> check_headers;
+  std::optional<std::string> check_method;
+  std::optional<StatusMap> check_status;
+  std::optional<std::string> check_body;
+  std::optional<std::string> check_subprotocol;
+  std::optional<bool> check_verify;
+  std::optional<std::string> check_server_name;
+  std::optional<std::string> check_ca_file;
   std::optional<absl::Duration> check_interval;
   std::optional<absl::Duration> check_timeout;
   std::optional<int> check_rise;

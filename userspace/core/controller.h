@@ -28,6 +28,7 @@
 #include "core/commands.h"
 #include "core/model.h"
 #include "core/ports.h"
+#include "core/probe_history.h"
 #include "core/syn_budget.h"
 
 namespace fairlead::core {
@@ -42,6 +43,7 @@ struct BackendView {
   Signal signal = Signal::kNone;
   std::optional<ProbeResult> last_result;
   std::optional<base::MonoTime> last_result_at;
+  std::vector<ProbeRecord> history;  // the newest first
   AgentReport agent;
   LoadReport load;
   std::optional<NextHop> next_hop;

@@ -1,5 +1,6 @@
 #include "core/effective.h"
 
+#include "absl/strings/str_cat.h"
 #include "core/health.h"
 #include "fairlead/abi/maps.h"
 
@@ -12,6 +13,10 @@ bool AgentAllows(const EffectiveInput& input) {
   if (!input.agent_asked) return true;
   if (input.agent == Presence::kAbsent) return !input.hop_lists;
   return input.agent != Presence::kUnknown && input.agent != Presence::kStale;
+}
+
+std::string SignalOf(const EffectiveInput& input) {
+  return absl::StrCat("signal.http-", input.signal_status);
 }
 
 std::string FailureOf(const EffectiveInput& input) {
@@ -30,7 +35,7 @@ void DeriveState(const EffectiveInput& input, Effective& effective) {
   if (input.admin == Admin::kDrain) return is(closed, "admin.drain");
   if (input.health == Health::kDown || input.health == Health::kRising)
     return is(EffectiveState::kDown, FailureOf(input));
-  if (input.signal == Signal::kDrain) return is(closed, "signal.http-503");
+  if (input.signal == Signal::kDrain) return is(closed, SignalOf(input));
   if (input.agent_drains) return is(closed, "signal.agent");
   if (input.health == Health::kInit)
     return is(EffectiveState::kInit, "check.pending");
@@ -39,19 +44,22 @@ void DeriveState(const EffectiveInput& input, Effective& effective) {
                                          ? "agent.absent"
                                          : "agent.pending");
   effective.eligible = true;
-  is(EffectiveState::kUp,
-     input.health == Health::kFalling ? FailureOf(input) : "-");
+  is(EffectiveState::kUp, input.health == Health::kFalling ? FailureOf(input)
+                          : input.signal == Signal::kHold  ? SignalOf(input)
+                                                           : "-");
 }
 
-// Silent to probes and to the agent's poll. Then it comes last in hop lists;
+// Silent to probes and to the agent's poll: who takes a connection and says
+// nothing on it lives. Then it comes last in hop lists;
 // the packets of recorded flows go on to it all the same.
 bool IsSilent(const EffectiveInput& input) {
   if (input.admin == Admin::kMaint || input.health != Health::kDown ||
       !input.last_failure)
     return false;
-  const ProbeOutcome outcome = input.last_failure->outcome;
-  if (outcome != ProbeOutcome::kTimeout &&
-      outcome != ProbeOutcome::kUnreachable)
+  const ProbeResult& failure = *input.last_failure;
+  if (failure.step != ProbeStep::kConnect ||
+      (failure.outcome != ProbeOutcome::kTimeout &&
+       failure.outcome != ProbeOutcome::kUnreachable))
     return false;
   return !input.agent_asked ||
          (input.agent != Presence::kPresent && input.agent != Presence::kStale);

@@ -16,6 +16,7 @@ struct EffectiveInput {
   Admin admin = Admin::kReady;
   Health health = Health::kInit;
   Signal signal = Signal::kNone;
+  int signal_status = 503;  // of the answer that set it
   std::optional<ProbeResult> last_failure;
   bool agent_drains = false;
   bool agent_asked = false;  // the service has an agent port

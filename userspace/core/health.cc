@@ -11,7 +11,19 @@ namespace {
 // A prober that has not answered so long after the time-out never will.
 constexpr absl::Duration kAnswerGrace = absl::Seconds(5);
 
+Signal SignalOf(ProbeOutcome outcome) {
+  if (outcome == ProbeOutcome::kDrainStatus) return Signal::kDrain;
+  if (outcome == ProbeOutcome::kHoldStatus) return Signal::kHold;
+  return Signal::kNone;
+}
+
 }  // namespace
+
+bool IsAnswer(ProbeOutcome outcome) {
+  return outcome == ProbeOutcome::kSuccess ||
+         outcome == ProbeOutcome::kDrainStatus ||
+         outcome == ProbeOutcome::kHoldStatus;
+}
 
 std::string FailureReason(const ProbeResult& result) {
   switch (result.outcome) {
@@ -25,8 +37,23 @@ std::string FailureReason(const ProbeResult& result) {
       return absl::StrCat("check.status-mismatch(", result.http_status, ")");
     case ProbeOutcome::kProtocol:
       return "check.protocol";
+    case ProbeOutcome::kClosed:
+      return absl::StrCat("check.closed(", ToString(result.step), ")");
+    case ProbeOutcome::kBodyMismatch:
+      return "check.body-mismatch";
+    case ProbeOutcome::kTls:
+      return absl::StrCat("check.tls(", ToString(result.cause), ")");
+    case ProbeOutcome::kCertificate:
+      return absl::StrCat("check.certificate(", ToString(result.cause), ")");
+    case ProbeOutcome::kWsHandshake:
+      return absl::StrCat("check.ws-handshake(", result.http_status, ")");
+    case ProbeOutcome::kWsAccept:
+      return "check.ws-accept";
+    case ProbeOutcome::kWsPong:
+      return "check.ws-pong";
     case ProbeOutcome::kSuccess:
     case ProbeOutcome::kDrainStatus:
+    case ProbeOutcome::kHoldStatus:
     case ProbeOutcome::kLate:
       break;
   }
@@ -52,6 +79,7 @@ void HealthCheck::Reconfigure(const CheckConfig& config, base::MonoTime now) {
   if (config_.kind != CheckKind::kNone) return;
   AssumeUp();
   signal_ = Signal::kNone;
+  signal_status_ = 0;
   last_failure_.reset();
 }
 
@@ -91,12 +119,9 @@ bool HealthCheck::OnResult(uint64_t number, const ProbeResult& result,
     due_ = now + config_.interval / 10;
     return true;
   }
-  if (result.outcome == ProbeOutcome::kSuccess) {
+  if (IsAnswer(result.outcome)) {
     CountSuccess();
-    CountSignal(false);
-  } else if (result.outcome == ProbeOutcome::kDrainStatus) {
-    CountSuccess();
-    CountSignal(true);
+    CountSignal(SignalOf(result.outcome), result.http_status);
   } else {
     CountFailure(result);
     quiet_ = 0;
@@ -129,6 +154,7 @@ void HealthCheck::CountSuccess() {
 
 void HealthCheck::CountFailure(const ProbeResult& result) {
   last_failure_ = result;
+  last_failure_->steps.clear();  // nobody asks for those
   switch (health_) {
     case Health::kDown:
       return;
@@ -146,13 +172,13 @@ void HealthCheck::CountFailure(const ProbeResult& result) {
   }
 }
 
-void HealthCheck::CountSignal(bool drain) {
-  if (drain) {
-    signal_ = Signal::kDrain;
-    quiet_ = 0;
-  } else if (signal_ == Signal::kDrain && ++quiet_ >= config_.rise) {
-    signal_ = Signal::kNone;
-  }
+void HealthCheck::CountSignal(Signal signal, int status) {
+  if (signal == Signal::kDrain) quiet_ = 0;
+  if (signal_ == Signal::kDrain && signal != Signal::kDrain &&
+      ++quiet_ < config_.rise)
+    return;
+  signal_ = signal;
+  signal_status_ = signal == Signal::kNone ? 0 : status;
 }
 
 }  // namespace fairlead::core

@@ -6,6 +6,7 @@
 //   successes or `fall` failures in a row are needed.
 // - A 503 is an answer: it counts as a success for health and sets the signal,
 //   which `rise` successes in a row take back.
+// - A 429 is one too, and sets the signal to hold as long as it is answered.
 // - A late probe is our own fault: it is repeated and never counted.
 // - While health is changing, probes come twice as often. Every interval is
 //   jittered by ±10 %.
@@ -22,6 +23,9 @@
 #include "core/model.h"
 
 namespace fairlead::core {
+
+// The backend answered as it should; it may have asked for something with it.
+bool IsAnswer(ProbeOutcome outcome);
 
 // The closed list: "check.tcp-refused", "check.status-mismatch(500)", ...
 // Requires: a failure.
@@ -54,6 +58,8 @@ class HealthCheck {
 
   Health health() const { return health_; }
   Signal signal() const { return signal_; }
+  // Of the answer that set the signal; 0 without one.
+  int signal_status() const { return signal_status_; }
   // The failure that counted last; nullopt if none has since the start.
   const std::optional<ProbeResult>& last_failure() const {
     return last_failure_;
@@ -68,7 +74,7 @@ class HealthCheck {
   base::MonoTime GiveUpAt() const;
   void CountSuccess();
   void CountFailure(const ProbeResult& result);
-  void CountSignal(bool drain);
+  void CountSignal(Signal signal, int status);
 
   CheckConfig config_;
   bool paused_ = false;
@@ -78,6 +84,7 @@ class HealthCheck {
   Health health_ = Health::kInit;
   int in_a_row_ = 0;  // results that speak for a change
   Signal signal_ = Signal::kNone;
+  int signal_status_ = 0;
   int quiet_ = 0;  // successes in a row while signal_ is kDrain
   std::optional<ProbeResult> last_failure_;
 };

@@ -56,6 +56,12 @@ absl::string_view ToString(CheckKind value) {
       return "tcp";
     case CheckKind::kHttp:
       return "http";
+    case CheckKind::kHttps:
+      return "https";
+    case CheckKind::kWs:
+      return "ws";
+    case CheckKind::kWss:
+      return "wss";
   }
   return "?";
 }
@@ -80,6 +86,8 @@ absl::string_view ToString(Signal value) {
   switch (value) {
     case Signal::kNone:
       return "none";
+    case Signal::kHold:
+      return "hold";
     case Signal::kDrain:
       return "drain";
   }
@@ -118,10 +126,72 @@ absl::string_view ToString(ProbeOutcome value) {
       return "status-mismatch";
     case ProbeOutcome::kDrainStatus:
       return "drain-status";
+    case ProbeOutcome::kHoldStatus:
+      return "hold-status";
     case ProbeOutcome::kProtocol:
       return "protocol";
+    case ProbeOutcome::kClosed:
+      return "closed";
+    case ProbeOutcome::kBodyMismatch:
+      return "body-mismatch";
+    case ProbeOutcome::kTls:
+      return "tls";
+    case ProbeOutcome::kCertificate:
+      return "certificate";
+    case ProbeOutcome::kWsHandshake:
+      return "ws-handshake";
+    case ProbeOutcome::kWsAccept:
+      return "ws-accept";
+    case ProbeOutcome::kWsPong:
+      return "ws-pong";
     case ProbeOutcome::kLate:
       return "late";
+  }
+  return "?";
+}
+
+absl::string_view ToString(ProbeStep value) {
+  switch (value) {
+    case ProbeStep::kConnect:
+      return "connect";
+    case ProbeStep::kTls:
+      return "tls";
+    case ProbeStep::kResponse:
+      return "response";
+    case ProbeStep::kUpgrade:
+      return "upgrade";
+    case ProbeStep::kPong:
+      return "pong";
+    case ProbeStep::kClose:
+      return "close";
+  }
+  return "?";
+}
+
+absl::string_view ToString(ProbeCause value) {
+  switch (value) {
+    case ProbeCause::kNone:
+      return "-";
+    case ProbeCause::kNotTls:
+      return "not-tls";
+    case ProbeCause::kAlert:
+      return "alert";
+    case ProbeCause::kHandshake:
+      return "handshake";
+    case ProbeCause::kExpired:
+      return "expired";
+    case ProbeCause::kNotYetValid:
+      return "not-yet-valid";
+    case ProbeCause::kSelfSigned:
+      return "self-signed";
+    case ProbeCause::kUntrusted:
+      return "untrusted";
+    case ProbeCause::kWrongName:
+      return "wrong-name";
+    case ProbeCause::kInvalid:
+      return "invalid";
+    case ProbeCause::kCaFile:
+      return "ca-file";
   }
   return "?";
 }
@@ -164,7 +234,8 @@ std::optional<Guarantee> ParseGuarantee(absl::string_view text) {
 
 std::optional<CheckKind> ParseCheckKind(absl::string_view text) {
   for (const CheckKind value :
-       {CheckKind::kNone, CheckKind::kTcp, CheckKind::kHttp})
+       {CheckKind::kNone, CheckKind::kTcp, CheckKind::kHttp, CheckKind::kHttps,
+        CheckKind::kWs, CheckKind::kWss})
     if (text == ToString(value)) return value;
   return std::nullopt;
 }

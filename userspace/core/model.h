@@ -17,6 +17,7 @@
 #include "base/ip_address.h"
 #include "base/ip_prefix.h"
 #include "base/mono_time.h"
+#include "core/check_status.h"
 #include "core/row_set.h"
 
 namespace fairlead::core {
@@ -35,15 +36,34 @@ enum class Guarantee : uint8_t { kFlowTable, kSockets };
 // An operator's intent; nothing else ever changes it.
 enum class Admin : uint8_t { kReady, kDrain, kMaint };
 
-enum class CheckKind : uint8_t { kNone, kTcp, kHttp };
+enum class CheckKind : uint8_t { kNone, kTcp, kHttp, kHttps, kWs, kWss };
+
+inline bool IsHttp(CheckKind kind) {
+  return kind == CheckKind::kHttp || kind == CheckKind::kHttps;
+}
+inline bool IsWebSocket(CheckKind kind) {
+  return kind == CheckKind::kWs || kind == CheckKind::kWss;
+}
+inline bool IsTls(CheckKind kind) {
+  return kind == CheckKind::kHttps || kind == CheckKind::kWss;
+}
 
 struct CheckConfig {
   CheckKind kind = CheckKind::kTcp;
   uint16_t port = 0;  // 0: the service's port
   std::string path = "/";
   std::string host;  // of the Host header; empty: the backend's address
-  int status_low = 200;
-  int status_high = 299;
+  absl::btree_map<std::string, std::string> headers;  // lower-case names
+  // Of http and https.
+  std::string method = "GET";
+  StatusMap status;
+  std::string body;  // must be in the answer's; empty: whatever it says
+  // Of ws and wss.
+  std::string subprotocol;  // asked for, and to be agreed to; empty: none
+  // Of https and wss.
+  bool verify = true;       // the certificate
+  std::string server_name;  // that it is for; empty: `host`, or the address
+  std::string ca_file;      // who may have signed it; empty: the system's
   absl::Duration interval = absl::Seconds(2);
   absl::Duration timeout = absl::Seconds(1);
   int rise = 2;
@@ -186,15 +206,59 @@ enum class ProbeOutcome : uint8_t {
   kUnreachable,     // check.unreachable
   kStatusMismatch,  // check.status-mismatch(500)
   kDrainStatus,     // signal.http-503
+  kHoldStatus,      // signal.http-429
   kProtocol,        // check.protocol
+  kClosed,          // check.closed(tls): by the backend, in that step
+  kBodyMismatch,    // check.body-mismatch
+  kTls,             // check.tls(not-tls)
+  kCertificate,     // check.certificate(expired)
+  kWsHandshake,     // check.ws-handshake(503)
+  kWsAccept,        // check.ws-accept
+  kWsPong,          // check.ws-pong
   kLate,            // started or finished late by our own fault: no result
+};
+
+// What a probe does, in this order; which of it depends on the kind.
+enum class ProbeStep : uint8_t {
+  kConnect,
+  kTls,
+  kResponse,  // request sent, answer received
+  kUpgrade,   // the same of a WebSocket's handshake
+  kPong,      // ping sent, pong received
+  kClose,
+};
+
+// What is wrong with TLS or a certificate.
+enum class ProbeCause : uint8_t {
+  kNone,
+  // Of kTls.
+  kNotTls,
+  kAlert,  // the backend refuses
+  kHandshake,
+  // Of kCertificate.
+  kExpired,
+  kNotYetValid,
+  kSelfSigned,
+  kUntrusted,
+  kWrongName,
+  kInvalid,
+  kCaFile,  // of this host: cannot be read
+};
+
+struct ProbeStepTime {
+  ProbeStep step = ProbeStep::kConnect;
+  absl::Duration duration;
 };
 
 struct ProbeResult {
   ProbeOutcome outcome = ProbeOutcome::kSuccess;
+  ProbeCause cause = ProbeCause::kNone;
+  ProbeStep step = ProbeStep::kConnect;  // the last one that was begun
   int http_status = 0;
   absl::Duration duration;
   std::string detail;  // for people
+  std::vector<ProbeStepTime> steps;
+  std::optional<int> certificate_days;  // until it expires
 };
 
 // What an agent said about one service on its host.
@@ -286,7 +350,8 @@ struct FlowCounts {
 // --- what follows ---
 
 enum class Health : uint8_t { kInit, kUp, kRising, kFalling, kDown };
-enum class Signal : uint8_t { kNone, kDrain };
+// What the backend says of itself: no new flows; or no more than it has.
+enum class Signal : uint8_t { kNone, kHold, kDrain };
 
 enum class EffectiveState : uint8_t {
   kInit,  // takes no new flows before its first successful check
@@ -306,6 +371,8 @@ absl::string_view ToString(Health value);
 absl::string_view ToString(Signal value);
 absl::string_view ToString(EffectiveState value);
 absl::string_view ToString(ProbeOutcome value);
+absl::string_view ToString(ProbeStep value);
+absl::string_view ToString(ProbeCause value);
 absl::string_view ToString(AgentReport::Presence value);
 
 std::optional<Policy> ParsePolicy(absl::string_view text);

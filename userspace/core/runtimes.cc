@@ -37,6 +37,15 @@ void ReconfigureAgent(uint16_t before, uint16_t after,
 
 }  // namespace
 
+ProbeRequest MakeProbe(const Service& service, const Backend& backend) {
+  const CheckConfig& check = service.check;
+  return {.service = service.name,
+          .backend = backend.name,
+          .address = backend.address,
+          .port = check.port != 0 ? check.port : service.vip.port,
+          .check = check};
+}
+
 void Runtimes::Adopt(const DesiredState& desired,
                      absl::FunctionRef<uint64_t(BackendId)> table_state,
                      base::MonoTime now) {
@@ -157,6 +166,7 @@ void Runtimes::Derive(const Service& service, const Backend& backend,
       DeriveEffective({.admin = backend.admin,
                        .health = runtime.check.health(),
                        .signal = runtime.check.signal(),
+                       .signal_status = runtime.check.signal_status(),
                        .last_failure = runtime.check.last_failure(),
                        .agent_drains = agent_drains,
                        .agent_asked = service.agent_port != 0,
@@ -279,14 +289,10 @@ std::vector<ProbeRequest> Runtimes::DueProbes(const DesiredState& desired,
     FL_CHECK(runtime.check.StartProbe(++probes_, now));
     const Service& service = desired.services.find(runtime.service)->second;
     Reschedule(service, runtime, now);
-    const CheckConfig& check = service.check;
-    probes.push_back(
-        {.number = probes_,
-         .service = runtime.service,
-         .backend = runtime.backend,
-         .address = service.backends.find(runtime.backend)->second.address,
-         .port = check.port != 0 ? check.port : service.vip.port,
-         .check = check});
+    ProbeRequest probe =
+        MakeProbe(service, service.backends.find(runtime.backend)->second);
+    probe.number = probes_;
+    probes.push_back(std::move(probe));
   }
   return probes;
 }
@@ -331,6 +337,7 @@ const BackendRuntime* Runtimes::OnProbeResult(const DesiredState& desired,
   if (result.outcome != ProbeOutcome::kLate) {
     runtime.last_result = result;
     runtime.last_result_at = now;
+    runtime.history.Add(result, now);
   }
   Refresh(*named->service, *named->backend, runtime, now);
   return &runtime;

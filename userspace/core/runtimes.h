@@ -24,6 +24,7 @@
 #include "core/fail_open.h"
 #include "core/health.h"
 #include "core/model.h"
+#include "core/probe_history.h"
 #include "core/slow_start.h"
 
 namespace fairlead::core {
@@ -35,6 +36,7 @@ struct BackendRuntime {
   HealthCheck check;
   std::optional<ProbeResult> last_result;
   std::optional<base::MonoTime> last_result_at;
+  ProbeHistory history;
   AgentView agent;
   DrainWatch drain;
   SlowStart slow_start;
@@ -43,6 +45,9 @@ struct BackendRuntime {
   std::optional<base::MonoTime> deadline;
   std::optional<base::MonoTime> step;
 };
+
+// What the service's check asks of the backend; without a number.
+ProbeRequest MakeProbe(const Service& service, const Backend& backend);
 
 class Runtimes {
  public:

@@ -11,6 +11,7 @@
 #include "absl/strings/strip.h"
 #include "base/status_macros.h"
 #include "base/text.h"
+#include "core/check_config.h"
 #include "core/conn_limit.h"
 #include "core/slow_start.h"
 #include "core/sources.h"
@@ -24,12 +25,6 @@ namespace {
 bool IsLowerAlnum(char c) {
   return absl::ascii_isdigit(static_cast<unsigned char>(c)) ||
          absl::ascii_islower(static_cast<unsigned char>(c));
-}
-
-bool IsPlainToken(absl::string_view text) {
-  return std::all_of(text.begin(), text.end(), [](char c) {
-    return absl::ascii_isgraph(static_cast<unsigned char>(c));
-  });
 }
 
 absl::Status Refuse(absl::string_view field, absl::string_view value,
@@ -63,75 +58,9 @@ absl::Status CheckChoices(const Service& service) {
                              " has 1, more need policy least-conn"));
 }
 
-absl::Status CheckTimes(const CheckConfig& check) {
-  if (check.interval < kShortestInterval || check.interval > kLongestInterval)
-    return Refuse("check interval", absl::FormatDuration(check.interval),
-                  "must be 100ms to 1h");
-  if (check.timeout < kShortestTimeout)
-    return Refuse("check timeout", absl::FormatDuration(check.timeout),
-                  "must be at least 10ms");
-  if (check.timeout > check.interval)
-    return Refuse(
-        "check timeout", absl::FormatDuration(check.timeout),
-        absl::StrCat("must not be longer than the interval, which is ",
-                     absl::FormatDuration(check.interval)));
-  return absl::OkStatus();
-}
-
-absl::Status CheckRequest(const CheckConfig& check) {
-  if (check.path.empty() || check.path[0] != '/' || !IsPlainToken(check.path) ||
-      check.path.size() > kLongestPath)
-    return Refuse(
-        "check path", base::Quoted(check.path),
-        absl::StrCat("must begin with / and have at most ", kLongestPath,
-                     " printable characters without spaces"));
-  if (!IsPlainToken(check.host) || check.host.size() > kLongestHost)
-    return Refuse("check host", base::Quoted(check.host),
-                  absl::StrCat("must have at most ", kLongestHost,
-                               " printable characters without spaces"));
-  FL_RETURN_IF_ERROR(CheckRange("check status", check.status_low, 100, 599));
-  FL_RETURN_IF_ERROR(CheckRange("check status", check.status_high, 100, 599));
-  if (check.status_low <= check.status_high) return absl::OkStatus();
-  return Refuse("check status",
-                absl::StrCat(check.status_low, "-", check.status_high),
-                "the lower one comes first");
-}
-
-absl::Status CheckCheck(const CheckConfig& check) {
-  FL_RETURN_IF_ERROR(CheckTimes(check));
-  FL_RETURN_IF_ERROR(CheckRange("check rise", check.rise, 1, kMostInARow));
-  FL_RETURN_IF_ERROR(CheckRange("check fall", check.fall, 1, kMostInARow));
-  return CheckRequest(check);
-}
-
-// A path for a check that sends none is a misunderstanding.
-absl::Status CheckHttpOnly(const CheckConfig& before,
-                           const CheckConfig& after) {
-  if (after.kind == CheckKind::kHttp) return absl::OkStatus();
-  const bool changed = before.path != after.path || before.host != after.host ||
-                       before.status_low != after.status_low ||
-                       before.status_high != after.status_high;
-  if (!changed) return absl::OkStatus();
-  return Refuse("check", ToString(after.kind),
-                "path, host and status need check http");
-}
-
 template <typename T>
 void Lay(const std::optional<T>& setting, T& field) {
   if (setting) field = *setting;
-}
-
-void LayCheck(const ServiceSettings& settings, CheckConfig& check) {
-  Lay(settings.check, check.kind);
-  Lay(settings.check_port, check.port);
-  Lay(settings.check_path, check.path);
-  Lay(settings.check_host, check.host);
-  Lay(settings.check_status_low, check.status_low);
-  Lay(settings.check_status_high, check.status_high);
-  Lay(settings.check_interval, check.interval);
-  Lay(settings.check_timeout, check.timeout);
-  Lay(settings.check_rise, check.rise);
-  Lay(settings.check_fall, check.fall);
 }
 
 absl::Status LaySettings(const ServiceSettings& settings, Service& service) {
@@ -154,7 +83,7 @@ absl::Status LaySettings(const ServiceSettings& settings, Service& service) {
   Lay(settings.slow_start, service.slow_start);
   Lay(settings.panic_percent, service.panic_percent);
   LayCheck(settings, service.check);
-  FL_RETURN_IF_ERROR(CheckHttpOnly(old_check, service.check));
+  FL_RETURN_IF_ERROR(CheckApplies(old_check, service.check));
   return CheckService(service);
 }
 
@@ -333,8 +262,7 @@ absl::StatusOr<int> ParsePanic(absl::string_view text) {
 
 std::vector<std::pair<std::string, std::string>> DescribeSettings(
     const Service& service) {
-  const CheckConfig& check = service.check;
-  return {
+  std::vector<std::pair<std::string, std::string>> settings = {
       {"policy", std::string(ToString(service.policy))},
       {"choices", absl::StrCat(service.choices)},
       {"encap", std::string(ToString(service.encap))},
@@ -350,16 +278,10 @@ std::vector<std::pair<std::string, std::string>> DescribeSettings(
       {"source-prefix6", absl::StrCat(service.source_rate.length6)},
       {"slow-start", SlowStartText(service.slow_start)},
       {"panic", PanicText(service.panic_percent)},
-      {"check", std::string(ToString(check.kind))},
-      {"check-port", absl::StrCat(check.port)},
-      {"check-path", check.path},
-      {"check-host", check.host.empty() ? "-" : check.host},
-      {"check-status", absl::StrCat(check.status_low, "-", check.status_high)},
-      {"check-interval", absl::FormatDuration(check.interval)},
-      {"check-timeout", absl::FormatDuration(check.timeout)},
-      {"check-rise", absl::StrCat(check.rise)},
-      {"check-fall", absl::StrCat(check.fall)},
   };
+  for (auto& setting : DescribeCheck(service.check))
+    settings.push_back(std::move(setting));
+  return settings;
 }
 
 absl::Status CheckDesired(const DesiredState& desired) {

@@ -16,12 +16,6 @@ namespace fairlead::core {
 inline constexpr size_t kLongestName = 63;
 inline constexpr uint32_t kDefaultRows = 16384;
 inline constexpr uint16_t kDefaultAgentPort = 6082;
-inline constexpr int kMostInARow = 10;  // rise and fall
-inline constexpr absl::Duration kShortestInterval = absl::Milliseconds(100);
-inline constexpr absl::Duration kLongestInterval = absl::Hours(1);
-inline constexpr absl::Duration kShortestTimeout = absl::Milliseconds(10);
-inline constexpr size_t kLongestPath = 1024;
-inline constexpr size_t kLongestHost = 255;
 
 // [a-z0-9], then up to 62 of [a-z0-9._-]; not an address.
 absl::Status CheckName(absl::string_view name);

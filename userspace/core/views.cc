@@ -75,6 +75,11 @@ int64_t CountFailingOpen(const std::vector<BackendView>& backends) {
                        [](const BackendView& view) { return view.fails_open; });
 }
 
+std::optional<int> DaysLeft(const BackendView& backend) {
+  if (!backend.last_result) return std::nullopt;
+  return backend.last_result->certificate_days;
+}
+
 std::string FailOpenAlarm(const ServiceView& view) {
   if (const int64_t count = CountFailingOpen(view.backends); count > 0)
     return absl::StrCat("service ", view.service.name,
@@ -107,6 +112,26 @@ std::string FullAlarm(const ServiceView& view) {
                                                "connections are full"),
                       ": clients are refused; raise their max-conn with "
                       "backend set, or add a backend");
+}
+
+// Empty if none expires soon.
+std::string CertificateAlarm(const ServiceView& view) {
+  const BackendView* first = nullptr;
+  int count = 0;
+  for (const BackendView& backend : view.backends) {
+    const std::optional<int> days = DaysLeft(backend);
+    if (!days || *days > kCertificateWarningDays) continue;
+    ++count;
+    if (first == nullptr || *days < *DaysLeft(*first)) first = &backend;
+  }
+  if (first == nullptr) return "";
+  std::string text =
+      absl::StrCat("service ", view.service.name, ": the certificate of ",
+                   first->backend.name, " expires in ", *DaysLeft(*first),
+                   *DaysLeft(*first) == 1 ? " day" : " days");
+  if (count > 1)
+    absl::StrAppend(&text, ", those of ", count - 1, " others soon after");
+  return absl::StrCat(text, "; checks fail from then on");
 }
 
 // Why no packet reaches a backend that would be sent some.
@@ -143,6 +168,7 @@ BackendView MakeBackendView(const Service& service, const Backend& backend,
           .signal = runtime.check.signal(),
           .last_result = runtime.last_result,
           .last_result_at = runtime.last_result_at,
+          .history = runtime.history.List(),
           .agent = runtime.agent.report(),
           .load = load,
           .next_hop = told.next_hop,
@@ -195,6 +221,8 @@ std::vector<std::string> ServiceAlarms(
     alarms.push_back(AvailabilityAlarm(view));
   if (view.fail_open) alarms.push_back(FailOpenAlarm(view));
   if (std::string alarm = FullAlarm(view); !alarm.empty())
+    alarms.push_back(std::move(alarm));
+  if (std::string alarm = CertificateAlarm(view); !alarm.empty())
     alarms.push_back(std::move(alarm));
   if (view.rows_overflowed > 0)
     alarms.push_back(absl::StrCat(

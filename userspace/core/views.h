@@ -13,6 +13,9 @@
 
 namespace fairlead::core {
 
+// A certificate that expires so soon raises an alarm.
+inline constexpr int kCertificateWarningDays = 14;
+
 // `reachable`: the packet path has a next hop for it.
 BackendView MakeBackendView(const Service& service, const Backend& backend,
                             const BackendRuntime& runtime,

@@ -4,7 +4,6 @@
 
 #include "absl/status/status.h"
 #include "event/scope.h"
-#include "probe/probe.h"
 
 namespace fairlead::daemon {
 
@@ -26,7 +25,7 @@ event::Task<void> HealthRunner::RunOne(core::ProbeRequest request) {
   // Named: g++ 12 destroys an aggregate temporary in a co_await twice.
   probe::Target target{request.address, request.port, request.check};
   const core::ProbeResult result =
-      co_await probe::RunProbe(loop_, std::move(target), loop_.Now());
+      co_await prober_.Run(std::move(target), loop_.Now());
   controller_.OnProbeResult(request, result, loop_.Now());
   on_result_.NotifyAll();
   // The result moved the deadline of this backend.

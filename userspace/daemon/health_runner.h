@@ -6,6 +6,7 @@
 #include "event/loop.h"
 #include "event/sync.h"
 #include "event/task.h"
+#include "probe/probe.h"
 
 namespace fairlead::daemon {
 
@@ -15,6 +16,7 @@ class HealthRunner {
   HealthRunner(event::Loop& loop, core::Controller& controller,
                event::Event& on_result)
       : loop_(loop),
+        prober_(loop),
         controller_(controller),
         on_result_(on_result),
         kick_(loop) {}
@@ -28,6 +30,7 @@ class HealthRunner {
   event::Task<void> RunOne(core::ProbeRequest request);
 
   event::Loop& loop_;
+  probe::Prober prober_;
   core::Controller& controller_;
   event::Event& on_result_;
   event::Event kick_;

@@ -157,6 +157,25 @@ bool IsFraming(absl::string_view lower_case_name) {
          lower_case_name == "transfer-encoding";
 }
 
+bool IsTarget(absl::string_view text) {
+  if (!absl::StartsWith(text, "/")) return false;
+  for (const char c : text)
+    if (!absl::ascii_isgraph(static_cast<unsigned char>(c))) return false;
+  return true;
+}
+
+absl::string_view ToString(Connection connection) {
+  switch (connection) {
+    case Connection::kKeepAlive:
+      return "keep-alive";
+    case Connection::kClose:
+      return "close";
+    case Connection::kUpgrade:
+      return "upgrade";
+  }
+  return "";
+}
+
 void AppendHeader(absl::string_view name, absl::string_view value,
                   std::string& out) {
   absl::StrAppend(&out, name, ": ", value, "\r\n");
@@ -316,18 +335,20 @@ Response ResponseParser::TakeResponse() {
 }
 
 absl::StatusOr<std::string> EncodeRequest(const Request& request,
-                                          absl::string_view host) {
-  if (!IsToken(request.method) || !absl::StartsWith(request.path, "/"))
+                                          absl::string_view host,
+                                          const RequestOptions& options) {
+  const std::string target =
+      options.target.empty() ? EncodeTarget(request) : options.target;
+  if (!IsToken(request.method) || !IsTarget(target))
     return absl::InvalidArgumentError("bad method or path");
-  std::string out =
-      absl::StrCat(request.method, " ", EncodeTarget(request), " HTTP/1.1\r\n");
+  std::string out = absl::StrCat(request.method, " ", target, " HTTP/1.1\r\n");
   if (request.header("host").empty()) AppendHeader("host", host, out);
   for (const auto& [name, value] : request.headers) {
     if (!IsToken(name) || !IsHeaderValue(value))
       return absl::InvalidArgumentError("bad header");
     if (!IsFraming(absl::AsciiStrToLower(name))) AppendHeader(name, value, out);
   }
-  AppendHeader("connection", "close", out);
+  AppendHeader("connection", ToString(options.connection), out);
   if (!request.body.empty() ||
       (request.method != "GET" && request.method != "HEAD"))
     AppendHeader("content-length", absl::StrCat(request.body.size()), out);
@@ -353,8 +374,7 @@ std::string EncodeResponseHead(const Response& response,
     if (options.framing == BodyFraming::kChunked)
       AppendHeader("transfer-encoding", "chunked", out);
   }
-  const bool close = options.connection == Connection::kClose;
-  AppendHeader("connection", close ? "close" : "keep-alive", out);
+  AppendHeader("connection", ToString(options.connection), out);
   out += "\r\n";
   return out;
 }

@@ -89,13 +89,20 @@ class ResponseParser {
   std::unique_ptr<State> state_;
 };
 
-// The request as bytes. `host` is used if there is no such header. Asks the
-// server to close afterwards. INVALID_ARGUMENT if the method or a header
-// cannot be sent.
-absl::StatusOr<std::string> EncodeRequest(const Request& request,
-                                          absl::string_view host);
+enum class Connection { kKeepAlive, kClose, kUpgrade };
 
-enum class Connection { kKeepAlive, kClose };
+struct RequestOptions {
+  Connection connection = Connection::kClose;
+  // As it stands in the first line, encoded; empty: made of path and query.
+  std::string target = {};
+};
+// The request as bytes. `host` is used if there is no such header. Asks the
+// server to close afterwards, unless told otherwise. INVALID_ARGUMENT if the
+// method, the target or a header cannot be sent.
+absl::StatusOr<std::string> EncodeRequest(const Request& request,
+                                          absl::string_view host,
+                                          const RequestOptions& options = {});
+
 enum class BodyFraming { kLength, kChunked, kUntilClose };
 
 struct ResponseOptions {

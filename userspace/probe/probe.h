@@ -1,9 +1,10 @@
-// One attempt of a health check, as a coroutine: a TCP connect, or an HTTP GET
-// whose status is judged. It reports what it saw; what follows from that is
-// decided in core.
+// One attempt of a health check, as a coroutine: a connect, TLS, an HTTP
+// request whose answer is judged, or a WebSocket that is opened, pinged and
+// closed. It reports what it saw; what follows from that is decided in core.
 //
 // A probe that could not be carried out in time by this host's own fault (its
-// loop was late) reports kLate: it says nothing about the backend.
+// loop was late, it has no socket left) reports kLate: it says nothing about
+// the backend.
 #pragma once
 
 #include "base/ip_address.h"
@@ -11,14 +12,18 @@
 #include "core/model.h"
 #include "event/loop.h"
 #include "event/task.h"
+#include "probe/tls.h"
 
 namespace fairlead::probe {
 
 // A probe's own timer that fires later than this after its time tells of a
 // late loop, not of a slow backend.
 inline constexpr absl::Duration kLateness = absl::Milliseconds(250);
-// What a health page may be at most.
+// What a health page may be at most, and what a WebSocket server may say before
+// its pong.
 inline constexpr size_t kMaxProbeBodyBytes = 256 * 1024;
+// For the answer to a WebSocket's close, which is not judged.
+inline constexpr absl::Duration kCloseWait = absl::Milliseconds(100);
 
 struct Target {
   base::IpAddress address;
@@ -26,9 +31,20 @@ struct Target {
   core::CheckConfig check;
 };
 
-// `due` is when the probe should have begun. Ends at check.timeout after its
-// beginning. Cancelled with its scope, it reports kLate.
-event::Task<core::ProbeResult> RunProbe(event::Loop& loop, Target target,
-                                        base::MonoTime due);
+class Prober {
+ public:
+  // Borrowed.
+  explicit Prober(event::Loop& loop) : loop_(loop) {}
+  Prober(const Prober&) = delete;
+  Prober& operator=(const Prober&) = delete;
+
+  // `due` is when the probe should have begun. Ends at check.timeout after its
+  // beginning. Cancelled with its scope, it reports kLate.
+  event::Task<core::ProbeResult> Run(Target target, base::MonoTime due);
+
+ private:
+  event::Loop& loop_;
+  TlsContexts contexts_;
+};
 
 }  // namespace fairlead::probe

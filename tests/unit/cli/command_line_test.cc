@@ -110,7 +110,9 @@ TEST_CASE("a mistyped word is answered with what was meant", "[cli]") {
        "--policy: \"leastconn\" is none of hash, source, least-conn; did you "
        "mean least-conn?"},
       {"service add w 192.0.2.1:1 --check icmp",
-       "--check: \"icmp\" is none of tcp, http, none"},
+       "--check: \"icmp\" is none of tcp, http, https, ws, wss, none"},
+      {"service add w 192.0.2.1:1 --check exec",
+       "nothing is run on an LB host"},
       {"backend", "fairlead: backend: which command? There are: list, show"},
       {"status more", "unexpected argument \"more\""},
       {"backend drain", "SERVICE is required"},

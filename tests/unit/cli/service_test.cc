@@ -42,6 +42,29 @@ TEST_CASE("service add sends name, VIP and only the settings that were given",
         "\"rise\":1,\"fall\":5}}\n");
 }
 
+TEST_CASE("all that a check may ask for is sent", "[cli][service]") {
+  FakeApi api;
+  api.On("PATCH /v1/services/web", kDone);
+  REQUIRE(api.Run("service set --check wss --check-header X-Probe:yes "
+                  "--check-header y:1 web --check-method HEAD --check-status "
+                  "200-399,500=drain --check-body fine --check-subprotocol "
+                  "chat --check-verify off --check-server-name ws.example "
+                  "--check-ca /etc/ca.pem") == 0);
+  CHECK(api.SentLines() ==
+        "PATCH /v1/services/web {\"check\":{\"type\":\"wss\",\"headers\":"
+        "{\"X-Probe\":\"yes\",\"y\":\"1\"},\"method\":\"HEAD\","
+        "\"status\":\"200-399,500=drain\",\"body\":\"fine\","
+        "\"subprotocol\":\"chat\",\"verify\":false,"
+        "\"server_name\":\"ws.example\",\"ca_file\":\"/etc/ca.pem\"}}\n");
+  REQUIRE(api.Run("service set web --check-header none --check-verify on") ==
+          0);
+  CHECK(api.SentLines() ==
+        "PATCH /v1/services/web "
+        "{\"check\":{\"headers\":{},\"verify\":true}}\n");
+  CHECK(api.Run("service set web --check-header nothing") == 2);
+  CHECK_THAT(api.err(), Catch::Contains("write \"Name: value\""));
+}
+
 TEST_CASE("service set changes only what was given, and something",
           "[cli][service]") {
   FakeApi api;

@@ -47,12 +47,40 @@ TEST_CASE("a whole service is read", "[control][bodies]") {
   CHECK(settings.check_port == 8080);
   CHECK(settings.check_path == "/live");
   CHECK(settings.check_host == "ws");
-  CHECK(settings.check_status_low == 204);
-  CHECK(settings.check_status_high == 204);
+  CHECK(settings.check_status->ToString() == "204");
   CHECK(settings.check_interval == absl::Seconds(5));
   CHECK(settings.check_timeout == absl::Milliseconds(500));
   CHECK(settings.check_rise == 3);
   CHECK(settings.check_fall == 4);
+}
+
+TEST_CASE("all that a check may ask for is read", "[control][bodies]") {
+  const auto command = CommandOf<core::SetService>(ReadSetService("ws", R"({
+      "check": {"type": "wss", "headers": {"X-Probe": "yes"}, "method": "HEAD",
+                "status": "200-399,500=drain", "body": "fine",
+                "subprotocol": "chat", "verify": false,
+                "server_name": "ws.example", "ca_file": "/etc/ca.pem"}})"));
+  const core::ServiceSettings& settings = command.settings;
+  CHECK(settings.check == core::CheckKind::kWss);
+  CHECK(settings.check_headers->at("x-probe") == "yes");
+  CHECK(settings.check_method == "HEAD");
+  CHECK(settings.check_status->ToString() == "200-399,500=drain");
+  CHECK(settings.check_body == "fine");
+  CHECK(settings.check_subprotocol == "chat");
+  CHECK(settings.check_verify == false);
+  CHECK(settings.check_server_name == "ws.example");
+  CHECK(settings.check_ca_file == "/etc/ca.pem");
+  CHECK(CommandOf<core::SetService>(
+            ReadSetService("ws", R"({"check": {"headers": {}}})"))
+            .settings.check_headers->empty());
+  CHECK_THAT(Problem(ReadSetService("ws", R"({"check": {"type": "exec"}})")),
+             Contains("nothing is run on an LB host"));
+  CHECK_THAT(Problem(ReadSetService(
+                 "ws", R"({"check": {"headers": {"a": "1", "A": "2"}}})")),
+             Contains("check.headers") && Contains("twice"));
+  CHECK_THAT(
+      Problem(ReadSetService("ws", R"({"check": {"headers": {"a": 1}}})")),
+      Contains("check.headers.a") && Contains("string"));
 }
 
 TEST_CASE("what is not said stays unset", "[control][bodies]") {

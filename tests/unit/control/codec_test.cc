@@ -37,9 +37,14 @@ core::BackendView DrainingBackend() {
   view.state_text = "draining 37%";
   view.reason = "admin.drain";
   view.health = core::Health::kUp;
-  view.last_result = {.outcome = core::ProbeOutcome::kSuccess,
-                      .http_status = 200,
-                      .duration = absl::Milliseconds(3)};
+  view.last_result = {
+      .outcome = core::ProbeOutcome::kSuccess,
+      .http_status = 200,
+      .duration = absl::Milliseconds(3),
+      .detail = "HTTP 200",
+      .steps = {{core::ProbeStep::kConnect, absl::Microseconds(800)},
+                {core::ProbeStep::kResponse, absl::Microseconds(2200)}},
+      .certificate_days = 9};
   view.last_result_at = Now().mono - absl::Seconds(1);
   view.agent.presence = core::AgentReport::Presence::kPresent;
   view.agent.live_sockets = 752;
@@ -65,8 +70,11 @@ constexpr absl::string_view kDrainingBackend = R"({
   "connections": 0,
   "active": 402, "pending": 3, "elsewhere": 7, "new_flows": 512, "packets": 10, "bytes": 1000,
   "syn_again": 4,
-  "check": {"outcome": "success", "http_status": 200, "duration_ms": 3,
-            "detail": "", "age_seconds": 1},
+  "check": {"outcome": "success", "reason": "-", "http_status": 200,
+            "duration_ms": 3, "detail": "HTTP 200", "certificate_days": 9,
+            "steps": [{"step": "connect", "duration_us": 800},
+                      {"step": "response", "duration_us": 2200}],
+            "age_seconds": 1},
   "agent": {"presence": "present", "live_sockets": 752, "draining": false,
               "hot": false},
   "next_hop": {"interface": "eth0", "mac": "02:00:00:00:00:1f",
@@ -168,7 +176,10 @@ TEST_CASE("a service is told as the documentation says", "[control][codec]") {
     "source_prefix4": 24,
     "source_prefix6": 64, "slow_start": "off", "panic": "off",
     "check": {"type": "tcp", "port": 0, "path": "/", "host": "",
-              "status": "200-299", "interval": "2s", "timeout": "1s",
+              "headers": {}, "method": "GET", "status": "200-299",
+              "body": "", "subprotocol": "", "verify": true,
+              "server_name": "", "ca_file": "",
+              "interval": "2s", "timeout": "1s",
               "rise": 2, "fall": 3},
     "sources": {"allow": 1, "deny": 2},
     "available": 2, "guarantee": "sockets (3/3 agents)", "fail_open": false,
@@ -184,9 +195,26 @@ TEST_CASE("a service is told as the documentation says", "[control][codec]") {
 })json"));
 }
 
-TEST_CASE("a single status is no range", "[control][codec]") {
-  CHECK(StatusRangeText({.status_low = 204, .status_high = 204}) == "204");
-  CHECK(StatusRangeText({.status_low = 200, .status_high = 399}) == "200-399");
+TEST_CASE("the last results are told with time and reason",
+          "[control][codec]") {
+  core::BackendView view = DrainingBackend();
+  view.history = {{.at = Now().mono - absl::Milliseconds(1500),
+                   .duration_us = 1234,
+                   .http_status = 503,
+                   .outcome = core::ProbeOutcome::kWsHandshake,
+                   .step = core::ProbeStep::kUpgrade},
+                  {.at = Now().mono - absl::Seconds(60),
+                   .duration_us = 3000,
+                   .http_status = 429,
+                   .outcome = core::ProbeOutcome::kHoldStatus}};
+  const Json history = EncodeHistory(view, Now());
+  REQUIRE(history.size() == 2);
+  CHECK(history[0]["time"] ==
+        FormatTimeMillis(Now().wall - absl::Milliseconds(1500)));
+  CHECK(history[0]["outcome"] == "ws-handshake");
+  CHECK(history[0]["reason"] == "check.ws-handshake(503)");
+  CHECK(history[0]["duration_us"] == 1234);
+  CHECK(history[1]["reason"] == "signal.http-429");
 }
 
 TEST_CASE("every slot state has a name", "[control][codec]") {

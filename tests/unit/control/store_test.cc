@@ -44,8 +44,7 @@ core::DesiredState SomeState() {
               .port = 8080,
               .path = "/live",
               .host = "ws",
-              .status_low = 200,
-              .status_high = 204,
+              .status = *core::StatusMap::Parse("200-204"),
               .interval = absl::Milliseconds(1500),
               .timeout = absl::Seconds(1),
               .rise = 1,
@@ -138,6 +137,22 @@ constexpr absl::string_view kSomeDocument = R"({
   ]
 }
 )";
+
+TEST_CASE("all that a check may ask for is kept", "[control][store]") {
+  core::DesiredState state = SomeState();
+  core::CheckConfig& check = state.services["ws"].check;
+  check.kind = core::CheckKind::kWss;
+  check.headers = {{"x-probe", "yes"}};
+  check.method = "POST";
+  check.status = *core::StatusMap::Parse("200-204,500=drain");
+  check.body = "fine";
+  check.subprotocol = "chat";
+  check.verify = false;
+  check.server_name = "ws.example";
+  check.ca_file = "/etc/ca.pem";
+  const core::DesiredState again = ValueOf(DecodeState(EncodeState(state)));
+  CHECK(again.services.at("ws").check == check);
+}
 
 TEST_CASE("a state has one document, and the document that state",
           "[control][store]") {

@@ -26,7 +26,7 @@ std::vector<EffectiveInput> AllInputs() {
   std::vector<EffectiveInput> all;
   for (const Admin admin : {Admin::kReady, Admin::kDrain, Admin::kMaint})
     for (int health = 0; health <= static_cast<int>(Health::kDown); ++health)
-      for (const Signal signal : {Signal::kNone, Signal::kDrain})
+      for (const Signal signal : {Signal::kNone, Signal::kHold, Signal::kDrain})
         for (int agent = 0; agent <= static_cast<int>(Presence::kLost); ++agent)
           for (int flags = 0; flags < 6; ++flags)
             all.push_back(
@@ -88,7 +88,7 @@ TEST_CASE(
     const bool expected =
         input.admin == Admin::kReady &&
         (input.health == Health::kUp || input.health == Health::kFalling) &&
-        input.signal == Signal::kNone && settled;
+        input.signal != Signal::kDrain && settled;
     const Effective effective = DeriveEffective(input);
     CHECK(effective.eligible == expected);
     CHECK((effective.state == EffectiveState::kUp) == expected);
@@ -101,7 +101,8 @@ TEST_CASE(
                                            input.agent == Presence::kLost);
     CHECK(((effective.bits & FL_BACKEND_AGENT) != 0) == agent);
     CHECK((effective.reason == "-") ==
-          (expected && input.health == Health::kUp));
+          (expected && input.health == Health::kUp &&
+           input.signal == Signal::kNone));
   }
 }
 
@@ -134,11 +135,35 @@ TEST_CASE("what is wrong is named: check, signal, first check, agent",
   input.signal = Signal::kDrain;
   CHECK(DeriveEffective(input).reason == "signal.http-503");
   CHECK(DeriveEffective(input).state == EffectiveState::kDraining);
+  input.signal_status = 500;
+  CHECK(DeriveEffective(input).reason == "signal.http-500");
   input.health = Health::kDown;
   input.last_failure = {.outcome = ProbeOutcome::kStatusMismatch,
                         .http_status = 500};
   CHECK(DeriveEffective(input).reason == "check.status-mismatch(500)");
   CHECK(DeriveEffective(input).state == EffectiveState::kDown);
+}
+
+TEST_CASE("a backend that asks for no more is up, and says so",
+          "[core][effective]") {
+  EffectiveInput input = Good();
+  input.signal = Signal::kHold;
+  input.signal_status = 429;
+  CHECK(DeriveEffective(input).state == EffectiveState::kUp);
+  CHECK(DeriveEffective(input).eligible);
+  CHECK(DeriveEffective(input).reason == "signal.http-429");
+}
+
+TEST_CASE("who takes a connection and says nothing on it is not dead",
+          "[core][effective]") {
+  EffectiveInput input = Good();
+  input.health = Health::kDown;
+  input.agent = Presence::kLost;
+  input.last_failure = {.outcome = ProbeOutcome::kTimeout,
+                        .step = ProbeStep::kResponse};
+  CHECK((DeriveEffective(input).bits & FL_BACKEND_DEAD) == 0);
+  input.last_failure->step = ProbeStep::kConnect;
+  CHECK((DeriveEffective(input).bits & FL_BACKEND_DEAD) != 0);
 }
 
 TEST_CASE("dead is who is silent to checks and to the agent's poll",

@@ -135,6 +135,22 @@ TEST_CASE("a 503 sets the signal at once and counts as an answer",
   CHECK(check.signal() == Signal::kNone);
 }
 
+TEST_CASE("a 429 holds as long as it is answered, and takes back no drain",
+          "[core][health]") {
+  HealthCheck check(Config(), kStart);
+  Prober prober(check);
+  prober.Answer(kHoldStatus);
+  CHECK(check.health() == Health::kUp);
+  CHECK(check.signal() == Signal::kHold);
+  prober.Answer(kSuccess);
+  CHECK(check.signal() == Signal::kNone);
+  prober.Answer(kDrainStatus);
+  prober.Answer(kHoldStatus);
+  CHECK(check.signal() == Signal::kDrain);
+  prober.Answer(kHoldStatus);
+  CHECK(check.signal() == Signal::kHold);
+}
+
 TEST_CASE("nothing to check means up and no probes", "[core][health]") {
   CheckConfig config = Config();
   config.kind = CheckKind::kNone;
@@ -191,6 +207,17 @@ TEST_CASE("each failure has its reason", "[core][health]") {
   CHECK(reason(kUnreachable) == "check.unreachable");
   CHECK(reason(kProtocol) == "check.protocol");
   CHECK(reason(kStatusMismatch, 500) == "check.status-mismatch(500)");
+  CHECK(reason(kBodyMismatch, 200) == "check.body-mismatch");
+  CHECK(reason(kWsHandshake, 503) == "check.ws-handshake(503)");
+  CHECK(reason(kWsAccept, 101) == "check.ws-accept");
+  CHECK(reason(kWsPong, 101) == "check.ws-pong");
+  CHECK(FailureReason({.outcome = kTls, .cause = ProbeCause::kNotTls}) ==
+        "check.tls(not-tls)");
+  CHECK(
+      FailureReason({.outcome = kCertificate, .cause = ProbeCause::kExpired}) ==
+      "check.certificate(expired)");
+  CHECK(FailureReason({.outcome = kClosed, .step = ProbeStep::kUpgrade}) ==
+        "check.closed(upgrade)");
 }
 
 }  // namespace
