@@ -241,6 +241,7 @@ absl::Status BackendCommands::Show(Session& session) const {
     session.out() << Pretty(answer) << '\n';
   } else {
     PrintBackend(Field(answer, "backend"), session.out());
+    PrintHistory(Array(answer, "checks"), session.out());
   }
   return absl::OkStatus();
 }

@@ -4,6 +4,7 @@
 
 #include "base/version.h"
 #include "cli/backend_commands.h"
+#include "cli/check_commands.h"
 #include "cli/command_line.h"
 #include "cli/flow_commands.h"
 #include "cli/node_commands.h"
@@ -38,6 +39,7 @@ ExitCode Run(std::vector<std::string> arguments, Environment& environment) {
   line.root().footer(kExamples);
   const ServiceCommands services(line);
   const BackendCommands backends(line);
+  const CheckCommands checks(line);
   const FlowCommands flows(line);
   const NodeCommands node(line);
   const TraceCommands trace(line);

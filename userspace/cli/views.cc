@@ -5,6 +5,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "absl/time/time.h"
 #include "cli/table.h"
 
@@ -367,6 +368,49 @@ void PrintBackend(const Json& backend, std::ostream& out) {
   facts.AddNumber("packets", backend, "packets");
   facts.AddNumber("bytes", backend, "bytes");
   facts.AddCount("repeated SYNs", backend, "syn_again");
+}
+
+bool IsFailure(const Json& result) {
+  const std::string reason = Text(result, "reason");
+  return reason == "late" || absl::StartsWith(reason, "check.");
+}
+
+std::string ResultText(const Json& result) {
+  int64_t duration = 0;
+  for (const Json& step : Array(result, "steps"))
+    duration += Number(step, "duration_us");
+  const std::string reason = Text(result, "reason");
+  std::string text = absl::StrCat(
+      reason == "-" ? Text(result, "outcome") : reason, ", ", Millis(duration));
+  if (!Text(result, "detail").empty())
+    absl::StrAppend(&text, ": ", Text(result, "detail"));
+  if (Has(result, "certificate_days"))
+    absl::StrAppend(&text, "; certificate ",
+                    CertificateText(Number(result, "certificate_days")));
+  return text;
+}
+
+std::string Millis(int64_t microseconds) {
+  return absl::StrFormat("%d.%03d ms", microseconds / 1000,
+                         microseconds % 1000);
+}
+
+void PrintHistory(const Json& checks, std::ostream& out) {
+  if (checks.empty()) return;
+  Table table({{.title = "CHECKED"},
+               {.title = "RESULT"},
+               {.title = "TIME", .align = Align::kRight},
+               {.title = "HTTP", .align = Align::kRight},
+               {.title = "REASON"}});
+  for (const Json& check : checks) {
+    const int64_t status = Number(check, "http_status");
+    table.Add({Text(check, "time"), Text(check, "outcome"),
+               Millis(Number(check, "duration_us")),
+               status == 0 ? "-" : absl::StrCat(status),
+               Text(check, "reason")});
+  }
+  out << '\n';
+  table.Print(out);
 }
 
 }  // namespace fairlead::cli

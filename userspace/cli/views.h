@@ -23,4 +23,14 @@ void PrintBackends(const Json& service, std::ostream& out);
 // All that is set and known about one backend.
 void PrintBackend(const Json& backend, std::ostream& out);
 
+// Of the result of a check: whether it speaks against the backend, or says
+// nothing about it.
+bool IsFailure(const Json& result);
+// "success, 3.412 ms: HTTP 200".
+std::string ResultText(const Json& result);
+// "3.412 ms".
+std::string Millis(int64_t microseconds);
+// The last results, the newest first.
+void PrintHistory(const Json& checks, std::ostream& out);
+
 }  // namespace fairlead::cli

@@ -143,6 +143,10 @@ event::Task<http::Response> Api::Handle(http::Request request) {
     const absl::StatusOr<Json> answer = co_await Explain(call);
     co_return ToResponse(answer);
   }
+  if (own != nullptr && *own == OwnHandler::kCheck) {
+    const absl::StatusOr<Json> answer = co_await RunCheck(call);
+    co_return ToResponse(answer);
+  }
   const absl::StatusOr<Json> answer = co_await RunAlone(route, call);
   co_return ToResponse(answer);
 }
@@ -161,6 +165,18 @@ event::Task<absl::StatusOr<Json>> Api::Explain(const Call& call) {
   const SocketAnswers sockets =
       co_await parts_.host.AskSockets(std::move(question));
   co_return ExplainFlow(Context(), call, sockets);
+}
+
+event::Task<absl::StatusOr<Json>> Api::RunCheck(const Call& call) {
+  FL_CO_ASSIGN_OR_RETURN(core::ProbeRequest probe,
+                         ReadCheckRun(Context(), call));
+  Json answer = AnswerOf(parts_.controller);
+  answer["service"] = probe.service;
+  answer["backend"] = probe.backend;
+  const core::ProbeResult result =
+      co_await parts_.host.RunCheck(std::move(probe));
+  answer["result"] = EncodeProbeResult(result);
+  co_return answer;
 }
 
 event::Task<absl::StatusOr<Json>> Api::RunAlone(const Route& route,

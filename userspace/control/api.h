@@ -77,6 +77,7 @@ class Api {
   absl::StatusOr<http::Response> Events(const Call& call) const;
   absl::StatusOr<http::Response> Trace(const Call& call) const;
   event::Task<absl::StatusOr<Json>> Explain(const Call& call);
+  event::Task<absl::StatusOr<Json>> RunCheck(const Call& call);
   ReadContext Context() const;
 
   ApiParts parts_;

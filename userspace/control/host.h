@@ -192,6 +192,9 @@ class ControlHost {
 
   virtual event::Task<SocketAnswers> AskSockets(SocketQuestion question) = 0;
 
+  // Made at once; nothing follows from it.
+  virtual event::Task<core::ProbeResult> RunCheck(core::ProbeRequest probe) = 0;
+
   // FAILED_PRECONDITION: another trace is under way.
   virtual absl::StatusOr<std::unique_ptr<Trace>> StartTrace(
       const TraceQuery& query) = 0;

@@ -40,7 +40,7 @@ struct ReadContext {
 using ReadHandler = absl::StatusOr<Json> (*)(const ReadContext&, const Call&);
 using ChangeHandler = absl::StatusOr<ChangeRequest> (*)(const Call&);
 // What Api does itself, because it takes time.
-enum class OwnHandler { kEvents, kDetach, kExplain, kTrace };
+enum class OwnHandler { kEvents, kDetach, kExplain, kTrace, kCheck };
 
 struct Route {
   absl::string_view method;
@@ -75,6 +75,9 @@ absl::Status CheckQuery(const http::Request& request,
 // What is to be asked before ExplainFlow().
 absl::StatusOr<SocketQuestion> AskAboutFlow(const ReadContext& context,
                                             const Call& call);
+// The check that a call asks for; FAILED_PRECONDITION: the service has none.
+absl::StatusOr<core::ProbeRequest> ReadCheckRun(const ReadContext& context,
+                                                const Call& call);
 absl::StatusOr<Json> ExplainFlow(const ReadContext& context, const Call& call,
                                  const SocketAnswers& sockets);
 

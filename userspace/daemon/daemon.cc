@@ -182,7 +182,7 @@ absl::Status Daemon::Open() {
   FL_RETURN_IF_ERROR(ListenToPeers());
   host_ = std::make_unique<Host>(
       Host::Parts{*loop_, config_, hash_key_, *program_, *tables_, *controller_,
-                  *sweeper_, *routes_, *tier_, *agents_, *tracer_});
+                  *sweeper_, *routes_, *tier_, *agents_, *tracer_, *health_});
   changes_ = std::make_unique<event::Scope>(*loop_);
   api_ = std::make_unique<control::Api>(
       control::ApiParts{.loop = *loop_,

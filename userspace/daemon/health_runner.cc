@@ -21,11 +21,15 @@ event::Task<void> HealthRunner::Run() {
   co_await probes.Join();
 }
 
-event::Task<void> HealthRunner::RunOne(core::ProbeRequest request) {
+event::Task<core::ProbeResult> HealthRunner::RunNow(
+    core::ProbeRequest request) {
   // Named: g++ 12 destroys an aggregate temporary in a co_await twice.
-  probe::Target target{request.address, request.port, request.check};
-  const core::ProbeResult result =
-      co_await prober_.Run(std::move(target), loop_.Now());
+  probe::Target target{request.address, request.port, std::move(request.check)};
+  co_return co_await prober_.Run(std::move(target), loop_.Now());
+}
+
+event::Task<void> HealthRunner::RunOne(core::ProbeRequest request) {
+  const core::ProbeResult result = co_await RunNow(request);
   controller_.OnProbeResult(request, result, loop_.Now());
   on_result_.NotifyAll();
   // The result moved the deadline of this backend.

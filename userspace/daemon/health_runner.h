@@ -23,6 +23,8 @@ class HealthRunner {
 
   // Until cancelled.
   event::Task<void> Run();
+  // At once; the controller is not told.
+  event::Task<core::ProbeResult> RunNow(core::ProbeRequest request);
   // The desired state changed: there may be an earlier deadline.
   void Kick() { kick_.NotifyAll(); }
 

@@ -11,6 +11,7 @@
 #include "core/controller.h"
 #include "daemon/agent_poller.h"
 #include "daemon/flow_sweeper.h"
+#include "daemon/health_runner.h"
 #include "daemon/tier_watch.h"
 #include "daemon/tracer.h"
 #include "datapath/flow_hash.h"
@@ -40,6 +41,7 @@ class Host : public control::ControlHost {
     const TierWatch& tier;
     AgentPoller& agents;
     Tracer& tracer;
+    HealthRunner& health;
   };
 
   explicit Host(const Parts& parts)
@@ -62,6 +64,9 @@ class Host : public control::ControlHost {
   event::Task<control::SocketAnswers> AskSockets(
       control::SocketQuestion question) override {
     return parts_.agents.AskSockets(std::move(question));
+  }
+  event::Task<core::ProbeResult> RunCheck(core::ProbeRequest probe) override {
+    return parts_.health.RunNow(std::move(probe));
   }
   absl::StatusOr<std::unique_ptr<control::Trace>> StartTrace(
       const control::TraceQuery& query) override {

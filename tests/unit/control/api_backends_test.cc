@@ -22,6 +22,41 @@ Task<void> AddTwo(ApiFixture& fixture) {
   co_await fixture.AddBackend("web2", "192.0.2.12");
 }
 
+TEST_CASE("a check is made by hand, and nothing follows from it",
+          "[control][api]") {
+  ApiFixture fixture;
+  fixture.host().check_result = {
+      .outcome = core::ProbeOutcome::kWsHandshake,
+      .step = core::ProbeStep::kUpgrade,
+      .http_status = 503,
+      .steps = {{core::ProbeStep::kConnect, absl::Microseconds(812)}}};
+  fixture.Run([&]() -> Task<void> {
+    co_await AddTwo(fixture);
+    const std::string refused = co_await fixture.Refused(
+        412, "precondition", "POST", Path("web1/check"));
+    CHECK_THAT(refused, Contains("has no check") && Contains("--check"));
+    co_await fixture.Good("PATCH", "/v1/services/ws",
+                          R"({"check": {"type": "ws", "port": 8080}})");
+    Json answer = co_await fixture.Good("POST", Path("192.0.2.12/check"));
+    CHECK(answer["backend"] == "web2");
+    CHECK(answer["result"]["reason"] == "check.ws-handshake(503)");
+    CHECK(answer["result"]["steps"][0]["step"] == "connect");
+    CHECK(answer["result"]["steps"][0]["duration_us"] == 812);
+    REQUIRE(fixture.host().checked.has_value());
+    CHECK(fixture.host().checked->address.ToString() == "192.0.2.12");
+    CHECK(fixture.host().checked->port == 8080);
+    CHECK(fixture.host().checked->check.kind == core::CheckKind::kWs);
+    answer = co_await fixture.Good("GET", Path("web2"));
+    CHECK(answer["checks"] == Json::array());
+    CHECK(answer["backend"]["check"] == nullptr);
+    (void)co_await fixture.Refused(404, "not_found", "POST",
+                                   Path("web3/check"));
+    const event::PeerCredentials viewer = {.uid = 1, .gid = kViewers};
+    (void)co_await fixture.Refused(403, "permission_denied", "POST",
+                                   Path("web1/check"), "", viewer);
+  });
+}
+
 TEST_CASE("backends are added, listed and shown by name or address",
           "[control][api]") {
   ApiFixture fixture;

@@ -52,6 +52,10 @@ class FakeHost : public ControlHost {
     asked = std::move(question);
     co_return sockets;
   }
+  Task<core::ProbeResult> RunCheck(core::ProbeRequest probe) override {
+    checked = std::move(probe);
+    co_return check_result;
+  }
   absl::StatusOr<std::unique_ptr<Trace>> StartTrace(
       const TraceQuery& query) override {
     traced = query;
@@ -68,6 +72,8 @@ class FakeHost : public ControlHost {
   std::string unsettled;
   TraceQuery traced;
   std::unique_ptr<Trace> trace;
+  std::optional<core::ProbeRequest> checked;
+  core::ProbeResult check_result;
   SocketQuestion asked;
   SocketAnswers sockets;
   std::vector<uint64_t> verdicts;
