@@ -12,16 +12,7 @@
 #include "fairlead/abi/row.h"
 #include "fairlead/abi/stats.h"
 #include "fairlead/abi/verdict.h"
-#include "lib/compat.h"
-
-const volatile struct fl_config fl_config = {};
-
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 1);
-	__type(key, struct fl_service_key);
-	__type(value, struct fl_service);
-} fl_services SEC(".maps");
+#include "lib/backends.h"
 
 struct {
 	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
@@ -38,14 +29,6 @@ struct {
 	__type(key, __u32);
 	__type(value, struct fl_row);
 } fl_rows SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(map_flags, BPF_F_MMAPABLE);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct fl_backend);
-} fl_backends SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -151,11 +134,6 @@ struct {
 	__type(key, __u32);
 	__type(value, __u32);
 } fl_egress SEC(".maps");
-
-static __always_inline struct fl_backend *fl_backend_at(__u32 id)
-{
-	return bpf_map_lookup_elem(&fl_backends, &id);
-}
 
 static __always_inline __u64 fl_backend_state(__u32 id)
 {

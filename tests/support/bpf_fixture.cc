@@ -228,6 +228,10 @@ int LbProgram::program_fd() const {
   return bpf_program__fd(skeleton_->object->progs.fl_lb);
 }
 
+int LbProgram::backends_map() const {
+  return bpf_map__fd(skeleton_->object->maps.fl_backends);
+}
+
 int LbProgram::services_map() const {
   return bpf_map__fd(skeleton_->object->maps.fl_services);
 }

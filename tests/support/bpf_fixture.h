@@ -110,6 +110,7 @@ class LbProgram {
   uint32_t bucket_mask() const { return sizes_.flow_buckets - 1; }
   int program_fd() const;
   int services_map() const;
+  int backends_map() const;
   int verdicts_map() const;
   int service_stats_map() const;
   int source_stats_map() const;

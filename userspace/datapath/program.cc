@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
+#include "datapath/probe_path.h"
 #include "datapath/program_opener.h"
 
 namespace fairlead::datapath {
@@ -27,6 +28,9 @@ absl::Status RemovePins(const PinFolder& folder, const StopAfter& stop_after) {
     FL_RETURN_IF_ERROR(RemoveLink(link));
     if (stop("remove a link")) return Stopped("remove a link");
   }
+  FL_RETURN_IF_ERROR(ProbePath::Remove(folder.path()));
+  if (stop("remove the road of checks"))
+    return Stopped("remove the road of checks");
   FL_RETURN_IF_ERROR(folder.EndMove());
   FL_ASSIGN_OR_RETURN(const bool has_layout, folder.HasLayout());
   if (has_layout) FL_RETURN_IF_ERROR(folder.RetireLayout());

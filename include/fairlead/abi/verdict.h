@@ -101,11 +101,27 @@
 	X(DROP_CONGESTION, DROP,                                                                   \
 	  "marked as congestion on its way, and the inner packet cannot say so (RFC 6040)")
 
+/* fl_probe, on an LB host's way out: PASS goes on as if there was no program. */
+#define FL_PROBE_VERDICTS(X)                                                                       \
+	X(PASS_OTHER, PASS, "of no health check: the host's own traffic")                          \
+	X(PASS_SENT, PASS, "of a health check, on its way already: by another interface")          \
+	X(TX_PROBE, TX, "of a health check, encapsulated for its backend")                         \
+	X(TX_UNMARKED, TX,                                                                         \
+	  "of a health check whose socket is gone, encapsulated for the same backend")             \
+	X(DROP_NOT_SERVICE, DROP, "of a health check of a service that is not there any more")     \
+	X(DROP_NO_BACKEND, DROP, "of a health check of a backend that is not there any more")      \
+	X(DROP_NO_NEXT_HOP, DROP, "of a health check of a backend that no next hop is known for")  \
+	X(DROP_TOO_BIG, DROP, "of a health check, and would not fit when encapsulated")            \
+	X(DROP_SEGMENT, DROP, "has the mark of a health check, and is no whole TCP segment")       \
+	X(DROP_INTERNAL, DROP, "the kernel leaves no room for the outer headers")
+
 #define FL_VERDICT_ENUM_LB(name, action, help)	  FL_LB_##name,
 #define FL_VERDICT_ENUM_AGENT(name, action, help) FL_AGENT_##name,
+#define FL_VERDICT_ENUM_PROBE(name, action, help) FL_PROBE_##name,
 
 enum fl_lb_verdict { FL_LB_VERDICTS(FL_VERDICT_ENUM_LB) FL_LB_VERDICT_COUNT };
 enum fl_agent_verdict { FL_AGENT_VERDICTS(FL_VERDICT_ENUM_AGENT) FL_AGENT_VERDICT_COUNT };
+enum fl_probe_verdict { FL_PROBE_VERDICTS(FL_VERDICT_ENUM_PROBE) FL_PROBE_VERDICT_COUNT };
 
 /* What a step returns when the packet goes on to the next step. */
 #define FL_CONTINUE (-1)
