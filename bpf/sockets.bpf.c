@@ -30,6 +30,15 @@ struct {
 	__type(value, struct fl_vip);
 } fl_vips SEC(".maps");
 
+/* Likewise. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, FL_AGENT_MAX_SOURCES);
+	__uint(key_size, 16);
+	__type(value, __u32);
+} fl_sources SEC(".maps");
+
 /* By fl_vip.index; made ready by the agent before each scan. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -109,6 +118,15 @@ static __always_inline void fl_own(const struct fl_vip_sockets *sockets, __u32 r
 		scan->lost++;
 }
 
+/* Of an LB host: a health check, which is no load, and of whose row nobody has to know the owner
+ * when it is over. */
+static __always_inline int fl_is_check(const struct fl_connection *connection)
+{
+	__u32 *source = bpf_map_lookup_elem(&fl_sources, connection->client);
+
+	return source && *source == FL_SOURCE_LB;
+}
+
 SEC("iter/tcp")
 int fl_scan_sockets(struct bpf_iter__tcp *ctx)
 {
@@ -126,7 +144,7 @@ int fl_scan_sockets(struct bpf_iter__tcp *ctx)
 		return 0;
 	fl_read_socket(socket, &connection);
 	vip = bpf_map_lookup_elem(&fl_vips, &connection.service);
-	if (!vip)
+	if (!vip || fl_is_check(&connection))
 		return 0;
 	sockets = bpf_map_lookup_elem(&fl_sockets, &vip->index);
 	if (!sockets)

@@ -126,7 +126,7 @@ class Agent {
     for (uint32_t i = 0; i < services.size(); ++i)
       tables_.vips[services[i]] = {.index = i, .rows = kRows};
     auto scanner =
-        agent::Scanner::Create(*loop_, vips_map, {}, tables_, mutex_);
+        agent::Scanner::Create(*loop_, {.vips = vips_map}, {}, tables_, mutex_);
     if (!scanner.ok())
       std::fprintf(stderr, "%s\n", scanner.status().ToString().c_str());
     FL_CHECK(scanner.ok());

@@ -192,9 +192,9 @@ absl::Status Agent::BuildFleet() {
                    }));
   routes_->WatchOnly(fleet_->PeerAddresses());
   FL_ASSIGN_OR_RETURN(
-      scanner_, Scanner::Create(*loop_, program_->maps().vips,
-                                tier::DeriveHashKey(secret_), fleet_->tables(),
-                                fleet_->mutex()));
+      scanner_,
+      Scanner::Create(*loop_, program_->maps(), tier::DeriveHashKey(secret_),
+                      fleet_->tables(), fleet_->mutex()));
   FL_ASSIGN_OR_RETURN(LearnedFlows learned,
                       LearnedFlows::Map(program_->maps().learned));
   learned_.emplace(std::move(learned));

@@ -40,14 +40,19 @@ absl::Status LoadError(int error, const datapath::LibbpfLog& log) {
                         "load the socket scan (needs a kernel with BTF)");
 }
 
-absl::StatusOr<Skeleton> LoadSkeleton(int vips_map,
+absl::StatusOr<Skeleton> LoadSkeleton(const AgentMapFds& maps,
                                       const tier::HashKey& hash_key,
                                       uint32_t rows) {
   const datapath::LibbpfLog log;
   Skeleton skeleton(sockets__open());
   if (skeleton == nullptr) return LoadError(errno, log);
-  if (const int error = bpf_map__reuse_fd(skeleton->maps.fl_vips, vips_map)) {
+  if (const int error = bpf_map__reuse_fd(skeleton->maps.fl_vips, maps.vips)) {
     return base::BpfError(error, "reuse fl_vips for the socket scan");
+  }
+  if (maps.sources >= 0) {
+    if (const int error =
+            bpf_map__reuse_fd(skeleton->maps.fl_sources, maps.sources))
+      return base::BpfError(error, "reuse fl_sources for the socket scan");
   }
   if (const int error =
           bpf_map__set_max_entries(skeleton->maps.fl_owned, rows)) {
@@ -73,19 +78,20 @@ struct Scanner::Kernel {
 };
 
 absl::StatusOr<std::unique_ptr<Scanner>> Scanner::Create(
-    event::Loop& loop, int vips_map, const tier::HashKey& hash_key,
+    event::Loop& loop, const AgentMapFds& maps, const tier::HashKey& hash_key,
     const Tables& tables, event::Mutex& tables_mutex) {
   std::unique_ptr<Scanner> scanner(
-      new Scanner(loop, vips_map, hash_key, tables, tables_mutex));
+      new Scanner(loop, maps, hash_key, tables, tables_mutex));
   // A kernel that cannot do it is to be known at once.
   FL_RETURN_IF_ERROR(scanner->Load(kLeastRows));
   return scanner;
 }
 
-Scanner::Scanner(event::Loop& loop, int vips_map, const tier::HashKey& hash_key,
-                 const Tables& tables, event::Mutex& tables_mutex)
+Scanner::Scanner(event::Loop& loop, const AgentMapFds& maps,
+                 const tier::HashKey& hash_key, const Tables& tables,
+                 event::Mutex& tables_mutex)
     : loop_(loop),
-      vips_map_(vips_map),
+      maps_(maps),
       hash_key_(hash_key),
       tables_(tables),
       mutex_(tables_mutex) {}
@@ -93,8 +99,7 @@ Scanner::Scanner(event::Loop& loop, int vips_map, const tier::HashKey& hash_key,
 Scanner::~Scanner() = default;
 
 absl::Status Scanner::Load(uint32_t rows) {
-  FL_ASSIGN_OR_RETURN(Skeleton skeleton,
-                      LoadSkeleton(vips_map_, hash_key_, rows));
+  FL_ASSIGN_OR_RETURN(Skeleton skeleton, LoadSkeleton(maps_, hash_key_, rows));
   FL_ASSIGN_OR_RETURN(auto sockets, datapath::MappedArray<fl_vip_sockets>::Map(
                                         bpf_map__fd(skeleton->maps.fl_sockets),
                                         FL_AGENT_MAX_VIPS, "fl_sockets"));

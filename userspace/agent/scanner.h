@@ -16,6 +16,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "agent/agent_maps.h"
 #include "agent/syn_cookies.h"
 #include "agent/tables.h"
 #include "base/ip_address.h"
@@ -54,10 +55,11 @@ struct Scan {
 
 class Scanner {
  public:
-  // `vips_map` is the pinned fl_vips. `tables` is what it holds; it changes
-  // only while `tables_mutex` is held. Both outlive the scanner.
+  // `maps` are the pinned ones: fl_vips, and fl_sources, which may be missing.
+  // `tables` is what fl_vips holds; it changes only while `tables_mutex` is
+  // held. Both outlive the scanner.
   static absl::StatusOr<std::unique_ptr<Scanner>> Create(
-      event::Loop& loop, int vips_map, const tier::HashKey& hash_key,
+      event::Loop& loop, const AgentMapFds& maps, const tier::HashKey& hash_key,
       const Tables& tables, event::Mutex& tables_mutex);
   Scanner(const Scanner&) = delete;
   Scanner& operator=(const Scanner&) = delete;
@@ -80,8 +82,9 @@ class Scanner {
     friend bool operator==(const Place&, const Place&) = default;
   };
 
-  Scanner(event::Loop& loop, int vips_map, const tier::HashKey& hash_key,
-          const Tables& tables, event::Mutex& tables_mutex);
+  Scanner(event::Loop& loop, const AgentMapFds& maps,
+          const tier::HashKey& hash_key, const Tables& tables,
+          event::Mutex& tables_mutex);
   // `rows`: of all services together, at least.
   absl::Status Load(uint32_t rows);
   // All require that the mutex is held.
@@ -91,7 +94,7 @@ class Scanner {
   event::Task<absl::Status> ReadCounters(Scan& scan);
 
   event::Loop& loop_;
-  const int vips_map_;
+  const AgentMapFds maps_;
   const tier::HashKey hash_key_;
   const Tables& tables_;
   event::Mutex& mutex_;

@@ -51,6 +51,10 @@ void CheckOptions::AddTo(CLI::App& app) {
       "tcp (default), http, https, ws, wss (a WebSocket that answers a ping) "
       "or none")
       .check(CheckType());
+  Add(app, "--check-via", via, "ROAD",
+      "direct: to the backend's own address (default);\n"
+      "vip: to the VIP, by the road of clients' packets")
+      .check(OneOf({"direct", "vip"}));
   Add(app, "--check-port", port, "PORT",
       "Where it connects to; 0 (default): the service's port")
       .check(WholeNumber(0, 65535));
@@ -105,6 +109,7 @@ void CheckOptions::AddTlsOptions(CLI::App& app) {
 void CheckOptions::PutInto(Json& body_json) const {
   Json fields = Json::object();
   Put(fields, "type", type);
+  Put(fields, "via", via);
   Put(fields, "port", port);
   Put(fields, "path", path);
   Put(fields, "host", host);

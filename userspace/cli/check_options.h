@@ -14,6 +14,7 @@ namespace fairlead::cli {
 // Unset: not given.
 struct CheckOptions {
   std::optional<std::string> type;
+  std::optional<std::string> via;
   std::optional<uint64_t> port;
   std::optional<std::string> path;
   std::optional<std::string> host;

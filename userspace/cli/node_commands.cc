@@ -261,6 +261,17 @@ absl::Status NodeCommands::Verdicts(Session& session) const {
   table.Print(session.out());
   session.out() << "\n"
                 << Count(Number(answer, "packets"), "packet") << " in all\n";
+  if (Array(answer, "checks").empty()) return absl::OkStatus();
+  Table checks({{.title = "CHECKS, ON THEIR WAY OUT"},
+                {.title = "ACTION"},
+                {.title = "COUNT", .align = Align::kRight},
+                {.title = "MEANING"}});
+  for (const Json& verdict : Sorted(Array(answer, "checks"), "name")) {
+    checks.Add({Text(verdict, "name"), Text(verdict, "action"),
+                Thousands(Number(verdict, "count")), Text(verdict, "help")});
+  }
+  session.out() << "\n";
+  checks.Print(session.out());
   return absl::OkStatus();
 }
 

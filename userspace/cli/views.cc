@@ -107,8 +107,12 @@ std::string CheckText(const Json& check) {
   if (type.empty() || type == "none") return type;
   std::string text = type;
   const int64_t port = Number(check, "port");
-  absl::StrAppend(&text, " port ",
-                  port == 0 ? "of the service" : absl::StrCat(port));
+  if (Text(check, "via") == "vip") {
+    absl::StrAppend(&text, " via the VIP");
+  } else {
+    absl::StrAppend(&text, " port ",
+                    port == 0 ? "of the service" : absl::StrCat(port));
+  }
   AddRequestText(check, text);
   absl::StrAppend(&text, ", every ", Text(check, "interval"), ", timeout ",
                   Text(check, "timeout"), ", rise ", Number(check, "rise"),
@@ -251,6 +255,9 @@ void AddLastCheck(const Json& check, Facts& facts) {
   if (Has(check, "certificate_days"))
     facts.Add("certificate",
               CertificateText(Number(check, "certificate_days")));
+  if (!Text(check, "why_direct").empty())
+    facts.Add("checked", absl::StrCat("straight, not via the VIP: ",
+                                      Text(check, "why_direct")));
 }
 
 }  // namespace

@@ -148,6 +148,10 @@ absl::StatusOr<core::Guarantee> ParseGuarantee(absl::string_view text) {
   return OneOf(text, core::ParseGuarantee(text), "flow-table, sockets");
 }
 
+absl::StatusOr<core::CheckVia> ParseCheckVia(absl::string_view text) {
+  return OneOf(text, core::ParseCheckVia(text), "vip, direct");
+}
+
 absl::StatusOr<core::CheckKind> ParseCheckKind(absl::string_view text) {
   if (text == "exec") {
     return absl::InvalidArgumentError(
@@ -182,6 +186,7 @@ std::vector<base::IpPrefix> ReadPrefixes(ObjectReader& reader,
 
 void ReadCheckSettings(ObjectReader& check, core::ServiceSettings& settings) {
   settings.check = check.Parsed<core::CheckKind>("type", ParseCheckKind);
+  settings.check_via = check.Parsed<core::CheckVia>("via", ParseCheckVia);
   settings.check_port = check.Integer<uint16_t>("port");
   settings.check_path = check.String("path");
   settings.check_host = check.String("host");

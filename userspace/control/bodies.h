@@ -44,6 +44,7 @@ absl::StatusOr<core::Policy> ParsePolicy(absl::string_view text);
 absl::StatusOr<core::Encap> ParseEncap(absl::string_view text);
 absl::StatusOr<core::Guarantee> ParseGuarantee(absl::string_view text);
 absl::StatusOr<core::CheckKind> ParseCheckKind(absl::string_view text);
+absl::StatusOr<core::CheckVia> ParseCheckVia(absl::string_view text);
 
 // An array of texts; empty if there is none. Problems are the reader's.
 std::vector<base::IpPrefix> ReadPrefixes(ObjectReader& reader,

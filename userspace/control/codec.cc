@@ -120,6 +120,7 @@ uint64_t ActiveFlows(const core::ServiceView& view) {
 Json EncodeCheckConfig(const core::CheckConfig& check) {
   Json json;
   json["type"] = Text(core::ToString(check.kind));
+  json["via"] = Text(core::ToString(check.via));
   json["port"] = check.port;
   json["path"] = check.path;
   json["host"] = check.host;
@@ -156,6 +157,9 @@ Json EncodeProbeResult(const core::ProbeResult& result) {
     entry["duration_us"] = absl::ToInt64Microseconds(step.duration);
     json["steps"].push_back(std::move(entry));
   }
+  json["via"] = Text(core::ToString(result.via));
+  json["why_direct"] =
+      result.why_direct.empty() ? Json(nullptr) : Json(result.why_direct);
   return json;
 }
 

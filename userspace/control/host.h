@@ -183,6 +183,8 @@ class ControlHost {
   virtual std::string WhyUnsettled(const core::Service& service) const = 0;
   // By enum fl_lb_verdict.
   virtual std::vector<uint64_t> VerdictCounts() const = 0;
+  // By enum fl_probe_verdict.
+  virtual std::vector<uint64_t> CheckVerdictCounts() const = 0;
   virtual ServiceCounters CountersOf(core::ServiceId service) const = 0;
   virtual BackendCounters CountersOfBackend(core::BackendId backend) const = 0;
   virtual BackendLine LineOf(core::BackendId backend) const = 0;

@@ -1,4 +1,6 @@
 // The node as a whole: status, verdicts, events, detach.
+#include <numeric>
+#include <span>
 #include <utility>
 
 #include "absl/strings/numbers.h"
@@ -34,26 +36,30 @@ absl::StatusOr<Json> ShowStatus(const ReadContext& context, const Call& call) {
   return answer;
 }
 
+Json EncodeVerdicts(std::span<const VerdictInfo> infos,
+                    const std::vector<uint64_t>& counts) {
+  Json verdicts = Json::array();
+  for (size_t i = 0; i < infos.size(); ++i) {
+    Json json;
+    json["name"] = std::string(infos[i].name);
+    json["action"] = std::string(infos[i].action);
+    json["count"] = i < counts.size() ? counts[i] : 0;
+    json["help"] = std::string(infos[i].help);
+    verdicts.push_back(std::move(json));
+  }
+  return verdicts;
+}
+
 absl::StatusOr<Json> ListVerdicts(const ReadContext& context,
                                   const Call& call) {
   FL_RETURN_IF_ERROR(CheckQuery(call.request, {}));
   const std::vector<uint64_t> counts = context.host.VerdictCounts();
-  uint64_t packets = 0;
-  Json verdicts = Json::array();
-  for (size_t i = 0; i < LbVerdicts().size(); ++i) {
-    const VerdictInfo& info = LbVerdicts()[i];
-    const uint64_t count = i < counts.size() ? counts[i] : 0;
-    packets += count;
-    Json json;
-    json["name"] = std::string(info.name);
-    json["action"] = std::string(info.action);
-    json["count"] = count;
-    json["help"] = std::string(info.help);
-    verdicts.push_back(std::move(json));
-  }
   Json answer = AnswerOf(context.controller);
-  answer["verdicts"] = std::move(verdicts);
-  answer["packets"] = packets;
+  answer["verdicts"] = EncodeVerdicts(LbVerdicts(), counts);
+  answer["packets"] =
+      std::accumulate(counts.begin(), counts.end(), uint64_t{0});
+  answer["checks"] =
+      EncodeVerdicts(CheckVerdicts(), context.host.CheckVerdictCounts());
   return answer;
 }
 

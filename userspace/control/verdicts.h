@@ -1,5 +1,5 @@
-// The verdicts of fl_lb by name, from the list that the packet path is compiled
-// from.
+// The verdicts of fl_lb and fl_probe by name, from the list that the packet
+// path is compiled from.
 #pragma once
 
 #include <span>
@@ -17,5 +17,7 @@ struct VerdictInfo {
 
 // By enum fl_lb_verdict.
 std::span<const VerdictInfo> LbVerdicts();
+// By enum fl_probe_verdict.
+std::span<const VerdictInfo> CheckVerdicts();
 
 }  // namespace fairlead::control

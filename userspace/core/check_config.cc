@@ -163,6 +163,10 @@ void Lay(const std::optional<T>& setting, T& field) {
 }  // namespace
 
 absl::Status CheckCheck(const CheckConfig& check) {
+  if (check.via == CheckVia::kVip && check.port != 0)
+    return Refuse("check-via", "vip",
+                  absl::StrCat("the VIP has no port ", check.port,
+                               "; use check-port 0, or check-via direct"));
   FL_RETURN_IF_ERROR(CheckTimes(check));
   FL_RETURN_IF_ERROR(CheckRange("check rise", check.rise, 1, kMostInARow));
   FL_RETURN_IF_ERROR(CheckRange("check fall", check.fall, 1, kMostInARow));
@@ -188,6 +192,7 @@ absl::Status CheckApplies(const CheckConfig& before, const CheckConfig& after) {
 
 void LayCheck(const ServiceSettings& settings, CheckConfig& check) {
   Lay(settings.check, check.kind);
+  Lay(settings.check_via, check.via);
   Lay(settings.check_port, check.port);
   Lay(settings.check_path, check.path);
   Lay(settings.check_host, check.host);
@@ -209,6 +214,7 @@ std::vector<std::pair<std::string, std::string>> DescribeCheck(
     const CheckConfig& check) {
   return {
       {"check", std::string(ToString(check.kind))},
+      {"check-via", std::string(ToString(check.via))},
       {"check-port", absl::StrCat(check.port)},
       {"check-path", check.path},
       {"check-host", OrDash(check.host)},

@@ -31,6 +31,7 @@ struct ServiceSettings {
   std::optional<absl::Duration> slow_start;  // 0: off
   std::optional<int> panic_percent;          // 0: off
   std::optional<CheckKind> check;
+  std::optional<CheckVia> check_via;
   std::optional<uint16_t> check_port;
   std::optional<std::string> check_path;
   std::optional<std::string> check_host;

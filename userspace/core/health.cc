@@ -33,6 +33,10 @@ std::string FailureReason(const ProbeResult& result) {
       return "check.timeout";
     case ProbeOutcome::kUnreachable:
       return "check.unreachable";
+    case ProbeOutcome::kVipRefused:
+      return "check.vip-refused";
+    case ProbeOutcome::kVipTimeout:
+      return "check.vip-timeout";
     case ProbeOutcome::kStatusMismatch:
       return absl::StrCat("check.status-mismatch(", result.http_status, ")");
     case ProbeOutcome::kProtocol:

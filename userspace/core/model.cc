@@ -112,6 +112,10 @@ absl::string_view ToString(EffectiveState value) {
   return "?";
 }
 
+absl::string_view ToString(CheckVia value) {
+  return value == CheckVia::kVip ? "vip" : "direct";
+}
+
 absl::string_view ToString(ProbeOutcome value) {
   switch (value) {
     case ProbeOutcome::kSuccess:
@@ -122,6 +126,10 @@ absl::string_view ToString(ProbeOutcome value) {
       return "timeout";
     case ProbeOutcome::kUnreachable:
       return "unreachable";
+    case ProbeOutcome::kVipRefused:
+      return "vip-refused";
+    case ProbeOutcome::kVipTimeout:
+      return "vip-timeout";
     case ProbeOutcome::kStatusMismatch:
       return "status-mismatch";
     case ProbeOutcome::kDrainStatus:
@@ -236,6 +244,12 @@ std::optional<CheckKind> ParseCheckKind(absl::string_view text) {
   for (const CheckKind value :
        {CheckKind::kNone, CheckKind::kTcp, CheckKind::kHttp, CheckKind::kHttps,
         CheckKind::kWs, CheckKind::kWss})
+    if (text == ToString(value)) return value;
+  return std::nullopt;
+}
+
+std::optional<CheckVia> ParseCheckVia(absl::string_view text) {
+  for (const CheckVia value : {CheckVia::kVip, CheckVia::kDirect})
     if (text == ToString(value)) return value;
   return std::nullopt;
 }

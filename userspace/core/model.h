@@ -47,10 +47,15 @@ inline bool IsWebSocket(CheckKind kind) {
 inline bool IsTls(CheckKind kind) {
   return kind == CheckKind::kHttps || kind == CheckKind::kWss;
 }
+enum class CheckKind : uint8_t { kNone, kTcp, kHttp };
+// What a check connects to: the VIP, by the road of clients' packets to that
+// backend; or the backend's own address.
+enum class CheckVia : uint8_t { kVip, kDirect };
 
 struct CheckConfig {
   CheckKind kind = CheckKind::kTcp;
-  uint16_t port = 0;  // 0: the service's port
+  CheckVia via = CheckVia::kDirect;
+  uint16_t port = 0;  // 0: the service's port; with kVip no other
   std::string path = "/";
   std::string host;  // of the Host header; empty: the backend's address
   absl::btree_map<std::string, std::string> headers;  // lower-case names
@@ -197,6 +202,15 @@ struct ProbeRequest {
   base::IpAddress address;
   uint16_t port = 0;
   CheckConfig check;
+  // Of a check by way of the VIP.
+  struct ByVip {
+    base::Endpoint vip;
+    BackendId id = 0;
+    // Nothing is known of it, and its agent may not have been told the service
+    // yet.
+    bool too_early = false;
+  };
+  std::optional<ByVip> by_vip;
 };
 
 enum class ProbeOutcome : uint8_t {
@@ -204,6 +218,8 @@ enum class ProbeOutcome : uint8_t {
   kRefused,         // check.tcp-refused
   kTimeout,         // check.timeout
   kUnreachable,     // check.unreachable
+  kVipRefused,      // check.vip-refused: not so at the backend's own address
+  kVipTimeout,      // check.vip-timeout: likewise
   kStatusMismatch,  // check.status-mismatch(500)
   kDrainStatus,     // signal.http-503
   kHoldStatus,      // signal.http-429
@@ -259,6 +275,9 @@ struct ProbeResult {
   std::string detail;  // for people
   std::vector<ProbeStepTime> steps;
   std::optional<int> certificate_days;  // until it expires
+  CheckVia via = CheckVia::kDirect;
+  // Why, if the check was to go by way of the VIP and did not; for people.
+  std::string why_direct = {};
 };
 
 // What an agent said about one service on its host.
@@ -367,6 +386,7 @@ absl::string_view ToString(Encap value);
 absl::string_view ToString(Guarantee value);
 absl::string_view ToString(Admin value);
 absl::string_view ToString(CheckKind value);
+absl::string_view ToString(CheckVia value);
 absl::string_view ToString(Health value);
 absl::string_view ToString(Signal value);
 absl::string_view ToString(EffectiveState value);
@@ -379,5 +399,6 @@ std::optional<Policy> ParsePolicy(absl::string_view text);
 std::optional<Encap> ParseEncap(absl::string_view text);
 std::optional<Guarantee> ParseGuarantee(absl::string_view text);
 std::optional<CheckKind> ParseCheckKind(absl::string_view text);
+std::optional<CheckVia> ParseCheckVia(absl::string_view text);
 
 }  // namespace fairlead::core

@@ -35,15 +35,28 @@ void ReconfigureAgent(uint16_t before, uint16_t after,
   }
 }
 
+// A first result counts at once, so it should not be that of an agent which was
+// not asked yet.
+bool IsTooEarly(const Service& service, const BackendRuntime& runtime) {
+  using enum AgentReport::Presence;
+  const AgentReport::Presence agent = runtime.agent.report().presence;
+  return service.agent_port != 0 && runtime.check.health() == Health::kInit &&
+         (agent == kUnknown || agent == kStale);
+}
+
 }  // namespace
 
 ProbeRequest MakeProbe(const Service& service, const Backend& backend) {
   const CheckConfig& check = service.check;
-  return {.service = service.name,
-          .backend = backend.name,
-          .address = backend.address,
-          .port = check.port != 0 ? check.port : service.vip.port,
-          .check = check};
+  ProbeRequest probe;
+  probe.service = service.name;
+  probe.backend = backend.name;
+  probe.address = backend.address;
+  probe.port = check.port != 0 ? check.port : service.vip.port;
+  probe.check = check;
+  if (check.via == CheckVia::kVip)
+    probe.by_vip = {.vip = service.vip, .id = backend.id};
+  return probe;
 }
 
 void Runtimes::Adopt(const DesiredState& desired,
@@ -292,6 +305,7 @@ std::vector<ProbeRequest> Runtimes::DueProbes(const DesiredState& desired,
     ProbeRequest probe =
         MakeProbe(service, service.backends.find(runtime.backend)->second);
     probe.number = probes_;
+    if (probe.by_vip) probe.by_vip->too_early = IsTooEarly(service, runtime);
     probes.push_back(std::move(probe));
   }
   return probes;

@@ -144,8 +144,9 @@ absl::Status Daemon::Open() {
       control::Access access,
       control::Access::Resolve(geteuid(), GroupsOf(config_.access)));
   access_ = std::make_unique<control::Access>(std::move(access));
-  FL_ASSIGN_OR_RETURN(program_, datapath::Program::Open(ProgramOptionsOf(
-                                    config_, hash_key_, loop_->Now())));
+  const datapath::ProgramOptions options =
+      ProgramOptionsOf(config_, hash_key_, loop_->Now());
+  FL_ASSIGN_OR_RETURN(program_, datapath::Program::Open(options));
   FL_ASSIGN_OR_RETURN(tables_, datapath::SharedTables::Open(
                                    program_->maps(), SizesOf(config_.tables)));
   // Roles are checked for each request; the socket itself is open to the
@@ -165,7 +166,9 @@ absl::Status Daemon::Open() {
   happened_ = std::make_unique<event::Event>(*loop_);
   sweeper_ = std::make_unique<FlowSweeper>(
       *loop_, *controller_, *tables_, TimeoutsOf(config_.timeouts), *happened_);
-  health_ = std::make_unique<HealthRunner>(*loop_, *controller_, *happened_);
+  OpenProbeRoads(options.config);
+  health_ =
+      std::make_unique<HealthRunner>(*loop_, *controller_, *roads_, *happened_);
   agents_ = std::make_unique<AgentPoller>(
       *loop_, *controller_, *sweeper_, *happened_,
       AgentPoller::Options{.lb_id = config_.id, .mac_key = mac_key});
@@ -180,9 +183,9 @@ absl::Status Daemon::Open() {
   tracer_ = std::make_unique<Tracer>(Tracer::Parts{
       *loop_, *packet_trace_, *controller_, *routes_, config_.gue_port});
   FL_RETURN_IF_ERROR(ListenToPeers());
-  host_ = std::make_unique<Host>(
-      Host::Parts{*loop_, config_, hash_key_, *program_, *tables_, *controller_,
-                  *sweeper_, *routes_, *tier_, *agents_, *tracer_, *health_});
+  host_ = std::make_unique<Host>(Host::Parts{
+      *loop_, config_, hash_key_, *program_, *tables_, *controller_, *sweeper_,
+      *routes_, *roads_, *tier_, *agents_, *tracer_, *health_});
   changes_ = std::make_unique<event::Scope>(*loop_);
   api_ = std::make_unique<control::Api>(
       control::ApiParts{.loop = *loop_,
@@ -198,6 +201,18 @@ absl::Status Daemon::Open() {
         return api_->Handle(std::move(request));
       });
   return absl::OkStatus();
+}
+
+void Daemon::OpenProbeRoads(const fl_config& config) {
+  absl::StatusOr<std::unique_ptr<datapath::ProbePath>> path =
+      datapath::ProbePath::Open({.pin_path = config_.pin_path,
+                                 .config = config,
+                                 .sizes = SizesOf(config_.tables),
+                                 .maps = program_->maps()});
+  const absl::Status status = path.status();
+  roads_ = std::make_unique<ProbeRoads>(
+      ProbeRoads::Parts{*loop_, config_.addresses, routes_->local_addresses(),
+                        path.ok() ? *std::move(path) : nullptr, status});
 }
 
 // Nobody asks a host that names no peers.
@@ -362,12 +377,14 @@ void Daemon::OnNextHop(const base::IpAddress& address,
   const bool has_hop = set.ok() && hop.has_value();
   if (!has_hop)
     base::LogWarning("backend address ", address.ToString(), ": ", reason);
+  roads_->OnNextHop(address, has_hop ? hop : std::nullopt);
   controller_->OnNextHop(address, has_hop ? hop : std::nullopt, reason);
   happened_->NotifyAll();
 }
 
 void Daemon::OnDesiredChanged() {
   routes_->WatchOnly(BackendAddresses(controller_->desired()));
+  roads_->OnDesiredChanged(controller_->desired());
   health_->Kick();
   agents_->Kick();
   tier_->Recheck();

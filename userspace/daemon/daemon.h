@@ -18,6 +18,7 @@
 #include "daemon/flow_sweeper.h"
 #include "daemon/health_runner.h"
 #include "daemon/host.h"
+#include "daemon/probe_roads.h"
 #include "daemon/tier_watch.h"
 #include "daemon/tracer.h"
 #include "datapath/packet_trace.h"
@@ -52,6 +53,8 @@ class Daemon {
   // Requires: what is desired fits the sizes of the node config.
   absl::Status Open();
   absl::Status ListenToPeers();
+  // Without it, checks go another way.
+  void OpenProbeRoads(const fl_config& config);
   // After an error: leaves a host without a packet path as it was.
   void TakeBack();
   event::Task<void> Main();
@@ -87,6 +90,7 @@ class Daemon {
   std::unique_ptr<control::EventLog> event_log_;
   std::unique_ptr<event::Event> happened_;
   std::unique_ptr<FlowSweeper> sweeper_;
+  std::unique_ptr<ProbeRoads> roads_;
   std::unique_ptr<HealthRunner> health_;
   std::unique_ptr<AgentPoller> agents_;
   std::unique_ptr<TierWatch> tier_;

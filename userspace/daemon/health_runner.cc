@@ -21,15 +21,8 @@ event::Task<void> HealthRunner::Run() {
   co_await probes.Join();
 }
 
-event::Task<core::ProbeResult> HealthRunner::RunNow(
-    core::ProbeRequest request) {
-  // Named: g++ 12 destroys an aggregate temporary in a co_await twice.
-  probe::Target target{request.address, request.port, std::move(request.check)};
-  co_return co_await prober_.Run(std::move(target), loop_.Now());
-}
-
 event::Task<void> HealthRunner::RunOne(core::ProbeRequest request) {
-  const core::ProbeResult result = co_await RunNow(request);
+  const core::ProbeResult result = co_await roads_.Probe(request);
   controller_.OnProbeResult(request, result, loop_.Now());
   on_result_.NotifyAll();
   // The result moved the deadline of this backend.

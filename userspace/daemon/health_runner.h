@@ -3,10 +3,10 @@
 #pragma once
 
 #include "core/controller.h"
+#include "daemon/probe_roads.h"
 #include "event/loop.h"
 #include "event/sync.h"
 #include "event/task.h"
-#include "probe/probe.h"
 
 namespace fairlead::daemon {
 
@@ -14,17 +14,19 @@ class HealthRunner {
  public:
   // All borrowed. `on_result` is notified after each result.
   HealthRunner(event::Loop& loop, core::Controller& controller,
-               event::Event& on_result)
+               ProbeRoads& roads, event::Event& on_result)
       : loop_(loop),
-        prober_(loop),
         controller_(controller),
+        roads_(roads),
         on_result_(on_result),
         kick_(loop) {}
 
   // Until cancelled.
   event::Task<void> Run();
   // At once; the controller is not told.
-  event::Task<core::ProbeResult> RunNow(core::ProbeRequest request);
+  event::Task<core::ProbeResult> RunNow(core::ProbeRequest request) {
+    return roads_.Probe(std::move(request));
+  }
   // The desired state changed: there may be an earlier deadline.
   void Kick() { kick_.NotifyAll(); }
 
@@ -32,8 +34,8 @@ class HealthRunner {
   event::Task<void> RunOne(core::ProbeRequest request);
 
   event::Loop& loop_;
-  probe::Prober prober_;
   core::Controller& controller_;
+  ProbeRoads& roads_;
   event::Event& on_result_;
   event::Event kick_;
 };

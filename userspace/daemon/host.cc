@@ -88,6 +88,8 @@ std::vector<std::string> Host::Alarms() const {
   for (std::string& alarm : datapath::HiddenTagAlarms(
            parts_.routes.network(), ingress, datapath::TakesTagsOff))
     alarms.push_back(std::move(alarm));
+  for (std::string& alarm : parts_.roads.Alarms())
+    alarms.push_back(std::move(alarm));
   for (std::string& alarm : parts_.tier.Alarms())
     alarms.push_back(std::move(alarm));
   for (const auto& [name, service] : parts_.controller.desired().services) {
@@ -203,6 +205,7 @@ event::Task<absl::Status> Host::Detach(bool force) {
           "; withdraw the VIPs' routes first, or use --force: their "
           "connections stall"));
   }
+  parts_.roads.Stop();
   co_return parts_.program.Detach();
 }
 

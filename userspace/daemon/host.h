@@ -12,6 +12,7 @@
 #include "daemon/agent_poller.h"
 #include "daemon/flow_sweeper.h"
 #include "daemon/health_runner.h"
+#include "daemon/probe_roads.h"
 #include "daemon/tier_watch.h"
 #include "daemon/tracer.h"
 #include "datapath/flow_hash.h"
@@ -38,6 +39,7 @@ class Host : public control::ControlHost {
     const core::Controller& controller;
     const FlowSweeper& sweeper;
     const routes::RouteWatcher& routes;
+    ProbeRoads& roads;
     const TierWatch& tier;
     AgentPoller& agents;
     Tracer& tracer;
@@ -55,6 +57,9 @@ class Host : public control::ControlHost {
     return parts_.tier.WhyUnsettled(service);
   }
   std::vector<uint64_t> VerdictCounts() const override;
+  std::vector<uint64_t> CheckVerdictCounts() const override {
+    return parts_.roads.VerdictCounts();
+  }
   control::ServiceCounters CountersOf(core::ServiceId service) const override;
   control::BackendCounters CountersOfBackend(
       core::BackendId backend) const override;

@@ -135,7 +135,6 @@ uint32_t ProbePath::MarkOf(core::BackendId backend) {
 
 absl::Status ProbePath::Use(const std::string& interface) {
   FL_ASSIGN_OR_RETURN(const Interface found, FindInterface(interface));
-  if (used_.count(found.index) != 0) return absl::OkStatus();
   FL_RETURN_IF_ERROR(hooks_.Put(found, program_.get()));
   used_.insert(found.index);
   return absl::OkStatus();

@@ -48,7 +48,8 @@ class ProbePath {
 
   static uint32_t MarkOf(core::BackendId backend);
 
-  // Attaches it where it is not yet. Errors: the kernel refuses.
+  // Attaches it, also where somebody has taken it off. Errors: the kernel
+  // refuses.
   absl::Status Use(const std::string& interface);
   // Takes it off the interfaces that are not named.
   absl::Status KeepOnly(const std::set<std::string>& interfaces);

@@ -30,6 +30,13 @@ absl::StatusOr<base::UniqueFd> StreamSocket(int family) {
   return fd;
 }
 
+absl::Status SetNumber(int fd, int level, int option, int value,
+                       absl::string_view name) {
+  if (setsockopt(fd, level, option, &value, sizeof(value)) != 0)
+    return base::SyscallError(absl::StrCat("setsockopt ", name));
+  return absl::OkStatus();
+}
+
 absl::Status SetFlag(int fd, int level, int option, absl::string_view name) {
   const int on = 1;
   if (setsockopt(fd, level, option, &on, sizeof(on)) != 0)
@@ -172,6 +179,22 @@ absl::StatusOr<base::UniqueFd> SocketFor(const SocketAddress& address) {
 absl::Status Bind(int fd, const SocketAddress& address) {
   if (bind(fd, address.data(), address.size()) == 0) return absl::OkStatus();
   return base::SyscallError(absl::StrCat("bind to ", address.ToString()));
+}
+
+absl::Status TakeRoad(int fd, const SocketRoad& road) {
+  FL_RETURN_IF_ERROR(SetNumber(fd, SOL_SOCKET, SO_MARK,
+                               static_cast<int>(road.mark), "SO_MARK"));
+  if (setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, road.device.c_str(),
+                 static_cast<socklen_t>(road.device.size())) != 0)
+    return base::SyscallError(absl::StrCat("bind to ", road.device));
+  if (road.largest_segment != 0)
+    FL_RETURN_IF_ERROR(SetNumber(fd, IPPROTO_TCP, TCP_MAXSEG,
+                                 road.largest_segment, "TCP_MAXSEG"));
+  if (!road.source.has_value()) return absl::OkStatus();
+  // The port is chosen when it is known who it is for.
+  FL_RETURN_IF_ERROR(SetFlag(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT,
+                             "IP_BIND_ADDRESS_NO_PORT"));
+  return Bind(fd, SocketAddress(*road.source));
 }
 
 absl::StatusOr<base::UniqueFd> ListenTcp(const base::Endpoint& endpoint) {

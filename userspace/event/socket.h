@@ -5,6 +5,7 @@
 #include <sys/socket.h>
 #include <sys/types.h>
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -54,6 +55,16 @@ absl::StatusOr<base::UniqueFd> UnixSocket();
 // A socket that can connect to `address`.
 absl::StatusOr<base::UniqueFd> SocketFor(const SocketAddress& address);
 absl::Status Bind(int fd, const SocketAddress& address);
+
+// How what a socket sends leaves the host, if not as the routes alone say.
+struct SocketRoad {
+  uint32_t mark = 0;
+  std::string device;  // that it leaves by, and answers come by
+  std::optional<base::IpAddress> source = {};
+  int largest_segment = 0;  // 0: as the kernel thinks fit
+};
+// Before it connects. Errors: no such device or address; not allowed.
+absl::Status TakeRoad(int fd, const SocketRoad& road);
 
 // An IPv6 listener takes no IPv4 connections. Port 0: see LocalEndpoint(). An
 // address in use gets a second to become free; this blocks.

@@ -121,7 +121,8 @@ event::Task<bool> Attempt::Connect() {
   Begin(ProbeStep::kConnect);
   const event::SocketAddress address(
       base::Endpoint{target_.address, target_.port});
-  const absl::Status connected = co_await channel_.Connect(address);
+  const absl::Status connected = co_await channel_.Connect(
+      address, target_.road.has_value() ? &*target_.road : nullptr);
   co_return connected.ok() || FailIo(connected);
 }
 

@@ -17,8 +17,10 @@ constexpr size_t kReceiveBytes = 4096;
 
 // When it is closed, the kernel drops the connection by a reset, and keeps no
 // TIME_WAIT: thousands of probes a second would use up the ports.
-absl::StatusOr<base::UniqueFd> MakeSocket(const event::SocketAddress& address) {
+absl::StatusOr<base::UniqueFd> MakeSocket(const event::SocketAddress& address,
+                                          const event::SocketRoad* road) {
   FL_ASSIGN_OR_RETURN(base::UniqueFd fd, event::SocketFor(address));
+  if (road != nullptr) FL_RETURN_IF_ERROR(event::TakeRoad(fd.get(), *road));
   const linger on = {.l_onoff = 1, .l_linger = 0};
   if (setsockopt(fd.get(), SOL_SOCKET, SO_LINGER, &on, sizeof(on)) != 0)
     return base::SyscallError("set SO_LINGER of a probe's socket");
@@ -27,8 +29,9 @@ absl::StatusOr<base::UniqueFd> MakeSocket(const event::SocketAddress& address) {
 
 }  // namespace
 
-event::Task<absl::Status> Channel::Connect(event::SocketAddress address) {
-  FL_CO_ASSIGN_OR_RETURN(fd_, MakeSocket(address));
+event::Task<absl::Status> Channel::Connect(event::SocketAddress address,
+                                           const event::SocketRoad* road) {
+  FL_CO_ASSIGN_OR_RETURN(fd_, MakeSocket(address, road));
   co_return co_await loop_.Connect(fd_.get(), address, deadline_);
 }
 

@@ -25,7 +25,9 @@ class Channel {
   Channel& operator=(const Channel&) = delete;
 
   // RESOURCE_EXHAUSTED: this host has no socket left.
-  event::Task<absl::Status> Connect(event::SocketAddress address);
+  // `road` is borrowed; null: as routes say.
+  event::Task<absl::Status> Connect(event::SocketAddress address,
+                                    const event::SocketRoad* road);
   // Requires: connected. What is wrong with TLS is told by tls_failure(), and
   // then the error is FAILED_PRECONDITION.
   event::Task<absl::Status> StartTls(ssl_ctx_st& context, const TlsPeer& peer);

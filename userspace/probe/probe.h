@@ -7,10 +7,13 @@
 // the backend.
 #pragma once
 
+#include <optional>
+
 #include "base/ip_address.h"
 #include "base/mono_time.h"
 #include "core/model.h"
 #include "event/loop.h"
+#include "event/socket.h"
 #include "event/task.h"
 #include "probe/tls.h"
 
@@ -29,6 +32,7 @@ struct Target {
   base::IpAddress address;
   uint16_t port = 0;
   core::CheckConfig check;
+  std::optional<event::SocketRoad> road = {};
 };
 
 class Prober {

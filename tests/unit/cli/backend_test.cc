@@ -168,6 +168,17 @@ TEST_CASE("a next hop is shown with its VLAN, and a missing one with why",
   CHECK_THAT(other.out(), Catch::Contains("none: no route to 192.0.2.11\n"));
 }
 
+TEST_CASE("a check that goes another way than was asked says why",
+          "[cli][backend]") {
+  FakeApi api;
+  api.On("GET /v1/services/web/backends/b", R"({"backend": {"name": "b",
+    "check": {"outcome": "success", "detail": "", "via": "direct",
+              "why_direct": "no route"}}})");
+  REQUIRE(api.Run("backend show web b") == 0);
+  CHECK_THAT(api.out(),
+             Catch::Contains("straight, not via the VIP: no route\n"));
+}
+
 TEST_CASE("what a backend said cannot speak to the terminal",
           "[cli][backend]") {
   FakeApi api;

@@ -76,13 +76,17 @@ TEST_CASE("verdicts prints each counter with its meaning", "[cli][node]") {
   FakeApi api;
   api.On("GET /v1/verdicts", R"({"packets": 1235, "verdicts": [
     {"name": "TX_HIT", "action": "TX", "count": 1234, "help": "to its backend"},
-    {"name": "PASS_OTHER", "action": "PASS", "count": 1, "help": "not ours"}]})");
+    {"name": "PASS_OTHER", "action": "PASS", "count": 1, "help": "not ours"}],
+    "checks": [{"name": "TX_PROBE", "action": "TX", "count": 4321, "help": "sent"}]})");
   REQUIRE(api.Run("verdicts") == 0);
   CHECK(api.out() == R"(VERDICT     ACTION  COUNT  MEANING
 PASS_OTHER  PASS        1  not ours
 TX_HIT      TX      1,234  to its backend
 
 1,235 packets in all
+
+CHECKS, ON THEIR WAY OUT  ACTION  COUNT  MEANING
+TX_PROBE                  TX      4,321  sent
 )");
 }
 

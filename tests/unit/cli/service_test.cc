@@ -24,7 +24,8 @@ TEST_CASE("service add sends name, VIP and only the settings that were given",
                   "--source-rate 50 --source-burst 70 --source-conns 20 "
                   "--source-prefix4 24 "
                   "--source-prefix6 48 "
-                  "--check http --check-port 8080 --check-path /h --check-host "
+                  "--check http --check-via direct --check-port 8080 "
+                  "--check-path /h --check-host "
                   "ws.example --check-status 200-204 --check-interval 500ms "
                   "--check-timeout 1s --rise 1 --fall 5") == 0);
   CHECK(api.SentLines() ==
@@ -36,7 +37,7 @@ TEST_CASE("service add sends name, VIP and only the settings that were given",
         "rate\":50,"
         "\"source_burst\":70,\"source_conns\":20,\"source_prefix4\":24,"
         "\"source_prefix6\":48,"
-        "\"check\":{\"type\":\"http\","
+        "\"check\":{\"type\":\"http\",\"via\":\"direct\","
         "\"port\":8080,\"path\":\"/h\",\"host\":\"ws.example\","
         "\"status\":\"200-204\",\"interval\":\"500ms\",\"timeout\":\"1s\","
         "\"rise\":1,\"fall\":5}}\n");

@@ -104,6 +104,8 @@ TEST_CASE("every verdict is told with its count and help", "[control][api]") {
   fixture.host().verdicts.assign(FL_LB_VERDICT_COUNT, 0);
   fixture.host().verdicts[FL_LB_TX_HIT] = 7;
   fixture.host().verdicts[FL_LB_PASS_NOT_IP] = 5;
+  fixture.host().check_verdicts.assign(FL_PROBE_VERDICT_COUNT, 0);
+  fixture.host().check_verdicts[FL_PROBE_TX_PROBE] = 9;
   fixture.Run([&]() -> Task<void> {
     const Json answer = co_await fixture.Good("GET", "/v1/verdicts");
     CHECK(answer["generation"] == 0);
@@ -112,6 +114,10 @@ TEST_CASE("every verdict is told with its count and help", "[control][api]") {
     CHECK(answer["verdicts"][FL_LB_TX_HIT].dump() ==
           R"({"name":"TX_HIT","action":"TX","count":7,)"
           R"("help":"segment of a recorded flow, to the flow's backend"})");
+    REQUIRE(answer["checks"].size() == FL_PROBE_VERDICT_COUNT);
+    CHECK(answer["checks"][FL_PROBE_TX_PROBE].dump() ==
+          R"({"name":"TX_PROBE","action":"TX","count":9,)"
+          R"("help":"of a health check, encapsulated for its backend"})");
   });
 }
 

@@ -28,7 +28,7 @@ TEST_CASE("a whole service is read", "[control][bodies]") {
   const auto command = CommandOf<core::AddService>(ReadAddService(R"({
       "name": "ws", "vip": "198.51.100.10:443/tcp", "policy": "least-conn",
       "choices": 3, "encap": "gue", "need": 2, "syn_budget": "20000/s", "rows": 512, "agent_port": 7000, "slow_start": "1m30s", "panic": "50%",
-      "check": {"type": "http", "port": 8080, "path": "/live", "host": "ws",
+      "check": {"type": "http", "via": "vip", "port": 8080, "path": "/live", "host": "ws",
                 "status": "204", "interval": "5s", "timeout": "500ms",
                 "rise": 3, "fall": 4}})"));
   CHECK(command.name == "ws");
@@ -44,6 +44,7 @@ TEST_CASE("a whole service is read", "[control][bodies]") {
   CHECK(settings.panic_percent == 50);
   CHECK(settings.agent_port == 7000);
   CHECK(settings.check == core::CheckKind::kHttp);
+  CHECK(settings.check_via == core::CheckVia::kVip);
   CHECK(settings.check_port == 8080);
   CHECK(settings.check_path == "/live");
   CHECK(settings.check_host == "ws");

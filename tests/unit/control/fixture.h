@@ -34,6 +34,9 @@ class FakeHost : public ControlHost {
     return unsettled;
   }
   std::vector<uint64_t> VerdictCounts() const override { return verdicts; }
+  std::vector<uint64_t> CheckVerdictCounts() const override {
+    return check_verdicts;
+  }
   ServiceCounters CountersOf(core::ServiceId service) const override {
     return {.packets = service};
   }
@@ -77,6 +80,7 @@ class FakeHost : public ControlHost {
   SocketQuestion asked;
   SocketAnswers sockets;
   std::vector<uint64_t> verdicts;
+  std::vector<uint64_t> check_verdicts;
   absl::btree_map<core::BackendId, BackendLine> lines;
   FlowFacts facts;
   mutable std::optional<Flow> last_flow;

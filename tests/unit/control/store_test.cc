@@ -88,6 +88,7 @@ constexpr absl::string_view kSomeDocument = R"({
       "guarantee": "sockets",
       "check": {
         "type": "http",
+        "via": "direct",
         "port": 8080,
         "path": "/live",
         "host": "ws",

@@ -274,6 +274,48 @@ TEST_CASE("the answer to a probe of a deleted backend is not its successor's",
   CHECK(!world.View("web1").last_result);
 }
 
+TEST_CASE("a check by way of the VIP says which backend's it is",
+          "[core][controller]") {
+  CoreWorld world;
+  AddWeb(world, 2);
+  for (const ProbeRequest& probe : world.DueProbes()) CHECK(!probe.by_vip);
+  world.Do(SetService{"web", {.check_via = CheckVia::kVip}});
+  world.Advance(absl::Seconds(10));
+  const std::vector<ProbeRequest> probes = world.DueProbes();
+  REQUIRE(probes.size() == 2);
+  for (const ProbeRequest& probe : probes) {
+    REQUIRE(probe.by_vip.has_value());
+    CHECK(probe.by_vip->vip ==
+          world.controller().desired().services.at("web").vip);
+    CHECK(probe.by_vip->id == world.View(probe.backend).backend.id);
+    CHECK_FALSE(probe.by_vip->too_early);
+  }
+}
+
+// Until then the packets of its first check would be dropped there.
+TEST_CASE("a first check by way of the VIP waits until the agent knows it",
+          "[core][controller]") {
+  CoreWorld world;
+  ServiceSettings settings = SmallSettings();
+  settings.agent_port = 6082;
+  settings.check_via = CheckVia::kVip;
+  AddWeb(world, 1, settings);
+  const auto too_early = [&] {
+    world.Advance(absl::Seconds(10));
+    const std::vector<ProbeRequest> probes = world.DueProbes();
+    REQUIRE(probes.size() == 1);
+    return probes[0].by_vip->too_early;
+  };
+  CHECK(too_early());
+  world.Report("web1", Presence::kStale, 0);
+  CHECK(too_early());
+  world.Report("web1", Presence::kPresent, 0);
+  CHECK_FALSE(too_early());
+  // Nobody answers: the check is to say so.
+  world.Report("web1", Presence::kAbsent, 0);
+  CHECK_FALSE(too_early());
+}
+
 TEST_CASE("a change made for an older generation is refused whole",
           "[core][controller]") {
   CoreWorld world;

@@ -179,6 +179,9 @@ TEST_CASE("dead is who is silent to checks and to the agent's poll",
   };
   CHECK(is_dead(ProbeOutcome::kTimeout, Presence::kLost));
   CHECK(is_dead(ProbeOutcome::kUnreachable, Presence::kAbsent));
+  // It answers, if not at the VIP.
+  CHECK_FALSE(is_dead(ProbeOutcome::kVipTimeout, Presence::kAbsent));
+  CHECK_FALSE(is_dead(ProbeOutcome::kVipRefused, Presence::kAbsent));
   CHECK(is_dead(ProbeOutcome::kTimeout, Presence::kUnknown, false));
   CHECK(!is_dead(ProbeOutcome::kTimeout, Presence::kPresent));
   CHECK(!is_dead(ProbeOutcome::kRefused, Presence::kLost));

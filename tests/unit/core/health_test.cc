@@ -205,6 +205,8 @@ TEST_CASE("each failure has its reason", "[core][health]") {
   CHECK(reason(kRefused) == "check.tcp-refused");
   CHECK(reason(kTimeout) == "check.timeout");
   CHECK(reason(kUnreachable) == "check.unreachable");
+  CHECK(reason(kVipRefused) == "check.vip-refused");
+  CHECK(reason(kVipTimeout) == "check.vip-timeout");
   CHECK(reason(kProtocol) == "check.protocol");
   CHECK(reason(kStatusMismatch, 500) == "check.status-mismatch(500)");
   CHECK(reason(kBodyMismatch, 200) == "check.body-mismatch");
