@@ -47,7 +47,7 @@ inline bool IsWebSocket(CheckKind kind) {
 inline bool IsTls(CheckKind kind) {
   return kind == CheckKind::kHttps || kind == CheckKind::kWss;
 }
-enum class CheckKind : uint8_t { kNone, kTcp, kHttp };
+
 // What a check connects to: the VIP, by the road of clients' packets to that
 // backend; or the backend's own address.
 enum class CheckVia : uint8_t { kVip, kDirect };

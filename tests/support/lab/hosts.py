@@ -238,6 +238,11 @@ class WsServer:
         """What GET /healthz answers, on the health port and on the port."""
         self._call("health", status=status)
 
+    def set_upgrades(self, taken: bool) -> None:
+        """Whether it takes new WebSockets; those that it has go on, and
+        GET /healthz answers as before."""
+        self._call("upgrades", taken=taken)
+
     def stop(self) -> None:
         self.child.stop()
 

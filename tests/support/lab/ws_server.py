@@ -3,7 +3,7 @@
 On connect it sends {"backend", "incarnation", "accepts"}; every message comes
 back with `NAME/INCARNATION\\n` in front, so that a client can tell that it
 still talks to the very same process. A client that closes its half is told a
-number a second instead. Control socket commands: stats, health.
+number a second instead. Control socket commands: stats, health, upgrades.
 
 Not a model of a good application server: it never pings and never closes by
 itself, so that every close a client sees was caused by something else.
@@ -63,6 +63,7 @@ class Server:
         self.incarnation = secrets.token_hex(4)
         self.prefix = f"{name}/{self.incarnation}\n".encode()
         self.health_status = 200
+        self.takes_upgrades = True
         # TCP connections on the WebSocket port, probes included, against
         # WebSocket connections that completed their handshake.
         self.tcp_accepts = 0
@@ -91,7 +92,9 @@ class Server:
     async def on_request(self, path: str, headers):
         """Plain HTTP on the WebSocket port: the health check's path only."""
         if "Upgrade" in headers:
-            return None
+            if self.takes_upgrades:
+                return None
+            return http.HTTPStatus.SERVICE_UNAVAILABLE, [], b""
         self.http_requests += 1
         status = self.health_status if path == "/healthz" else 404
         return http.HTTPStatus(status), [], f"{status}\n".encode()
@@ -126,6 +129,10 @@ class Server:
         self.health_status = status
         return await self.stats()
 
+    async def set_upgrades(self, taken: bool) -> dict:
+        self.takes_upgrades = taken
+        return await self.stats()
+
     def protocol(self, *args, **kwargs) -> WebSocketServerProtocol:
         self.tcp_accepts += 1
         return Protocol(*args, prefix=self.prefix, **kwargs)
@@ -155,7 +162,8 @@ async def run(options: argparse.Namespace) -> None:
             sock=dual_stack_listener(options.health_port))
         commands = await control.serve(
             options.control,
-            {"stats": server.stats, "health": server.set_health})
+            {"stats": server.stats, "health": server.set_health,
+             "upgrades": server.set_upgrades})
         print(f"ready: {options.name} on port {options.port}", flush=True)
         await stopped.wait()
         health.close()

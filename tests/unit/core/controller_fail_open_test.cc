@@ -38,7 +38,7 @@ void Run(CoreWorld& world, absl::Duration duration, const Names& failing,
     for (const ProbeRequest& probe : world.DueProbes()) {
       const bool fails = failing.contains(probe.backend);
       world.controller().OnProbeResult(
-          probe, {.outcome = fails ? outcome : kSuccess}, world.now());
+          probe, world.ResultOf(fails ? outcome : kSuccess), world.now());
     }
   }
   world.Advance(end - world.now());
