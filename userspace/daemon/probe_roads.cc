@@ -146,7 +146,8 @@ event::Task<ProbeResult> ProbeRoads::LookAgain(core::ProbeRequest request,
                                                ProbeResult failed,
                                                std::string device) {
   const bool refused = failed.outcome == ProbeOutcome::kRefused;
-  const std::string vip = request.by_vip->vip.ToString();
+  const base::Endpoint endpoint = request.by_vip->vip;
+  const std::string vip = endpoint.ToString();
   const base::Endpoint straight{request.address, request.port};
   request.check.kind = core::CheckKind::kTcp;
   request.check.timeout = std::min(request.check.timeout, kSecondLook);
@@ -167,7 +168,7 @@ event::Task<ProbeResult> ProbeRoads::LookAgain(core::ProbeRequest request,
                                "is the VIP an address there, and does its "
                                "agent or tunnel take packets?");
   if (const int filter = Ipv4Sysctl(device, "rp_filter");
-      request.by_vip->vip.address.is_ipv4() && filter != 0)
+      endpoint.address.is_ipv4() && filter != 0)
     absl::StrAppend(&failed.detail, " (rp_filter of ", device, " here is ",
                     filter, ", which may refuse the answer)");
   co_return failed;

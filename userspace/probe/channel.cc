@@ -44,7 +44,7 @@ event::Task<absl::Status> Channel::StartTls(ssl_ctx_st& context,
     const absl::Status sent = co_await Flush();
     if (state == TlsState::kFailed)
       co_return absl::FailedPreconditionError(tls_->failure().detail);
-    FL_CO_RETURN_IF_ERROR(sent);
+    if (!sent.ok()) co_return sent;
     if (state == TlsState::kDone) co_return absl::OkStatus();
     FL_CO_ASSIGN_OR_RETURN(const size_t got, co_await Receive());
     if (got == 0)
@@ -71,7 +71,7 @@ event::Task<absl::StatusOr<size_t>> Channel::Read(std::span<char> buffer) {
     if (state == TlsState::kClosed) co_return size_t{0};
     if (state == TlsState::kFailed)
       co_return absl::FailedPreconditionError(tls_->failure().detail);
-    FL_CO_RETURN_IF_ERROR(sent);
+    if (!sent.ok()) co_return sent;
     FL_CO_ASSIGN_OR_RETURN(const size_t received, co_await Receive());
     if (received == 0) co_return size_t{0};
   }

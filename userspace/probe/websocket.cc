@@ -5,7 +5,6 @@
 #include <wslay/wslay.h>
 
 #include <algorithm>
-#include <cstring>
 #include <utility>
 
 #include "absl/strings/ascii.h"
@@ -50,7 +49,7 @@ ssize_t Append(const uint8_t* data, size_t size, int, void* out) {
 ssize_t TakeFrom(uint8_t* buffer, size_t size, int, void* input) {
   auto& text = *static_cast<std::string*>(input);
   const size_t taken = std::min(size, text.size());
-  std::memcpy(buffer, text.data(), taken);
+  std::copy_n(text.begin(), taken, buffer);
   text.erase(0, taken);
   return static_cast<ssize_t>(taken);
 }
