@@ -35,12 +35,12 @@ CheckCommands::CheckCommands(CommandLine& line) {
       noun,
       {.command = {.name = "run",
                    .description = "Check a backend now, from this LB host; its "
-                                  "health does not change by it",
+                                  "health does not change by it. Exit code 1 "
+                                  "if it fails; `backend show` has the last "
+                                  "results",
                    .examples = {"fairlead check run web web1",
                                 "fairlead check run web web1 -v",
-                                "fairlead check run web web1 -o json", "",
-                                "Exit code 1 if the check fails. The last "
-                                "results are in `backend show`."}}},
+                                "fairlead check run web web1 -o json"}}},
       [this](Session& session) { return Run(session); });
   run.add_option("SERVICE", service_, "The service's name")->required();
   run.add_option("BACKEND", backend_, "The backend's name or address")
