@@ -89,7 +89,8 @@ class ProgramsTest(LabTestCase):
         self.assertEqual(set(node), {
             "name", "id", "interfaces", "address", "address6", "key_file",
             "state_dir", "socket", "pin_path"})
-        self.assertEqual(config["tables"], {"flows": 1024})
+        self.assertEqual(config["tables"],
+                         {"flows": 1024, "counted_sources": 0})
         self.assertEqual(node["pin_path"], "/sys/fs/bpf/fltprog-lb1")
         key = pathlib.Path(node["key_file"])
         self.assertEqual(stat.S_IMODE(key.stat().st_mode), 0o600)
