@@ -9,6 +9,7 @@
 #include "absl/strings/string_view.h"
 #include "base/status_macros.h"
 #include "base/text.h"
+#include "core/refusal.h"
 
 namespace fairlead::core {
 namespace {
@@ -19,19 +20,6 @@ constexpr absl::string_view kOwnHeaders[] = {
     "connection", "content-length",         "host",
     "upgrade",    "sec-websocket-key",      "sec-websocket-version",
     "te",         "sec-websocket-protocol", "transfer-encoding"};
-
-absl::Status Refuse(absl::string_view field, absl::string_view value,
-                    absl::string_view remedy) {
-  return absl::InvalidArgumentError(
-      absl::StrCat(field, " ", value, ": ", remedy));
-}
-
-absl::Status CheckRange(absl::string_view field, int64_t value, int64_t low,
-                        int64_t high) {
-  if (low <= value && value <= high) return absl::OkStatus();
-  return Refuse(field, absl::StrCat(value),
-                absl::StrCat("must be ", low, " to ", high));
-}
 
 bool IsPlain(absl::string_view text) {
   return std::all_of(text.begin(), text.end(), [](char c) {

@@ -13,6 +13,7 @@
 #include "base/text.h"
 #include "core/check_config.h"
 #include "core/conn_limit.h"
+#include "core/refusal.h"
 #include "core/slow_start.h"
 #include "core/sources.h"
 #include "core/syn_budget.h"
@@ -25,19 +26,6 @@ namespace {
 bool IsLowerAlnum(char c) {
   return absl::ascii_isdigit(static_cast<unsigned char>(c)) ||
          absl::ascii_islower(static_cast<unsigned char>(c));
-}
-
-absl::Status Refuse(absl::string_view field, absl::string_view value,
-                    absl::string_view remedy) {
-  return absl::InvalidArgumentError(
-      absl::StrCat(field, " ", value, ": ", remedy));
-}
-
-absl::Status CheckRange(absl::string_view field, int64_t value, int64_t low,
-                        int64_t high) {
-  if (low <= value && value <= high) return absl::OkStatus();
-  return Refuse(field, absl::StrCat(value),
-                absl::StrCat("must be ", low, " to ", high));
 }
 
 absl::Status CheckRows(uint32_t rows) {
