@@ -1,9 +1,11 @@
 #include "http/codec.h"
 
 #include <boost/asio/buffer.hpp>
+#include <boost/beast/core/buffers_to_string.hpp>
 #include <boost/beast/http/fields.hpp>
 #include <boost/beast/http/parser.hpp>
-#include <boost/beast/http/string_body.hpp>
+#include <boost/optional.hpp>
+#include <cstdint>
 #include <exception>
 #include <optional>
 #include <utility>
@@ -25,6 +27,35 @@ using boost::system::error_code;
 absl::string_view View(boost::beast::string_view text) {
   return absl::string_view(text.data(), text.size());
 }
+
+// A body that grows with what has come. Beast's own makes room for what the
+// header announces: gigabytes, if the peer likes.
+struct GrowingBody {
+  using value_type = std::string;
+
+  class reader {  // NOLINT(readability-identifier-naming): Beast names it
+   public:
+    template <bool kIsRequest, typename Fields>
+    reader(beast::header<kIsRequest, Fields>& /*header*/, value_type& body)
+        : body_(body) {}
+
+    void init(const boost::optional<uint64_t>& /*announced*/,
+              error_code& error) {
+      error = {};
+    }
+    template <typename Buffers>
+    size_t put(const Buffers& buffers, error_code& error) {
+      const std::string piece = boost::beast::buffers_to_string(buffers);
+      body_ += piece;
+      error = {};
+      return piece.size();
+    }
+    void finish(error_code& error) { error = {}; }
+
+   private:
+    value_type& body_;
+  };
+};
 
 struct Progress {
   ParseState state = ParseState::kIncomplete;
@@ -71,9 +102,12 @@ size_t FeedParser(absl::string_view data, Parser& parser, Progress& progress) {
     const size_t used =
         parser.put(boost::asio::const_buffer(data.data(), data.size()), error);
     if (error) RecordError(error, progress);
-    // Beast 1.74 forgets that a body is too long if it came with its header.
+    // Beast 1.74 forgets that a body is too long if some of it came with its
+    // header.
     if (progress.state == ParseState::kIncomplete && parser.is_header_done() &&
-        parser.get().body().size() > progress.body_limit)
+        (parser.get().body().size() > progress.body_limit ||
+         (!parser.is_done() &&
+          parser.content_length().value_or(0) > progress.body_limit)))
       progress.state = ParseState::kBodyTooLarge;
     return used;
   } catch (const std::exception& e) {  // NOLINT(fl-exceptions): Beast throws
@@ -195,7 +229,7 @@ std::string EncodeTarget(const Request& request) {
 }  // namespace
 
 struct RequestParser::State {
-  beast::request_parser<beast::string_body> parser;
+  beast::request_parser<GrowingBody> parser;
   Progress progress;
   Request request;  // complete once progress.state says so
 
@@ -272,7 +306,7 @@ struct ResponseParser::State {
 
   const bool is_head;
   const MessageLimits limits;
-  std::optional<beast::response_parser<beast::string_body>> parser;
+  std::optional<beast::response_parser<GrowingBody>> parser;
   Progress progress;
 };
 

@@ -170,6 +170,20 @@ TEST_CASE("a body past the limit is refused however it arrives",
   ResponseParser in_pieces("GET", {.body_bytes = 10});
   in_pieces.Feed(header);
   CHECK(in_pieces.state() == ParseState::kBodyTooLarge);
+  ResponseParser cut("GET", {.body_bytes = 10});
+  cut.Feed(header + "hello");
+  CHECK(cut.state() == ParseState::kBodyTooLarge);
+}
+
+TEST_CASE("an announced length alone takes no memory", "[http][codec]") {
+  const std::string header =
+      "HTTP/1.1 200 OK\r\ncontent-length: 3000000000\r\n\r\n";
+  ResponseParser parser("GET", {.body_bytes = kUnlimitedBody});
+  parser.Feed(header + "hello");
+  CHECK(parser.state() == ParseState::kIncomplete);
+  const std::string body = parser.TakeBody();
+  CHECK(body == "hello");
+  CHECK(body.capacity() < 1000);
 }
 
 }  // namespace
