@@ -109,6 +109,7 @@ Table EventTable() {
                 {.title = "TYPE", .min_width = 15},
                 {.title = "OBJECT", .min_width = 12},
                 {.title = "CHANGE", .min_width = 16},
+                {.title = "AFTER", .min_width = 9},
                 {.title = "REASON"}});
 }
 
@@ -119,6 +120,18 @@ std::string Change(const Json& event) {
   return absl::StrCat(before, " -> ", after.empty() ? "-" : after);
 }
 
+// How long it had been as it was: "850ms", "12.3s", "3h2m5s".
+std::string LastedText(const Json& event) {
+  if (!Has(event, "lasted_ms")) return "-";
+  const absl::Duration lasted = absl::Milliseconds(Number(event, "lasted_ms"));
+  absl::Duration unit = absl::Seconds(1);
+  if (lasted < absl::Seconds(1))
+    unit = absl::Milliseconds(1);
+  else if (lasted < absl::Minutes(1))
+    unit = absl::Milliseconds(100);
+  return absl::FormatDuration(absl::Trunc(lasted, unit));
+}
+
 void AddEvent(const Json& event, Table& table) {
   const std::string service = Text(event, "service");
   const std::string backend = Text(event, "backend");
@@ -127,7 +140,7 @@ void AddEvent(const Json& event, Table& table) {
                                : "fairleadd",
              Text(event, "type"),
              absl::StrCat(service, backend.empty() ? "" : "/", backend),
-             Change(event), Text(event, "reason")});
+             Change(event), LastedText(event), Text(event, "reason")});
 }
 
 void PrintEventLine(const Json& event, std::ostream& out) {

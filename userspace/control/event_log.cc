@@ -38,6 +38,9 @@ Json EncodeEvent(const EventRecord& record) {
   json["before"] = record.event.before;
   json["after"] = record.event.after;
   json["reason"] = record.event.reason;
+  json["lasted_ms"] = nullptr;
+  if (record.event.lasted.has_value())
+    json["lasted_ms"] = absl::ToInt64Milliseconds(*record.event.lasted);
   return json;
 }
 
@@ -58,6 +61,10 @@ absl::StatusOr<EventRecord> DecodeEventLine(absl::string_view line) {
                   .before = reader.RequiredString("before"),
                   .after = reader.RequiredString("after"),
                   .reason = reader.RequiredString("reason")};
+  // Older daemons did not write it.
+  if (!reader.IsNull("lasted_ms"))
+    if (const auto lasted = reader.Integer<int64_t>("lasted_ms"))
+      record.event.lasted = absl::Milliseconds(*lasted);
   FL_RETURN_IF_ERROR(reader.Finish());
   return record;
 }

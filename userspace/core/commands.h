@@ -115,6 +115,9 @@ struct Event {
   std::string before;   // human and machine readable, short
   std::string after;
   std::string reason;
+  // How long it had been as `before` says; nothing: that is not known, or no
+  // state.
+  std::optional<absl::Duration> lasted = {};
 };
 
 // A command that has been accepted but not yet taken effect: make `next`

@@ -347,18 +347,10 @@ void Controller::Impl::OnNewFlows(const std::string& service,
   const auto of = desired_.services.find(service);
   if (of == desired_.services.end()) return;
   SynWatch& watch = syn_watches_[of->second.id];
-  const bool was_above = watch.excess().has_value();
-  watch.OnSample(counted, now);
-  if (was_above == watch.excess().has_value()) return;
-  events_.push_back(
-      {.type = "service.syn-budget",
-       .service = service,
-       .backend = "",
-       .before = was_above ? "above" : "within",
-       .after = was_above ? "within" : "above",
-       .reason = absl::StrCat(
-           BudgetPerSecond(of->second.syn_budget, sizes_.flow_buckets),
-           " new flows/s are recorded")});
+  if (!watch.OnSample(counted, now)) return;
+  events_.push_back(SynBudgetEvent(
+      of->second, watch,
+      BudgetPerSecond(of->second.syn_budget, sizes_.flow_buckets)));
 }
 
 uint64_t Controller::Impl::Recorded(const std::string& service,

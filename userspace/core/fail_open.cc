@@ -13,7 +13,10 @@ bool FailOpen::OnCount(const Count& count, int percent, base::MonoTime now) {
     active_ = false;
     ends_at_.reset();
   }
-  return active_ != was_active;
+  if (active_ == was_active) return false;
+  lasted_ = changed_at_ ? std::optional(now - *changed_at_) : std::nullopt;
+  changed_at_ = now;
+  return true;
 }
 
 }  // namespace fairlead::core

@@ -28,11 +28,16 @@ class FailOpen {
   bool OnCount(const Count& count, int percent, base::MonoTime now);
 
   bool active() const { return active_; }
+  // How long it had been otherwise before the last change; nullopt: it never
+  // was.
+  std::optional<absl::Duration> lasted() const { return lasted_; }
   // When OnCount() may answer something else without another count.
   std::optional<base::MonoTime> deadline() const { return ends_at_; }
 
  private:
   bool active_ = false;
+  std::optional<base::MonoTime> changed_at_;
+  std::optional<absl::Duration> lasted_;
   std::optional<base::MonoTime> ends_at_;
 };
 

@@ -80,7 +80,8 @@ BackendRuntime Runtimes::Make(const Service& service, const Backend& backend,
   BackendRuntime runtime{.id = backend.id,
                          .service = service.name,
                          .backend = backend.name,
-                         .check = HealthCheck(service.check, now)};
+                         .check = HealthCheck(service.check, now),
+                         .state_since = now};
   if (backend.admin == Admin::kMaint) runtime.check.Pause();
   return runtime;
 }
@@ -89,6 +90,7 @@ BackendRuntime Runtimes::MakeAdopted(const Service& service,
                                      const Backend& backend,
                                      uint64_t table_state, base::MonoTime now) {
   BackendRuntime runtime = Make(service, backend, now);
+  runtime.state_since.reset();
   const bool was_eligible = (table_state & FL_BACKEND_ELIGIBLE) != 0;
   if (was_eligible && backend.admin != Admin::kMaint) {
     // Not all probes at once: what is taken for up can wait its turn.
@@ -241,13 +243,14 @@ void Runtimes::Recount(const Service& service, base::MonoTime now) {
   const FailOpen::Count count = CountOf(service);
   if (!fail_open.OnCount(count, service.panic_percent, now)) return;
   const bool begins = fail_open.active();
-  events_.push_back({.type = "service.fail-open",
-                     .service = service.name,
-                     .backend = "",
-                     .before = begins ? "no" : "yes",
-                     .after = begins ? "yes" : "no",
-                     .reason = absl::StrCat(count.available, " of ", count.all,
-                                            " available")});
+  events_.push_back(
+      {.type = "service.fail-open",
+       .service = service.name,
+       .backend = "",
+       .before = begins ? "no" : "yes",
+       .after = begins ? "yes" : "no",
+       .reason = absl::StrCat(count.available, " of ", count.all, " available"),
+       .lasted = fail_open.lasted()});
   for (const auto& [name, backend] : service.backends) {
     const auto found = runtimes_.find(backend.id);
     if (found == runtimes_.end()) continue;
@@ -268,13 +271,33 @@ void Runtimes::RefreshOne(const Service& service, const Backend& backend,
   const EffectiveState before = runtime.effective.state;
   Derive(service, backend, runtime, now);
   Reschedule(service, runtime, now);
+  TellSlowStart(service, runtime, now);
   if (runtime.effective.state == before) return;
-  events_.push_back({.type = "backend.state",
-                     .service = service.name,
-                     .backend = backend.name,
-                     .before = std::string(ToString(before)),
-                     .after = std::string(ToString(runtime.effective.state)),
-                     .reason = runtime.effective.reason});
+  const auto since = std::exchange(runtime.state_since, now);
+  events_.push_back(
+      {.type = "backend.state",
+       .service = service.name,
+       .backend = backend.name,
+       .before = std::string(ToString(before)),
+       .after = std::string(ToString(runtime.effective.state)),
+       .reason = runtime.effective.reason,
+       .lasted = since ? std::optional(now - *since) : std::nullopt});
+}
+
+void Runtimes::TellSlowStart(const Service& service, BackendRuntime& runtime,
+                             base::MonoTime now) {
+  const auto lasted =
+      runtime.slow_start.TakeCompletion(service.slow_start, now);
+  if (!lasted) return;
+  events_.push_back({.type = "backend.slow-start",
+                     .service = runtime.service,
+                     .backend = runtime.backend,
+                     .before = "slow start",
+                     .after = "whole share",
+                     .reason = service.slow_start == absl::ZeroDuration()
+                                   ? "slow-start.off"
+                                   : "-",
+                     .lasted = lasted});
 }
 
 void Runtimes::Reschedule(const Service& service, BackendRuntime& runtime,

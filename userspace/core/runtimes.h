@@ -41,6 +41,8 @@ struct BackendRuntime {
   DrainWatch drain;
   SlowStart slow_start;
   Effective effective;
+  // Since when its state is what it is; nullopt: since before this process.
+  std::optional<base::MonoTime> state_since;
   // Where it stands in the indices of deadlines and of steps.
   std::optional<base::MonoTime> deadline;
   std::optional<base::MonoTime> step;
@@ -123,6 +125,9 @@ class Runtimes {
   // Derive(), with an event if the state changes, and the index of deadlines.
   void RefreshOne(const Service& service, const Backend& backend,
                   BackendRuntime& runtime, base::MonoTime now);
+  // An event if it has come to its whole share.
+  void TellSlowStart(const Service& service, BackendRuntime& runtime,
+                     base::MonoTime now);
   // Whether the service is to fail open, and what follows.
   void Recount(const Service& service, base::MonoTime now);
   void RecountAll(const DesiredState& desired, base::MonoTime now);

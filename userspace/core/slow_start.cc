@@ -1,6 +1,7 @@
 #include "core/slow_start.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "base/duration.h"
 #include "base/status_macros.h"
@@ -22,6 +23,7 @@ void SlowStart::Resume(uint32_t held, absl::Duration over, base::MonoTime now) {
   // In the middle of the time in which so many are.
   const double left = (static_cast<double>(held) + 0.5) / kHeldAtFirst;
   since_ = now - over * (1 - std::min(left, 1.0));
+  held_back_ = true;
 }
 
 uint32_t SlowStart::Held(absl::Duration over, base::MonoTime now) const {
@@ -29,6 +31,13 @@ uint32_t SlowStart::Held(absl::Duration over, base::MonoTime now) const {
   const double left = 1 - absl::FDivDuration(now - *since_, over);
   // Rounded down, and so its share up: there always is one.
   return static_cast<uint32_t>(std::min(left, 1.0) * kHeldAtFirst);
+}
+
+std::optional<absl::Duration> SlowStart::TakeCompletion(absl::Duration over,
+                                                        base::MonoTime now) {
+  const bool was_held_back = std::exchange(held_back_, Held(over, now) > 0);
+  if (!since_ || !was_held_back || held_back_) return std::nullopt;
+  return now - *since_;
 }
 
 std::optional<base::MonoTime> SlowStart::NextStep(absl::Duration over,

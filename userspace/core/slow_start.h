@@ -26,11 +26,18 @@ inline constexpr absl::Duration kLongestSlowStart = absl::Hours(1);
 class SlowStart {
  public:
   // It takes new connections from now on.
-  void Begin(base::MonoTime now) { since_ = now; }
+  void Begin(base::MonoTime now) {
+    since_ = now;
+    held_back_ = false;
+  }
   // As another process left it, with `held` in its line.
   void Resume(uint32_t held, absl::Duration over, base::MonoTime now);
   // It takes none any more.
   void End() { since_.reset(); }
+  // How long it had less than its whole share, once each time that it has come
+  // to it.
+  std::optional<absl::Duration> TakeCompletion(absl::Duration over,
+                                               base::MonoTime now);
 
   // Draws that are not its own; 0: none.
   uint32_t Held(absl::Duration over, base::MonoTime now) const;
@@ -40,6 +47,7 @@ class SlowStart {
 
  private:
   std::optional<base::MonoTime> since_;
+  bool held_back_ = false;  // at the last TakeCompletion()
 };
 
 // Of its share, what is not held back.

@@ -65,19 +65,28 @@ absl::StatusOr<SynBudget> ParseSynBudget(absl::string_view text) {
   return SynBudget{.per_second = per_second};
 }
 
-void SynWatch::OnSample(const NewFlows& sample, base::MonoTime now) {
+bool SynWatch::OnSample(const NewFlows& sample, base::MonoTime now) {
+  const bool was_above = excess_.has_value();
+  excess_ = Measure(sample, now);
+  if (was_above == excess_.has_value()) return false;
+  lasted_ = changed_at_ ? std::optional(now - *changed_at_) : std::nullopt;
+  changed_at_ = now;
+  return true;
+}
+
+std::optional<SynWatch::Excess> SynWatch::Measure(const NewFlows& sample,
+                                                  base::MonoTime now) {
   const std::optional<NewFlows> before = std::exchange(last_, sample);
   const absl::Duration passed = now - std::exchange(last_at_, now);
-  excess_.reset();
   // A program that was loaded anew counts on; one of another size from zero.
   if (!before.has_value() || passed <= absl::ZeroDuration() ||
       sample.over_budget <= before->over_budget || sample.all < before->all)
-    return;
+    return std::nullopt;
   const auto rate = [&](uint64_t flows) {
     return static_cast<uint64_t>(static_cast<double>(flows) /
                                  absl::ToDoubleSeconds(passed));
   };
-  excess_ = {
+  return Excess{
       .per_second = rate(sample.all - before->all),
       .unrecorded_per_second = rate(sample.over_budget - before->over_budget)};
 }

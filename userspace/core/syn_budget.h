@@ -50,7 +50,8 @@ struct NewFlows {
 // apart or more.
 class SynWatch {
  public:
-  void OnSample(const NewFlows& sample, base::MonoTime now);
+  // True if it got above its budget, or is within it again.
+  bool OnSample(const NewFlows& sample, base::MonoTime now);
 
   // New flows a second between the last two samples, if some of them were above
   // the budget.
@@ -59,11 +60,17 @@ class SynWatch {
     uint64_t unrecorded_per_second = 0;
   };
   const std::optional<Excess>& excess() const { return excess_; }
+  // How long it had been otherwise before that; nullopt: it never was.
+  std::optional<absl::Duration> lasted() const { return lasted_; }
 
  private:
+  std::optional<Excess> Measure(const NewFlows& sample, base::MonoTime now);
+
   std::optional<NewFlows> last_;
   base::MonoTime last_at_;
   std::optional<Excess> excess_;
+  std::optional<base::MonoTime> changed_at_;
+  std::optional<absl::Duration> lasted_;
 };
 
 }  // namespace fairlead::core

@@ -213,6 +213,18 @@ std::string SynBudgetAlarm(const Service& service,
       "service set --syn-budget");
 }
 
+Event SynBudgetEvent(const Service& service, const SynWatch& watch,
+                     uint64_t budget) {
+  const bool is_above = watch.excess().has_value();
+  return {.type = "service.syn-budget",
+          .service = service.name,
+          .backend = "",
+          .before = is_above ? "within" : "above",
+          .after = is_above ? "above" : "within",
+          .reason = absl::StrCat(budget, " new flows/s are recorded"),
+          .lasted = watch.lasted()};
+}
+
 std::vector<std::string> ServiceAlarms(
     const ServiceView& view, const std::vector<std::string>& no_next_hop) {
   std::vector<std::string> alarms;

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "core/commands.h"
 #include "core/controller.h"
 #include "core/model.h"
 #include "core/runtimes.h"
@@ -34,6 +35,9 @@ ServiceView MakeServiceView(const Service& service,
 // are known to have none.
 std::string SynBudgetAlarm(const Service& service,
                            const SynWatch::Excess& excess, uint64_t budget);
+// That it got above its budget, or is within it again.
+Event SynBudgetEvent(const Service& service, const SynWatch& watch,
+                     uint64_t budget);
 std::vector<std::string> ServiceAlarms(
     const ServiceView& view, const std::vector<std::string>& no_next_hop);
 

@@ -9,13 +9,13 @@ namespace {
 constexpr char kEvent[] =
     R"({"seq":12,"time":"2026-11-20T12:00:00.123Z","uid":0,)"
     R"("type":"backend.drain","service":"web","backend":"web1",)"
-    R"("before":"ready","after":"drain","reason":""})";
+    R"("before":"ready","after":"drain","reason":"","lasted_ms":null})";
 constexpr char kEventHeader[] =
     "   SEQ  TIME                      BY         TYPE             "
-    "OBJECT        CHANGE            REASON\n";
+    "OBJECT        CHANGE            AFTER      REASON\n";
 constexpr char kEventLine[] =
     "    12  2026-11-20T12:00:00.123Z  uid 0      backend.drain    "
-    "web/web1      ready -> drain    -\n";
+    "web/web1      ready -> drain    -          -\n";
 
 TEST_CASE("status prints host, tables, services and alarms", "[cli][node]") {
   FakeApi api;
@@ -100,9 +100,10 @@ TEST_CASE("events are lines that name who, what, before and after",
   REQUIRE(api.Run("events --since 11 --limit 2") == 0);
   CHECK(api.sent()[0].query ==
         http::StringMap{{"limit", "2"}, {"since", "11"}});
-  CHECK_THAT(api.out(), Catch::Contains("web/web1") &&
-                            Catch::Contains("fairleadd  service.add") &&
-                            Catch::Contains("198.51.100.10:443  r\n"));
+  CHECK_THAT(api.out(),
+             Catch::Contains("web/web1") &&
+                 Catch::Contains("fairleadd  service.add") &&
+                 Catch::Contains("198.51.100.10:443  -          r\n"));
 }
 
 TEST_CASE("events -f prints each event as it comes, in whatever pieces",

@@ -45,7 +45,7 @@ TEST_CASE("events are the newest, or those after a number", "[control][api]") {
     CHECK(all["events"][0].dump() ==
           R"({"seq":1,"time":"2026-11-20T12:00:00.123Z","uid":1000,)"
           R"("type":"backend.state","service":"","backend":"","before":"",)"
-          R"("after":"","reason":""})");
+          R"("after":"","reason":"","lasted_ms":null})");
     const Json newest = co_await fixture.Good("GET", "/v1/events?limit=2");
     CHECK(Seqs(newest) == "4 5 ");
     const Json after =

@@ -76,10 +76,24 @@ TEST_CASE("a record is one line that comes back", "[control][events]") {
   const std::string line = EncodeEventLine(record);
   CHECK(line == R"({"seq":12,"time":"2026-11-20T12:00:00.123Z","uid":0,)"
                 R"("type":"backend.drain","service":"ws","backend":"web0",)"
-                R"("before":"ready","after":"drain","reason":""})"
+                R"("before":"ready","after":"drain","reason":"",)"
+                R"("lasted_ms":null})"
                 "\n");
   const EventRecord again = event::ValueOf(DecodeEventLine(line));
   CHECK(EncodeEventLine(again) == line);
+
+  EventRecord state = record;
+  state.event.lasted = absl::Milliseconds(61'250);
+  const std::string timed = EncodeEventLine(state);
+  CHECK_THAT(timed, Catch::Matchers::Contains("\"lasted_ms\":61250"));
+  CHECK(event::ValueOf(DecodeEventLine(timed)).event.lasted ==
+        absl::Milliseconds(61'250));
+  // As older daemons wrote it.
+  const EventRecord old = event::ValueOf(DecodeEventLine(
+      R"({"seq":12,"time":"2026-11-20T12:00:00.123Z","uid":0,)"
+      R"("type":"backend.drain","service":"ws","backend":"web0",)"
+      R"("before":"ready","after":"drain","reason":""})"));
+  CHECK(!old.event.lasted);
 
   EventRecord anonymous = record;
   anonymous.uid.reset();
