@@ -106,9 +106,22 @@ std::optional<base::MonoTime> HealthCheck::deadline() const {
   return probe_ ? GiveUpAt() : due_;
 }
 
+bool HealthCheck::IsOverdue(base::MonoTime now) const {
+  const std::optional<base::MonoTime> at = deadline();
+  return at.has_value() && !put_off_ && now - *at > kOverdue;
+}
+
+void HealthCheck::PutOff(base::MonoTime now, double random) {
+  FL_CHECK(IsOverdue(now));
+  put_off_ = true;
+  probe_.reset();
+  due_ = now + config_.interval * random;
+}
+
 bool HealthCheck::StartProbe(uint64_t number, base::MonoTime now) {
   const std::optional<base::MonoTime> at = deadline();
   if (!at || now < *at) return false;
+  put_off_ = false;
   probe_ = Probe{number, now};
   return true;
 }
@@ -119,8 +132,9 @@ bool HealthCheck::OnResult(uint64_t number, const ProbeResult& result,
   const base::MonoTime started = probe_->started;
   probe_.reset();
   if (result.outcome == ProbeOutcome::kLate) {
-    // Soon, but not at once: what made it late may be too much work.
-    due_ = now + config_.interval / 10;
+    // Soon, but not at once, and not all at once: what made it late may be too
+    // much work.
+    due_ = now + config_.interval * (0.1 + 0.2 * random);
     return true;
   }
   if (IsAnswer(result.outcome)) {

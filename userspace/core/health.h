@@ -7,7 +7,10 @@
 // - A 503 is an answer: it counts as a success for health and sets the signal,
 //   which `rise` successes in a row take back.
 // - A 429 is one too, and sets the signal to hold as long as it is answered.
-// - A late probe is our own fault: it is repeated and never counted.
+// - A late probe is our own fault: it is repeated and never counted. One that
+// is
+//   overdue before it has begun is put off, once: a host that did not get to
+//   run would begin all its probes in the same moment.
 // - While health is changing, probes come twice as often. Every interval is
 //   jittered by ±10 %.
 //
@@ -23,6 +26,9 @@
 #include "core/model.h"
 
 namespace fairlead::core {
+
+// A check is overdue so long after its time.
+inline constexpr absl::Duration kOverdue = absl::Milliseconds(250);
 
 // The backend answered as it should; it may have asked for something with it.
 bool IsAnswer(ProbeOutcome outcome);
@@ -49,6 +55,12 @@ class HealthCheck {
 
   // When StartProbe() wants to be called; nullopt: never.
   std::optional<base::MonoTime> deadline() const;
+  // Not once more before the next probe: a host that is always late must not go
+  // blind.
+  bool IsOverdue(base::MonoTime now) const;
+  // To some time within an interval; what was under way is forgotten. Requires:
+  // IsOverdue(now).
+  void PutOff(base::MonoTime now, double random);
   // True if a probe is to be started now, as `number`.
   bool StartProbe(uint64_t number, base::MonoTime now);
   // `random` in [0, 1) jitters the next probe. False if probe `number` is not
@@ -79,6 +91,7 @@ class HealthCheck {
   CheckConfig config_;
   bool paused_ = false;
   base::MonoTime due_;  // of the next probe, while none is under way
+  bool put_off_ = false;
   std::optional<Probe> probe_;
 
   Health health_ = Health::kInit;

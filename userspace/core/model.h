@@ -202,6 +202,7 @@ struct ProbeRequest {
   base::IpAddress address;
   uint16_t port = 0;
   CheckConfig check;
+  base::MonoTime due = {};  // when it should begin
   // Of a check by way of the VIP.
   struct ByVip {
     base::Endpoint vip;

@@ -322,12 +322,19 @@ std::vector<ProbeRequest> Runtimes::DueProbes(const DesiredState& desired,
   while (!deadlines_.empty() && deadlines_.begin()->first <= now) {
     BackendRuntime& runtime =
         runtimes_.find(deadlines_.begin()->second)->second;
-    FL_CHECK(runtime.check.StartProbe(++probes_, now));
+    const base::MonoTime due = deadlines_.begin()->first;
     const Service& service = desired.services.find(runtime.service)->second;
+    if (runtime.check.IsOverdue(now)) {
+      runtime.check.PutOff(now, random_());
+      Reschedule(service, runtime, now);
+      continue;
+    }
+    FL_CHECK(runtime.check.StartProbe(++probes_, now));
     Reschedule(service, runtime, now);
     ProbeRequest probe =
         MakeProbe(service, service.backends.find(runtime.backend)->second);
     probe.number = probes_;
+    probe.due = due;
     if (probe.by_vip) probe.by_vip->too_early = IsTooEarly(service, runtime);
     probes.push_back(std::move(probe));
   }

@@ -16,6 +16,7 @@ event::Task<void> HealthRunner::Run() {
         controller_.NextDeadline().value_or(base::MonoTime::InfiniteFuture());
     const absl::Status waited = co_await kick_.Wait(next);
     if (absl::IsCancelled(waited)) break;
+    roads_.OnLate(loop_.Now() - next);
   }
   probes.Cancel();
   co_await probes.Join();

@@ -111,7 +111,7 @@ std::string ProbeRoads::WhyLocal(const base::IpAddress& vip,
 event::Task<ProbeResult> ProbeRoads::ProbeDirectly(core::ProbeRequest request) {
   // Named: g++ 12 destroys an aggregate temporary in a co_await twice.
   probe::Target target{request.address, request.port, request.check, {}};
-  co_return co_await prober_.Run(std::move(target), parts_.loop.Now());
+  co_return co_await prober_.Run(std::move(target));
 }
 
 event::Task<ProbeResult> ProbeRoads::ProbeVip(core::ProbeRequest request,
@@ -120,8 +120,7 @@ event::Task<ProbeResult> ProbeRoads::ProbeVip(core::ProbeRequest request,
   const core::BackendId id = request.by_vip->id;
   const uint64_t sent = parts_.path->Sent(id);
   probe::Target target{vip.address, vip.port, request.check, road};
-  ProbeResult result =
-      co_await prober_.Run(std::move(target), parts_.loop.Now());
+  ProbeResult result = co_await prober_.Run(std::move(target));
   result.via = core::CheckVia::kVip;
   if (result.outcome == ProbeOutcome::kLate) co_return result;
   if (parts_.path->Sent(id) == sent) {
@@ -216,6 +215,8 @@ std::vector<std::string> ProbeRoads::Alarms() const {
   // One that has been tried again and has left is not among them.
   for (const auto& [road, lost] : lost_)
     alarms.push_back(absl::StrCat(kWhat, lost.reason));
+  if (std::string stalled = prober_.stalls().Alarm(); !stalled.empty())
+    alarms.push_back(std::move(stalled));
   return alarms;
 }
 

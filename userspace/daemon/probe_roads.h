@@ -53,9 +53,12 @@ class ProbeRoads {
   void OnNextHop(const base::IpAddress& address,
                  const std::optional<core::NextHop>& hop);
   void OnDesiredChanged(const core::DesiredState& desired);
+  // Probes were due that long ago.
+  void OnLate(absl::Duration late) { prober_.stalls().Note(late); }
   // From here on no probe goes by way of a VIP: the node is being detached.
   void Stop() { stopped_ = true; }
-  // A line for each reason why probes by way of a VIP do not go that way.
+  // A line for each reason why probes by way of a VIP do not go that way, and
+  // for probes that this host was late for.
   std::vector<std::string> Alarms() const;
   // By enum fl_probe_verdict.
   std::vector<uint64_t> VerdictCounts() const;

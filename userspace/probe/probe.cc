@@ -1,29 +1,37 @@
 #include "probe/probe.h"
 
-#include <memory>
-
+#include "absl/strings/str_cat.h"
+#include "core/health.h"
 #include "probe/attempt.h"
 
 namespace fairlead::probe {
+namespace {
 
-event::Task<core::ProbeResult> Prober::Run(Target target, base::MonoTime due) {
+using core::ProbeOutcome;
+
+// Whoever refuses does so at whatever time he is asked.
+bool DependsOnTime(const core::ProbeResult& result) {
+  const bool refused_at_once = result.step == core::ProbeStep::kConnect &&
+                               (result.outcome == ProbeOutcome::kRefused ||
+                                result.outcome == ProbeOutcome::kUnreachable);
+  return !core::IsAnswer(result.outcome) && !refused_at_once;
+}
+
+}  // namespace
+
+event::Task<core::ProbeResult> Prober::Run(Target target) {
+  const StallWatch::Watching watching(stalls_);
   const base::MonoTime begun = loop_.Now();
-  if (begun - due > kLateness) {
-    core::ProbeResult late;
-    late.outcome = core::ProbeOutcome::kLate;
-    late.detail = "started late";
-    co_return late;
-  }
-  const base::MonoTime deadline = begun + target.check.timeout;
-  Attempt attempt(loop_, contexts_, target, deadline);
+  Attempt attempt(loop_, contexts_, target, begun + target.check.timeout);
   core::ProbeResult result = co_await attempt.Run();
-  const base::MonoTime ended = loop_.Now();
-  result.duration = ended - begun;
-  const bool timed_out = result.outcome == core::ProbeOutcome::kTimeout ||
-                         result.outcome == core::ProbeOutcome::kWsPong;
-  if (timed_out && ended - deadline > kLateness) {
-    result.outcome = core::ProbeOutcome::kLate;
-    result.detail = "timed out while this host was late itself";
+  result.duration = loop_.Now() - begun;
+  const absl::Duration lost = watching.Lost();
+  if (DependsOnTime(result) && lost > target.check.timeout * kToleratedLoss) {
+    result.outcome = ProbeOutcome::kLate;
+    result.detail = absl::StrCat(
+        "this host did not get to run for ",
+        absl::FormatDuration(absl::Trunc(lost, absl::Milliseconds(1))),
+        " of it: ", result.detail);
   }
   co_return result;
 }

@@ -125,6 +125,7 @@ class LbHost(LinkedHost):
         self.key_file = lab.key_file
         self.interfaces = ["eth0"]  # Of node.toml at the next start.
         self.flows = lab.options.flows
+        self.extra_tables = ""  # Lines of its [tables].
         self.extra_config = ""  # Appended to it.
         self.daemon: Child | None = None
 
@@ -142,6 +143,7 @@ pin_path = "{self.pin_path}"
 [tables]
 flows = {self.flows}
 counted_sources = {self.lab.options.counted_sources}
+{self.extra_tables}
 [tier]
 peers = {json_module.dumps([lb.address for lb in self.lab.lbs
                             if lb is not self])}

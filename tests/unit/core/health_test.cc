@@ -1,6 +1,7 @@
 #include "core/health.h"
 
 #include <catch2/catch.hpp>
+#include <set>
 #include <vector>
 
 namespace fairlead::core {
@@ -102,6 +103,54 @@ TEST_CASE("a late probe is repeated soon and never counted", "[core][health]") {
   const absl::Duration pause = *check.deadline() - prober.now();
   CHECK(pause > absl::ZeroDuration());
   CHECK(pause < absl::Seconds(1));
+}
+
+TEST_CASE("late probes are not all repeated in the same moment",
+          "[core][health]") {
+  std::set<base::MonoTime> repeated;
+  for (const double random : {0.0, 0.5, 0.9}) {
+    HealthCheck check(Config(), kStart);
+    Prober prober(check);
+    prober.Answer(kLate, absl::ZeroDuration(), random);
+    repeated.insert(*check.deadline());
+  }
+  CHECK(repeated.size() == 3);
+}
+
+TEST_CASE("an overdue probe is put off to some time within an interval, once",
+          "[core][health]") {
+  HealthCheck check(Config(), kStart);
+  CHECK(!check.IsOverdue(kStart + kOverdue));
+  const base::MonoTime woken = kStart + kOverdue + absl::Nanoseconds(1);
+  REQUIRE(check.IsOverdue(woken));
+  check.PutOff(woken, 0.25);
+  CHECK(*check.deadline() == woken + absl::Milliseconds(500));
+  // Always late is no reason never to look.
+  const base::MonoTime again = *check.deadline() + absl::Seconds(30);
+  CHECK(!check.IsOverdue(again));
+  CHECK(check.StartProbe(1, again));
+  REQUIRE(check.OnResult(1, {.outcome = kSuccess}, again, 0.5));
+  CHECK(check.health() == Health::kUp);
+  CHECK(check.IsOverdue(*check.deadline() + absl::Seconds(30)));
+}
+
+TEST_CASE("what was under way while the host did not run is forgotten",
+          "[core][health]") {
+  HealthCheck check(Config(), kStart);
+  check.AssumeUp();
+  REQUIRE(check.StartProbe(1, kStart));
+  const base::MonoTime woken = kStart + absl::Seconds(30);
+  REQUIRE(check.IsOverdue(woken));
+  check.PutOff(woken, 0.5);
+  CHECK(!check.OnResult(1, {.outcome = kTimeout}, woken, 0.5));
+  CHECK(check.health() == Health::kUp);
+}
+
+TEST_CASE("a check that nobody wants is not put off", "[core][health]") {
+  HealthCheck check(Config(), kStart);
+  check.Pause();
+  CHECK(!check.IsOverdue(kStart + absl::Seconds(30)));
+  CHECK(!check.deadline().has_value());
 }
 
 TEST_CASE(

@@ -161,8 +161,7 @@ class World {
 
   // Of what `script` serves, with the certificate if the check wants TLS.
   core::ProbeResult Probe(core::CheckConfig check, Script script,
-                          std::optional<uint16_t> port = std::nullopt,
-                          absl::Duration late = absl::ZeroDuration()) {
+                          std::optional<uint16_t> port = std::nullopt) {
     if (core::IsTls(check.kind) && check.ca_file.empty()) {
       check.ca_file = folder_.File("ca.pem");
       std::ofstream(check.ca_file) << certificate.Pem();
@@ -179,7 +178,7 @@ class World {
       event::RunOn(*loop_, [&]() -> Task<void> {
         event::Scope scope(co_await event::CurrentScope());
         scope.Spawn(Serve(listener.get(), context.get(), script));
-        result = co_await prober_.Run(target, loop_->Now() - late);
+        result = co_await prober_.Run(target);
         scope.Cancel();
         co_await scope.Join();
       });

@@ -56,14 +56,6 @@ TEST_CASE("a refused connect is told from silence", "[probe][tcp]") {
   }
 }
 
-TEST_CASE("a probe that could not start in time says nothing about the backend",
-          "[probe]") {
-  World world;
-  const auto [holder, port] = DeadPort();
-  CHECK(world.Probe(CheckOf(CheckKind::kTcp), Nothing, port, 2 * kLateness)
-            .outcome == ProbeOutcome::kLate);
-}
-
 TEST_CASE("an answer's status is judged by the check's map", "[probe][http]") {
   struct Case {
     int status;
