@@ -85,6 +85,7 @@ class RingOp : public Waiter, public ListLink<class RingQueueTag> {
   int result_ = 0;
   bool in_kernel_ = false;
   bool cancel_requested_ = false;
+  uint16_t turn_ = 0;  // of the ring's requests, set when it is pushed
   CancelState cancel_state_ = CancelState::kNone;
   // struct __kernel_timespec of the linked timeout; the kernel reads it at
   // submission, which may be later than the call that queued the request.

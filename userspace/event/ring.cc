@@ -12,13 +12,22 @@
 namespace fairlead::event {
 namespace {
 
-// The low bits of user_data say what completed; the rest is the RingOp.
+// The low bits of user_data say what completed, the high ones the turn of the
+// request; the rest is the RingOp, whose address has 47 bits.
+//
+// The kernel looks for what a time-out or a cancel request is to end by its
+// user_data, which may be after that has completed. The next operation of the
+// same coroutine is likely at the same address: without the turn, it would be
+// ended in its place.
 enum class Completion : uint64_t {
   kIgnored = 0,  // a linked timeout: its operation's own result says all
   kOperation = 1,
   kCancel = 2,
 };
 constexpr uint64_t kCompletionMask = 3;
+constexpr int kTurnShift = 48;
+constexpr uint64_t kPointerMask =
+    ((uint64_t{1} << kTurnShift) - 1) & ~kCompletionMask;
 static_assert(alignof(RingOp) > kCompletionMask);
 
 constexpr unsigned kCollectBatch = 128;
@@ -35,8 +44,7 @@ constexpr unsigned kSetupFlags[] = {
 
 // The one place where an entry gets its user_data: liburing 2.3's prep
 // functions leave the value of the entry's last use.
-void Fill(io_uring_sqe* sqe, const RingRequest& request, Completion completion,
-          const RingOp* op) {
+void Fill(io_uring_sqe* sqe, const RingRequest& request, uint64_t user_data) {
   *sqe = {};
   sqe->opcode = request.opcode;
   sqe->fd = request.fd;
@@ -44,13 +52,14 @@ void Fill(io_uring_sqe* sqe, const RingRequest& request, Completion completion,
   sqe->len = request.length;
   sqe->off = request.offset;
   sqe->rw_flags = static_cast<__kernel_rwf_t>(request.op_flags);
-  sqe->user_data =
-      reinterpret_cast<uint64_t>(op) | static_cast<uint64_t>(completion);
+  sqe->user_data = user_data;
 }
 
-uint64_t OperationTag(const RingOp& op) {
-  return reinterpret_cast<uint64_t>(&op) |
-         static_cast<uint64_t>(Completion::kOperation);
+uint64_t Tag(const RingOp& op, uint16_t turn, Completion completion) {
+  const uint64_t pointer = reinterpret_cast<uint64_t>(&op);
+  FL_CHECK((pointer & ~kPointerMask) == 0);
+  return pointer | uint64_t{turn} << kTurnShift |
+         static_cast<uint64_t>(completion);
 }
 
 // Errors that the next turn may not meet again.
@@ -124,7 +133,8 @@ io_uring_sqe* Ring::Take() {
 
 void Ring::Push(RingOp& op) {
   io_uring_sqe* sqe = Take();
-  Fill(sqe, op.request_, Completion::kOperation, &op);
+  op.turn_ = ++last_turn_;
+  Fill(sqe, op.request_, Tag(op, op.turn_, Completion::kOperation));
   if (op.deadline_ == kNoDeadline) return;
 
   static_assert(sizeof(op.timeout_) == sizeof(__kernel_timespec));
@@ -137,12 +147,14 @@ void Ring::Push(RingOp& op) {
         .address = reinterpret_cast<uint64_t>(op.timeout_),
         .length = 1,
         .op_flags = IORING_TIMEOUT_ABS},
-       Completion::kIgnored, nullptr);
+       static_cast<uint64_t>(Completion::kIgnored));
 }
 
 void Ring::PushCancel(const RingOp& op) {
-  Fill(Take(), {.opcode = IORING_OP_ASYNC_CANCEL, .address = OperationTag(op)},
-       Completion::kCancel, &op);
+  Fill(Take(),
+       {.opcode = IORING_OP_ASYNC_CANCEL,
+        .address = Tag(op, op.turn_, Completion::kOperation)},
+       Tag(op, op.turn_, Completion::kCancel));
 }
 
 void Ring::SubmitAndCollect(Loop& loop, absl::Duration wait) {
@@ -168,7 +180,7 @@ void Ring::Collect(Loop& loop) {
     if (count == 0) return;
     for (unsigned i = 0; i < count; ++i) {
       const uint64_t user_data = batch[i]->user_data;
-      auto* op = reinterpret_cast<RingOp*>(user_data & ~kCompletionMask);
+      auto* op = reinterpret_cast<RingOp*>(user_data & kPointerMask);
       switch (static_cast<Completion>(user_data & kCompletionMask)) {
         case Completion::kIgnored:
           break;

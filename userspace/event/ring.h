@@ -46,6 +46,7 @@ class Ring {
   void Collect(Loop& loop);
 
   io_uring ring_ = {};
+  uint16_t last_turn_ = 0;
 };
 
 }  // namespace fairlead::event

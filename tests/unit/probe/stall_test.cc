@@ -1,15 +1,14 @@
 // Probes on a loop that does not get to run: stopped, without a CPU, or busy.
-// Here it is busy: a coroutine that sleeps without waiting. The server has a
-// thread of its own, so it answers meanwhile.
+// Here it is busy. The server has a thread of its own, so it answers meanwhile.
 #include <sys/socket.h>
 
 #include <catch2/catch.hpp>
-#include <chrono>
 #include <functional>
 #include <string>
 #include <thread>
 
 #include "probe/probe.h"
+#include "tests/unit/event/busy.h"
 #include "tests/unit/probe/fixture.h"
 
 namespace fairlead::probe {
@@ -22,10 +21,6 @@ using core::ProbeOutcome;
 using core::ProbeResult;
 
 constexpr absl::Duration kTimeout = absl::Milliseconds(300);
-
-void Block(absl::Duration duration) {
-  std::this_thread::sleep_for(absl::ToChronoMilliseconds(duration));
-}
 
 // Serves one connection with `script`, which is given its socket.
 class Server {
@@ -72,7 +67,7 @@ Seen ProbeStalled(const Target& target, absl::Duration stall,
     event::Scope scope(co_await event::CurrentScope());
     const auto block = [&]() -> Task<void> {
       if (after > absl::ZeroDuration()) (void)co_await loop->SleepFor(after);
-      Block(stall);
+      event::KeepBusy(stall);
     };
     scope.Spawn(block());
     seen.result = co_await prober.Run(target);
@@ -89,7 +84,7 @@ void SendText(int fd, const std::string& text) {
 TEST_CASE("an answer that came in time while the loop slept is an answer",
           "[probe][stall]") {
   const Server server([](int fd) {
-    Block(absl::Milliseconds(100));
+    event::KeepBusy(absl::Milliseconds(100));
     SendText(fd, HttpAnswer(200));
     char more[64];
     (void)recv(fd, more, sizeof(more), 0);
@@ -127,7 +122,7 @@ TEST_CASE("a time-out of which the loop slept a part says nothing",
 // It had to wait for a request that came late.
 TEST_CASE("a server that lost patience with a loop that slept is not failed",
           "[probe][stall]") {
-  const Server server([](int) { Block(absl::Milliseconds(60)); });
+  const Server server([](int) { event::KeepBusy(absl::Milliseconds(60)); });
   const Seen seen =
       ProbeStalled(server.TargetOf(CheckKind::kHttp), kTimeout / 2);
   CAPTURE(seen.result.detail);
@@ -168,7 +163,7 @@ TEST_CASE("stalls are watched only while a probe runs", "[probe][stall]") {
     const StallWatch::Watching one(watch);
     const StallWatch::Watching two(watch);
     CHECK(loop->timers().size() == 1);
-    Block(2 * kBeat + kPunctual);
+    event::KeepBusy(2 * kBeat + kPunctual);
     CHECK(one.Lost() >= kBeat);
     const StallWatch::Watching three(watch);
     CHECK(three.Lost() < kBeat);
