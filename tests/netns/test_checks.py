@@ -89,6 +89,51 @@ class ChecksTest(OneLbTestCase):
             self) -> None:
         self.check_refusal(self.lab.vip6, "vip")
 
+    def check_several(self, vip: str) -> None:
+        """A health page says 200 while the WebSocket is refused: one service
+        with a check of each."""
+        self.add("both", vip, "--check", "http", "--check-path", "/healthz")
+        self.lb.cli("check", "add", "both", "live", "--check", "ws", *CHECK)
+        self.assertEqual(
+            [one["name"] for one in self.lb.cli("check", "list", "both",
+                                                json=True)["checks"]],
+            ["main", "live"])
+        self.fleet.open(vip, PORT, echo=30, interval=0.3, group="old")
+        old = self.fleet.verify(within=30, group="old")
+        self.assertGreater(old["backends"]["b1"]["alive"], 0, old)
+        b1 = self.lab.backends[0].servers[PORT]
+        b1.set_upgrades(False)
+        self.wait_state("both", "b1", "down")
+        shown = self.show("both", "b1")
+        self.assertEqual((shown["reason"], shown["reason_check"]),
+                         ("check.ws-handshake(503)", "live"), shown)
+        self.assertEqual(
+            {one["name"]: one["health"] for one in shown["health_checks"]},
+            {"main": "up", "live": "down"}, shown)
+        self.assertIn("check.ws-handshake(503) [live]",
+                      self.lb.cli("backend", "list", "both").stdout)
+        done = self.lb.cli("check", "run", "both", "b1", check=False)
+        self.assertEqual(done.returncode, 1, done.stdout)
+        self.assertIn("main: success", done.stdout)
+        done = self.lb.cli("check", "run", "both", "b1", "--check", "main")
+        self.assertEqual(done.returncode, 0, done.stdout)
+        self.fleet.open(vip, PORT, echo=30, interval=0.3, group="new")
+        new = self.fleet.verify(within=30, group="new")
+        self.assertEqual(list(new["backends"]), ["b2"], new)
+        report = self.fleet.verify(within=30)
+        self.assertEqual((report["broken"], report["alive"]), (0, 60), report)
+        # Checks survive the daemon.
+        self.lb.restart_daemon(kill9=True)
+        self.wait_state("both", "b1", "down")
+        self.lb.cli("check", "delete", "both", "live")
+        self.wait_state("both", "b1", "up")
+
+    def test_one_check_of_several_takes_a_backend_out_ipv4(self) -> None:
+        self.check_several(self.lab.vip)
+
+    def test_one_check_of_several_takes_a_backend_out_ipv6(self) -> None:
+        self.check_several(self.lab.vip6)
+
 
 if __name__ == "__main__":
     main()

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/container/btree_map.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
@@ -23,6 +24,21 @@ std::string Available(const Json& service) {
                           ? static_cast<int64_t>(backends.size())
                           : Number(service, "backends");
   return absl::StrCat(Number(service, "available"), "/", all);
+}
+
+// The reason, and which check it is of, if there are several.
+std::string NamedReason(const Json& backend) {
+  const std::string reason = Text(backend, "reason");
+  const std::string check = Text(backend, "reason_check");
+  return check.empty() ? reason : absl::StrCat(reason, " [", check, "]");
+}
+
+// Of the check whose result a backend's line shows, if its service has several.
+std::string TypeOfCheck(const Json& service, const Json& backend) {
+  const std::string name = Text(Field(backend, "check"), "check");
+  for (const Json& check : Array(service, "checks"))
+    if (Text(check, "name") == name) return Text(check, "type");
+  return Text(Field(service, "check"), "type");
 }
 
 // "http 200 3 ms", "tcp refused", "-" before the first result.
@@ -102,22 +118,14 @@ void AddRequestText(const Json& check, std::string& text) {
   add("CA", Text(check, "ca_file"));
 }
 
-std::string CheckText(const Json& check) {
-  std::string type = Text(check, "type");
-  if (type.empty() || type == "none") return type;
-  std::string text = type;
-  const int64_t port = Number(check, "port");
-  if (Text(check, "via") == "vip") {
-    absl::StrAppend(&text, " via the VIP");
-  } else {
-    absl::StrAppend(&text, " port ",
-                    port == 0 ? "of the service" : absl::StrCat(port));
-  }
-  AddRequestText(check, text);
-  absl::StrAppend(&text, ", every ", Text(check, "interval"), ", timeout ",
-                  Text(check, "timeout"), ", rise ", Number(check, "rise"),
-                  ", fall ", Number(check, "fall"));
-  return text;
+// Each with its name, if there are several.
+void AddChecks(const Json& service, Facts& facts) {
+  const Json& checks = Array(service, "checks");
+  if (checks.size() < 2 && Text(Field(service, "check"), "type") != "none")
+    return facts.Add("check", CheckText(Field(service, "check")));
+  if (checks.empty()) return facts.Add("check", "none");
+  for (const Json& check : checks)
+    facts.Add(absl::StrCat("check ", Text(check, "name")), CheckText(check));
 }
 
 // "deny 3", "allow 2, deny 1, others denied"; empty if everybody may connect.
@@ -165,7 +173,6 @@ std::string ServiceLine(const Json& service) {
 }
 
 void PrintBackendTable(const Json& service, std::ostream& out) {
-  const std::string type = Text(Field(service, "check"), "type");
   Table table({{.title = "BACKEND"},
                {.title = "ADDRESS"},
                {.title = "STATE"},
@@ -176,13 +183,13 @@ void PrintBackendTable(const Json& service, std::ostream& out) {
                {.title = "AGENT"},
                {.title = "REASON"}});
   for (const Json& backend : Sorted(Array(service, "backends"), "name")) {
-    table.Add({Text(backend, "name"), Text(backend, "address"),
-               Text(backend, "state_text"),
-               Thousands(Number(backend, "weight")),
-               Thousands(Number(backend, "active")),
-               Thousands(Number(backend, "new_flows")),
-               CheckResult(type, Field(backend, "check")), AgentReport(backend),
-               Text(backend, "reason")});
+    table.Add(
+        {Text(backend, "name"), Text(backend, "address"),
+         Text(backend, "state_text"), Thousands(Number(backend, "weight")),
+         Thousands(Number(backend, "active")),
+         Thousands(Number(backend, "new_flows")),
+         CheckResult(TypeOfCheck(service, backend), Field(backend, "check")),
+         AgentReport(backend), NamedReason(backend)});
   }
   table.Print(out);
 }
@@ -217,7 +224,7 @@ void AddNextHop(const Json& backend, Facts& facts) {
 
 // A reason that has a remedy names it where there is room.
 std::string ReasonText(const Json& backend) {
-  std::string reason = Text(backend, "reason");
+  std::string reason = NamedReason(backend);
   if (absl::StartsWith(reason, "route.gateway"))
     absl::StrAppend(&reason,
                     ": encap l2 reaches only who is on a link of this host; "
@@ -244,14 +251,14 @@ std::string CertificateText(int64_t days) {
   return absl::StrCat("expires in ", Count(days, "day"));
 }
 
-void AddLastCheck(const Json& check, Facts& facts) {
+void AddLastCheck(const std::string& name, const Json& check, Facts& facts) {
   if (!check.is_object()) return;
   std::string text =
       absl::StrCat(CheckResult("", check), ", ",
                    Seconds(Number(check, "age_seconds")), " ago");
   if (!Text(check, "detail").empty())
     absl::StrAppend(&text, ": ", Text(check, "detail"));
-  facts.Add("last check", text);
+  facts.Add(name, text);
   if (Has(check, "certificate_days"))
     facts.Add("certificate",
               CertificateText(Number(check, "certificate_days")));
@@ -260,7 +267,44 @@ void AddLastCheck(const Json& check, Facts& facts) {
                                       Text(check, "why_direct")));
 }
 
+// What each check says, and its last result; with one check only the result.
+void AddCheckStates(const Json& backend, Facts& facts) {
+  const Json& checks = Array(backend, "health_checks");
+  if (checks.size() < 2)
+    return AddLastCheck("last check", Field(backend, "check"), facts);
+  for (const Json& check : checks) {
+    const std::string name = absl::StrCat("check ", Text(check, "name"));
+    std::string text =
+        absl::StrCat(Text(check, "type"), ", ", Text(check, "health"));
+    if (Text(check, "signal") != "none")
+      absl::StrAppend(&text, ", asks for ", Text(check, "signal"));
+    if (const std::string failure = Text(check, "last_failure");
+        !failure.empty())
+      absl::StrAppend(&text, ", last failure ", failure);
+    facts.Add(name, text);
+    AddLastCheck("  last", Field(check, "last"), facts);
+  }
+}
+
 }  // namespace
+
+std::string CheckText(const Json& check) {
+  std::string type = Text(check, "type");
+  if (type.empty() || type == "none") return type;
+  std::string text = type;
+  const int64_t port = Number(check, "port");
+  if (Text(check, "via") == "vip") {
+    absl::StrAppend(&text, " via the VIP");
+  } else {
+    absl::StrAppend(&text, " port ",
+                    port == 0 ? "of the service" : absl::StrCat(port));
+  }
+  AddRequestText(check, text);
+  absl::StrAppend(&text, ", every ", Text(check, "interval"), ", timeout ",
+                  Text(check, "timeout"), ", rise ", Number(check, "rise"),
+                  ", fall ", Number(check, "fall"));
+  return text;
+}
 
 std::vector<Json> Sorted(const Json& array, const std::string& key) {
   std::vector<Json> objects(array.begin(), array.end());
@@ -326,7 +370,7 @@ void PrintService(const Json& service, std::ostream& out) {
   facts.AddCount("rows overflowed", service, "rows_overflowed");
   const int64_t port = Number(service, "agent_port");
   facts.Add("agent port", port == 0 ? "none" : absl::StrCat(port));
-  facts.Add("check", CheckText(Field(service, "check")));
+  AddChecks(service, facts);
   facts.Add("sources", SourcesText(Field(service, "sources")));
   facts.Add("source rate", SourceRateText(service));
   facts.Add("source conns", SourceConnsText(service));
@@ -365,7 +409,7 @@ void PrintBackend(const Json& backend, std::ostream& out) {
   facts.Add("admin", Text(backend, "admin"));
   facts.Add("health", Text(backend, "health"));
   facts.Add("signal", Text(backend, "signal"));
-  AddLastCheck(Field(backend, "check"), facts);
+  AddCheckStates(backend, facts);
   AddDrain(Field(backend, "drain"), facts);
   facts.Add("agent", AgentReport(backend));
   AddNextHop(backend, facts);
@@ -403,21 +447,31 @@ std::string Millis(int64_t microseconds) {
 }
 
 void PrintHistory(const Json& checks, std::ostream& out) {
-  if (checks.empty()) return;
-  Table table({{.title = "CHECKED"},
-               {.title = "RESULT"},
-               {.title = "TIME", .align = Align::kRight},
-               {.title = "HTTP", .align = Align::kRight},
-               {.title = "REASON"}});
+  // The main one first, then by name.
+  absl::btree_map<std::pair<bool, std::string>, std::vector<Json>> by_name;
   for (const Json& check : checks) {
-    const int64_t status = Number(check, "http_status");
-    table.Add({Text(check, "time"), Text(check, "outcome"),
-               Millis(Number(check, "duration_us")),
-               status == 0 ? "-" : absl::StrCat(status),
-               Text(check, "reason")});
+    const std::string name = Text(check, "check");
+    by_name[{name != "main", name}].push_back(check);
   }
-  out << '\n';
-  table.Print(out);
+  for (const auto& [key, results] : by_name) {
+    const std::string& name = key.second;
+    Table table(
+        {{.title = by_name.size() < 2 ? "CHECKED"
+                                      : absl::StrCat("CHECKED [", name, "]")},
+         {.title = "RESULT"},
+         {.title = "TIME", .align = Align::kRight},
+         {.title = "HTTP", .align = Align::kRight},
+         {.title = "REASON"}});
+    for (const Json& check : results) {
+      const int64_t status = Number(check, "http_status");
+      table.Add({Text(check, "time"), Text(check, "outcome"),
+                 Millis(Number(check, "duration_us")),
+                 status == 0 ? "-" : absl::StrCat(status),
+                 Text(check, "reason")});
+    }
+    out << '\n';
+    table.Print(out);
+  }
 }
 
 }  // namespace fairlead::cli

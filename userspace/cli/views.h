@@ -31,6 +31,8 @@ std::string ResultText(const Json& result);
 // "3.412 ms".
 std::string Millis(int64_t microseconds);
 // The last results, the newest first.
+// "http port of the service, GET /health, every 2s, ...": what a check does.
+std::string CheckText(const Json& check);
 void PrintHistory(const Json& checks, std::ostream& out);
 
 }  // namespace fairlead::cli

@@ -304,6 +304,40 @@ absl::StatusOr<ChangeRequest> ReadSetAdmin(const BackendPath& path,
       });
 }
 
+absl::StatusOr<ChangeRequest> ReadAddCheck(const std::string& service,
+                                           absl::string_view body) {
+  return ReadChange(body, core::AddCheck{.service = service},
+                    [](ObjectReader& reader, core::AddCheck& command) {
+                      command.name = reader.RequiredString("name");
+                      ReadCheckSettings(reader, command.settings);
+                    });
+}
+
+absl::StatusOr<ChangeRequest> ReadSetCheck(const CheckPath& path,
+                                           absl::string_view body) {
+  return ReadChange(body,
+                    core::SetCheck{.service = path.service, .name = path.check},
+                    [](ObjectReader& reader, core::SetCheck& command) {
+                      ReadCheckSettings(reader, command.settings);
+                    });
+}
+
+absl::StatusOr<ChangeRequest> ReadDeleteCheck(const CheckPath& path,
+                                              absl::string_view body) {
+  return ReadChange(
+      body, core::DeleteCheck{.service = path.service, .name = path.check},
+      [](ObjectReader&, core::DeleteCheck&) {});
+}
+
+absl::StatusOr<std::optional<std::string>> ReadCheckRunBody(
+    absl::string_view body) {
+  FL_ASSIGN_OR_RETURN(const Json json, ReadBody(body));
+  ObjectReader reader(json, "");
+  std::optional<std::string> check = reader.String("check");
+  FL_RETURN_IF_ERROR(reader.Finish());
+  return check;
+}
+
 absl::StatusOr<DetachRequest> ReadDetach(absl::string_view body) {
   FL_ASSIGN_OR_RETURN(const Json json, ReadBody(body));
   ObjectReader reader(json, "");

@@ -68,6 +68,20 @@ absl::StatusOr<ChangeRequest> ReadListSources(const std::string& service,
 absl::StatusOr<ChangeRequest> ReadUnlistSources(const std::string& service,
                                                 absl::string_view body);
 
+absl::StatusOr<ChangeRequest> ReadAddCheck(const std::string& service,
+                                           absl::string_view body);
+struct CheckPath {
+  std::string service;
+  std::string check;
+};
+absl::StatusOr<ChangeRequest> ReadSetCheck(const CheckPath& path,
+                                           absl::string_view body);
+absl::StatusOr<ChangeRequest> ReadDeleteCheck(const CheckPath& path,
+                                              absl::string_view body);
+// Which check is to be made, {"check": "live"}; nullopt: all.
+absl::StatusOr<std::optional<std::string>> ReadCheckRunBody(
+    absl::string_view body);
+
 // Which backend a change is for.
 struct BackendPath {
   std::string service;

@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "control/verdicts.h"
+#include "core/check_list.h"
 #include "core/drain.h"
 #include "core/health.h"
 #include "core/probe_history.h"
@@ -44,11 +45,30 @@ std::string ReasonOf(const core::ProbeResult& result) {
   return core::IsAnswer(result.outcome) ? "-" : core::FailureReason(result);
 }
 
-Json EncodeLastResult(const core::BackendView& view, const AnswerTime& now) {
-  if (!view.last_result.has_value()) return nullptr;
-  Json json = EncodeProbeResult(*view.last_result);
-  json["age_seconds"] =
-      WholeSeconds(now.mono - view.last_result_at.value_or(now.mono));
+Json EncodeLastResult(const std::optional<core::ProbeResult>& result,
+                      std::optional<base::MonoTime> at, const AnswerTime& now) {
+  if (!result.has_value()) return nullptr;
+  Json json = EncodeProbeResult(*result);
+  json["age_seconds"] = WholeSeconds(now.mono - at.value_or(now.mono));
+  return json;
+}
+
+Json EncodeCheckViews(const std::vector<core::CheckView>& checks,
+                      const AnswerTime& now) {
+  Json json = Json::array();
+  for (const core::CheckView& check : checks) {
+    Json entry;
+    entry["name"] = check.name;
+    entry["type"] = Text(core::ToString(check.kind));
+    entry["health"] = Text(core::ToString(check.health));
+    entry["signal"] = Text(core::ToString(check.signal));
+    entry["last_failure"] = check.last_failure
+                                ? Json(core::FailureReason(*check.last_failure))
+                                : Json(nullptr);
+    entry["last"] =
+        EncodeLastResult(check.last_result, check.last_result_at, now);
+    json.push_back(std::move(entry));
+  }
   return json;
 }
 
@@ -106,6 +126,7 @@ void AddSettings(const core::Service& service, Json& json) {
   json["slow_start"] = core::SlowStartText(service.slow_start);
   json["panic"] = core::PanicText(service.panic_percent);
   json["check"] = EncodeCheckConfig(service.check);
+  json["checks"] = EncodeChecks(service);
 }
 
 uint64_t ActiveFlows(const core::ServiceView& view) {
@@ -140,6 +161,17 @@ Json EncodeCheckConfig(const core::CheckConfig& check) {
   return json;
 }
 
+Json EncodeChecks(const core::Service& service) {
+  Json json = Json::array();
+  for (const core::CheckRef& check : core::ChecksOf(service)) {
+    Json entry;
+    entry["name"] = Text(check.name);
+    entry.update(EncodeCheckConfig(*check.config));
+    json.push_back(std::move(entry));
+  }
+  return json;
+}
+
 Json EncodeProbeResult(const core::ProbeResult& result) {
   Json json;
   json["outcome"] = Text(core::ToString(result.outcome));
@@ -164,10 +196,18 @@ Json EncodeProbeResult(const core::ProbeResult& result) {
 }
 
 Json EncodeHistory(const core::BackendView& view, const AnswerTime& now) {
+  std::vector<std::pair<core::ProbeRecord, std::string>> records;
+  for (const core::CheckView& check : view.checks)
+    for (const core::ProbeRecord& record : check.history)
+      records.emplace_back(record, check.name);
+  std::stable_sort(
+      records.begin(), records.end(),
+      [](const auto& a, const auto& b) { return a.first.at > b.first.at; });
   Json json = Json::array();
-  for (const core::ProbeRecord& record : view.history) {
+  for (const auto& [record, check] : records) {
     const core::ProbeResult result = core::ResultOf(record);
     Json entry;
+    entry["check"] = check;
     entry["time"] = FormatTimeMillis(now.wall - (now.mono - record.at));
     entry["outcome"] = Text(core::ToString(record.outcome));
     entry["reason"] = ReasonOf(result);
@@ -193,6 +233,8 @@ Json EncodeBackend(const core::BackendView& view,
   json["state"] = Text(core::ToString(view.state));
   json["state_text"] = view.state_text;
   json["reason"] = view.reason;
+  json["reason_check"] =
+      view.reason_check.empty() ? Json(nullptr) : Json(view.reason_check);
   json["eligible"] = view.eligible;
   json["full"] = view.full;
   json["fails_open"] = view.fails_open;
@@ -205,7 +247,9 @@ Json EncodeBackend(const core::BackendView& view,
   json["packets"] = counters.packets;
   json["bytes"] = counters.bytes;
   json["syn_again"] = counters.syn_again;
-  json["check"] = EncodeLastResult(view, now);
+  json["check"] = EncodeLastResult(view.last_result, view.last_result_at, now);
+  if (view.last_result) json["check"]["check"] = view.last_check;
+  json["health_checks"] = EncodeCheckViews(view.checks, now);
   json["agent"]["presence"] = Text(core::ToString(view.agent.presence));
   json["agent"]["live_sockets"] = view.agent.live_sockets;
   json["agent"]["draining"] = view.agent.draining;

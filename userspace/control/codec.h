@@ -26,9 +26,11 @@ struct AnswerTime {
 };
 
 Json EncodeCheckConfig(const core::CheckConfig& check);
+// With their names, the main one first.
+Json EncodeChecks(const core::Service& service);
 // With the steps and their times.
 Json EncodeProbeResult(const core::ProbeResult& result);
-// The newest first.
+// The last results of all checks, the newest first.
 Json EncodeHistory(const core::BackendView& view, const AnswerTime& now);
 
 Json EncodeBackend(const core::BackendView& view,

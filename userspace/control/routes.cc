@@ -15,8 +15,9 @@ namespace {
 
 constexpr absl::string_view kPlace = "{}";
 
-std::array<std::span<const Route>, 4> AllRoutes() {
-  return {ServiceRoutes(), BackendRoutes(), FlowRoutes(), NodeRoutes()};
+std::array<std::span<const Route>, 5> AllRoutes() {
+  return {ServiceRoutes(), BackendRoutes(), CheckRoutes(), FlowRoutes(),
+          NodeRoutes()};
 }
 
 std::vector<absl::string_view> Segments(absl::string_view path) {

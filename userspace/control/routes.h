@@ -51,6 +51,7 @@ struct Route {
 
 std::span<const Route> ServiceRoutes();
 std::span<const Route> BackendRoutes();
+std::span<const Route> CheckRoutes();
 std::span<const Route> FlowRoutes();
 std::span<const Route> NodeRoutes();
 
@@ -75,9 +76,10 @@ absl::Status CheckQuery(const http::Request& request,
 // What is to be asked before ExplainFlow().
 absl::StatusOr<SocketQuestion> AskAboutFlow(const ReadContext& context,
                                             const Call& call);
-// The check that a call asks for; FAILED_PRECONDITION: the service has none.
-absl::StatusOr<core::ProbeRequest> ReadCheckRun(const ReadContext& context,
-                                                const Call& call);
+// The checks that a call asks for, one at least; FAILED_PRECONDITION: the
+// service has none.
+absl::StatusOr<std::vector<core::ProbeRequest>> ReadCheckRun(
+    const ReadContext& context, const Call& call);
 absl::StatusOr<Json> ExplainFlow(const ReadContext& context, const Call& call,
                                  const SocketAnswers& sockets);
 

@@ -1,12 +1,9 @@
 // The backends of a service, and an operator's intents for them.
 #include <algorithm>
 
-#include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
-#include "base/text.h"
 #include "control/routes.h"
 #include "core/registry.h"
-#include "core/runtimes.h"
 
 namespace fairlead::control {
 namespace {
@@ -74,8 +71,6 @@ constexpr Route kRoutes[] = {
     {"GET", "/v1/services/{}/backends/{}", Role::kViewer, ShowBackend},
     {"PATCH", "/v1/services/{}/backends/{}", Role::kAdmin, SetBackend},
     {"DELETE", "/v1/services/{}/backends/{}", Role::kAdmin, DeleteBackend},
-    {"POST", "/v1/services/{}/backends/{}/check", Role::kOperator,
-     OwnHandler::kCheck},
     {"POST", "/v1/services/{}/backends/{}/drain", Role::kOperator,
      SetAdmin<core::Admin::kDrain>},
     {"POST", "/v1/services/{}/backends/{}/ready", Role::kOperator,
@@ -85,21 +80,6 @@ constexpr Route kRoutes[] = {
 };
 
 }  // namespace
-
-absl::StatusOr<core::ProbeRequest> ReadCheckRun(const ReadContext& context,
-                                                const Call& call) {
-  FL_RETURN_IF_ERROR(CheckQuery(call.request, {}));
-  FL_ASSIGN_OR_RETURN(const core::ServiceView view,
-                      context.controller.View(call.args[0]));
-  FL_ASSIGN_OR_RETURN(const core::Backend* backend,
-                      core::FindBackend(view.service, call.args[1]));
-  if (view.service.check.kind == core::CheckKind::kNone) {
-    return absl::FailedPreconditionError(
-        absl::StrCat("service ", base::Quoted(view.service.name),
-                     " has no check; give it one with service set --check"));
-  }
-  return core::MakeProbe(view.service, *backend);
-}
 
 std::span<const Route> BackendRoutes() { return kRoutes; }
 

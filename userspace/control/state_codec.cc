@@ -63,6 +63,12 @@ Json EncodeStoredService(const core::Service& service) {
   json["agent_port"] = service.agent_port;
   json["guarantee"] = std::string(core::ToString(service.guarantee));
   json["check"] = EncodeStoredCheck(service.check);
+  // Left out where there are none, so that older versions can read it.
+  for (const auto& [name, check] : service.more_checks) {
+    Json entry = EncodeStoredCheck(check);
+    entry["name"] = name;
+    json["more_checks"].push_back(std::move(entry));
+  }
   if (service.source_rate != core::SourceRate()) {
     json["source_rate"]["rate"] = service.source_rate.rate;
     json["source_rate"]["burst"] = service.source_rate.burst;
@@ -117,16 +123,38 @@ absl::StatusOr<core::Backend> DecodeBackend(const Json& json,
 }
 
 // Of all fields, as an update of the defaults.
-absl::StatusOr<core::CheckConfig> DecodeCheck(ObjectReader& reader) {
+core::CheckConfig DecodeCheck(ObjectReader& fields) {
   core::CheckConfig check;
-  const Json* json = reader.RequiredObject("check");
-  if (json == nullptr) return check;
   core::ServiceSettings settings;
-  ObjectReader fields(*json, reader.PathOf("check"));
   ReadCheckSettings(fields, settings);
-  FL_RETURN_IF_ERROR(fields.Finish());
   core::LayCheck(settings, check);
   return check;
+}
+
+absl::StatusOr<core::CheckConfig> DecodeMainCheck(ObjectReader& reader) {
+  const Json* json = reader.RequiredObject("check");
+  if (json == nullptr) return core::CheckConfig();
+  ObjectReader fields(*json, reader.PathOf("check"));
+  core::CheckConfig check = DecodeCheck(fields);
+  FL_RETURN_IF_ERROR(fields.Finish());
+  return check;
+}
+
+absl::Status DecodeMoreChecks(const Json* array, const std::string& path,
+                              core::Service& service) {
+  if (array == nullptr) return absl::OkStatus();
+  for (size_t i = 0; i < array->size(); ++i) {
+    const std::string here = absl::StrCat(path, "[", i, "]");
+    ObjectReader fields((*array)[i], here);
+    const std::string name = fields.RequiredString("name");
+    core::CheckConfig check = DecodeCheck(fields);
+    FL_RETURN_IF_ERROR(fields.Finish());
+    if (!service.more_checks.emplace(name, std::move(check)).second) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "field \"", here, ".name\": \"", name, "\" is there twice"));
+    }
+  }
+  return absl::OkStatus();
 }
 
 absl::Status DecodeBackends(const Json& array, const std::string& path,
@@ -191,7 +219,7 @@ absl::StatusOr<core::Service> DecodeService(const Json& json,
       reader.Parsed<core::Guarantee>("guarantee", ParseGuarantee)
           .value_or(service.agent_port == 0 ? core::Guarantee::kFlowTable
                                             : core::Guarantee::kSockets);
-  absl::StatusOr<core::CheckConfig> check = DecodeCheck(reader);
+  absl::StatusOr<core::CheckConfig> check = DecodeMainCheck(reader);
   reader.Fail(check.status());
   if (check.ok()) service.check = *std::move(check);
   for (const core::SourceRule rule :
@@ -204,8 +232,11 @@ absl::StatusOr<core::Service> DecodeService(const Json& json,
           .value_or(absl::ZeroDuration());
   service.panic_percent =
       reader.Parsed<int>("panic", core::ParsePanic).value_or(0);
+  const Json* more_checks = reader.Array("more_checks");
   const Json* backends = reader.RequiredArray("backends");
   FL_RETURN_IF_ERROR(reader.Finish());
+  FL_RETURN_IF_ERROR(
+      DecodeMoreChecks(more_checks, reader.PathOf("more_checks"), service));
   FL_RETURN_IF_ERROR(
       DecodeBackends(*backends, reader.PathOf("backends"), service));
   FL_RETURN_IF_ERROR(core::CheckService(service), "field \"", path, "\"");

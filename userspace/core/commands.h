@@ -77,6 +77,22 @@ struct UnlistSources {
   bool all = false;  // instead of some
 };
 
+// Of the settings, only those of a check.
+struct AddCheck {
+  std::string service;
+  std::string name;
+  ServiceSettings settings;
+};
+struct SetCheck {
+  std::string service;
+  std::string name;
+  ServiceSettings settings;
+};
+struct DeleteCheck {
+  std::string service;
+  std::string name;
+};
+
 struct AddBackend {
   std::string service;
   std::string name;  // empty: the address
@@ -102,9 +118,10 @@ struct SetAdmin {
   bool force = false;  // although fewer than `need` would remain
 };
 
-using Command = std::variant<AddService, SetService, DeleteService,
-                             ClearTombstone, ListSources, UnlistSources,
-                             AddBackend, SetBackend, DeleteBackend, SetAdmin>;
+using Command =
+    std::variant<AddService, SetService, DeleteService, ClearTombstone,
+                 ListSources, UnlistSources, AddBackend, SetBackend,
+                 DeleteBackend, SetAdmin, AddCheck, SetCheck, DeleteCheck>;
 
 // One line of the audit log. Who and when are added by whoever carries out the
 // command; events that follow from health or agents have no who.

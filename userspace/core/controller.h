@@ -33,17 +33,33 @@
 
 namespace fairlead::core {
 
+// One check of a backend.
+struct CheckView {
+  std::string name;
+  CheckKind kind = CheckKind::kNone;
+  Health health = Health::kInit;
+  Signal signal = Signal::kNone;
+  std::optional<ProbeResult> last_failure;  // that counted
+  std::optional<ProbeResult> last_result;
+  std::optional<base::MonoTime> last_result_at;
+  std::vector<ProbeRecord> history;  // the newest first
+};
+
 // What `backend list` and `show` tell.
 struct BackendView {
   Backend backend;
   EffectiveState state = EffectiveState::kInit;
-  std::string state_text;  // "draining 37%"
-  std::string reason;      // "-" when there is nothing to say
+  std::string state_text;    // "draining 37%"
+  std::string reason;        // "-" when there is nothing to say
+  std::string reason_check;  // that it is of, if there are several
   Health health = Health::kInit;
   Signal signal = Signal::kNone;
+  // Of the check that decides.
+  std::string last_check;
   std::optional<ProbeResult> last_result;
   std::optional<base::MonoTime> last_result_at;
-  std::vector<ProbeRecord> history;  // the newest first
+  // The main one first, then by name; empty if nothing is checked.
+  std::vector<CheckView> checks;
   AgentReport agent;
   LoadReport load;
   std::optional<NextHop> next_hop;

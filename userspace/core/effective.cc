@@ -1,6 +1,7 @@
 #include "core/effective.h"
 
 #include "absl/strings/str_cat.h"
+#include "core/check_set.h"
 #include "core/health.h"
 #include "fairlead/abi/maps.h"
 
@@ -30,23 +31,32 @@ void DeriveState(const EffectiveInput& input, Effective& effective) {
     effective.state = state;
     effective.reason = std::move(reason);
   };
+  const auto fails = [&](EffectiveState state, std::string reason) {
+    effective.check = input.health_check;
+    is(state, std::move(reason));
+  };
+  const auto asks = [&](EffectiveState state) {
+    effective.check = input.signal_check;
+    is(state, SignalOf(input));
+  };
   if (input.admin == Admin::kMaint)
     return is(EffectiveState::kMaint, "admin.maint");
   if (input.admin == Admin::kDrain) return is(closed, "admin.drain");
   if (input.health == Health::kDown || input.health == Health::kRising)
-    return is(EffectiveState::kDown, FailureOf(input));
-  if (input.signal == Signal::kDrain) return is(closed, SignalOf(input));
+    return fails(EffectiveState::kDown, FailureOf(input));
+  if (input.signal == Signal::kDrain) return asks(closed);
   if (input.agent_drains) return is(closed, "signal.agent");
   if (input.health == Health::kInit)
-    return is(EffectiveState::kInit, "check.pending");
+    return fails(EffectiveState::kInit, "check.pending");
   if (!AgentAllows(input))
     return is(EffectiveState::kInit, input.agent == Presence::kAbsent
                                          ? "agent.absent"
                                          : "agent.pending");
   effective.eligible = true;
-  is(EffectiveState::kUp, input.health == Health::kFalling ? FailureOf(input)
-                          : input.signal == Signal::kHold  ? SignalOf(input)
-                                                           : "-");
+  if (input.health == Health::kFalling)
+    return fails(EffectiveState::kUp, FailureOf(input));
+  if (input.signal == Signal::kHold) return asks(EffectiveState::kUp);
+  is(EffectiveState::kUp, "-");
 }
 
 // Silent to probes and to the agent's poll: who takes a connection and says
@@ -54,13 +64,9 @@ void DeriveState(const EffectiveInput& input, Effective& effective) {
 // the packets of recorded flows go on to it all the same.
 bool IsSilent(const EffectiveInput& input) {
   if (input.admin == Admin::kMaint || input.health != Health::kDown ||
-      !input.last_failure)
+      input.answers_some || !input.last_failure)
     return false;
-  const ProbeResult& failure = *input.last_failure;
-  if (failure.step != ProbeStep::kConnect ||
-      (failure.outcome != ProbeOutcome::kTimeout &&
-       failure.outcome != ProbeOutcome::kUnreachable))
-    return false;
+  if (!IsSilence(*input.last_failure)) return false;
   return !input.agent_asked ||
          (input.agent != Presence::kPresent && input.agent != Presence::kStale);
 }
@@ -77,6 +83,11 @@ bool CanFailOpen(const EffectiveInput& input) {
 }
 
 }  // namespace
+
+std::string ReasonText(absl::string_view reason, absl::string_view check) {
+  return check.empty() ? std::string(reason)
+                       : absl::StrCat(reason, " [", check, "]");
+}
 
 bool HasAgent(Presence presence) {
   return presence == Presence::kPresent || presence == Presence::kLost;

@@ -8,6 +8,7 @@
 #include <optional>
 #include <string>
 
+#include "absl/strings/string_view.h"
 #include "core/model.h"
 
 namespace fairlead::core {
@@ -18,6 +19,11 @@ struct EffectiveInput {
   Signal signal = Signal::kNone;
   int signal_status = 503;  // of the answer that set it
   std::optional<ProbeResult> last_failure;
+  // The checks that they are of; empty where there is one only.
+  std::string health_check;
+  std::string signal_check;
+  // Some check of it is answered, if only by a refusal.
+  bool answers_some = false;
   bool agent_drains = false;
   bool agent_asked = false;  // the service has an agent port
   bool hop_lists = false;    // and its packets are for agents only
@@ -31,6 +37,7 @@ struct EffectiveInput {
 struct Effective {
   EffectiveState state = EffectiveState::kInit;
   std::string reason = "-";
+  std::string check;  // that the reason is of, if there are several
   bool eligible = false;
   bool fails_open = false;  // takes new flows although it is not eligible
   uint64_t bits = 0;        // FL_BACKEND_*
@@ -38,6 +45,9 @@ struct Effective {
 
   friend bool operator==(const Effective&, const Effective&) = default;
 };
+
+// "check.ws-handshake(503) [live]": with the check, where there are several.
+std::string ReasonText(absl::string_view reason, absl::string_view check);
 
 // An agent works there, though it may be silent: hop lists are honoured.
 bool HasAgent(AgentReport::Presence presence);

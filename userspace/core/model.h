@@ -77,6 +77,9 @@ struct CheckConfig {
   friend bool operator==(const CheckConfig&, const CheckConfig&) = default;
 };
 
+// Every service has a check of this name; of kind kNone it checks nothing.
+inline constexpr char kMainCheck[] = "main";
+
 // Set while admin is not ready; survives restarts.
 struct DrainRecord {
   absl::Time since;
@@ -137,7 +140,8 @@ struct Service {
   uint32_t rows_base = 0;
   uint16_t agent_port = 0;  // where agents report; 0: no agents are asked
   Guarantee guarantee = Guarantee::kFlowTable;
-  CheckConfig check;
+  CheckConfig check;  // the one named kMainCheck
+  absl::btree_map<std::string, CheckConfig> more_checks;  // by name
   SourceList sources;
   SourceRate source_rate;
   // From a backend's first new connection to its whole share; 0: at once.
@@ -201,6 +205,7 @@ struct ProbeRequest {
   std::string backend;
   base::IpAddress address;
   uint16_t port = 0;
+  std::string check_name;
   CheckConfig check;
   base::MonoTime due = {};  // when it should begin
   // Of a check by way of the VIP.

@@ -9,6 +9,7 @@
 #include "base/status_macros.h"
 #include "base/text.h"
 #include "core/allocation.h"
+#include "core/check_list.h"
 #include "core/settings.h"
 #include "core/sources.h"
 #include "core/syn_budget.h"
@@ -81,6 +82,9 @@ class Planner {
   absl::Status operator()(const SetBackend& command);
   absl::Status operator()(const DeleteBackend& command);
   absl::Status operator()(const SetAdmin& command);
+  absl::Status operator()(const AddCheck& command);
+  absl::Status operator()(const SetCheck& command);
+  absl::Status operator()(const DeleteCheck& command);
 
   Change Take() {
     if (change_.next != desired_) ++change_.next.generation;
@@ -97,6 +101,8 @@ class Planner {
   absl::Status CheckFree(const AddService& command) const;
   void DropTombstone(const base::Endpoint& vip);
   void PlanSources(const Service& service);
+  void LogCheck(absl::string_view what, const Service& service,
+                const std::string& name, Event event);
   void LogSet(const SetBackend& command, const Backend& backend,
               const std::string& before, const std::string& after);
   void Retire(const Backend& backend);
@@ -515,6 +521,59 @@ absl::Status Planner::operator()(const SetAdmin& command) {
                     command.admin == Admin::kReady
                         ? "may take new flows as soon as it is healthy"
                         : "takes no new flows; its flows live on"));
+  return absl::OkStatus();
+}
+
+std::string CheckContext(const std::string& service, const std::string& name) {
+  return absl::StrCat("check ", base::Quoted(name), " of service ",
+                      base::Quoted(service));
+}
+
+void Planner::LogCheck(absl::string_view what, const Service& service,
+                       const std::string& name, Event event) {
+  const auto prefix = [&](std::string& text) {
+    if (!text.empty()) text = absl::StrCat(name, ": ", text);
+  };
+  event.type = absl::StrCat("check.", what);
+  event.service = service.name;
+  prefix(event.before);
+  prefix(event.after);
+  Log(std::move(event));
+  Plan(absl::StrCat("service ", service.name, ": check ", name, ": ", what,
+                    "; no table is written"));
+}
+
+absl::Status Planner::operator()(const AddCheck& command) {
+  FL_ASSIGN_OR_RETURN(Service * service, Find(command.service));
+  FL_RETURN_IF_ERROR(AddCheckTo(command, *service),
+                     CheckContext(command.service, command.name));
+  FL_ASSIGN_OR_RETURN(const CheckRef check, FindCheck(*service, command.name));
+  LogCheck("add", *service, command.name,
+           {.after = std::string(ToString(check.config->kind))});
+  return absl::OkStatus();
+}
+
+absl::Status Planner::operator()(const SetCheck& command) {
+  FL_ASSIGN_OR_RETURN(Service * service, Find(command.service));
+  FL_ASSIGN_OR_RETURN(const CheckRef found, FindCheck(*service, command.name));
+  const CheckConfig before = *found.config;
+  FL_RETURN_IF_ERROR(SetCheckOf(command, *service),
+                     CheckContext(command.service, command.name));
+  if (before == *found.config) return absl::OkStatus();
+  auto [from, to] = DescribeDifference(before, *found.config);
+  LogCheck("set", *service, command.name,
+           {.before = std::move(from), .after = std::move(to)});
+  return absl::OkStatus();
+}
+
+absl::Status Planner::operator()(const DeleteCheck& command) {
+  FL_ASSIGN_OR_RETURN(Service * service, Find(command.service));
+  FL_ASSIGN_OR_RETURN(const CheckRef found, FindCheck(*service, command.name));
+  const CheckKind kind = found.config->kind;
+  FL_RETURN_IF_ERROR(DeleteCheckOf(command, *service),
+                     CheckContext(command.service, command.name));
+  LogCheck("delete", *service, command.name,
+           {.before = std::string(ToString(kind))});
   return absl::OkStatus();
 }
 

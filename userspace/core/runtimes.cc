@@ -37,18 +37,21 @@ void ReconfigureAgent(uint16_t before, uint16_t after,
 
 // A first result counts at once, so it should not be that of an agent which was
 // not asked yet.
-bool IsTooEarly(const Service& service, const BackendRuntime& runtime) {
+bool IsTooEarly(const Service& service, const BackendRuntime& runtime,
+                const CheckSet::One& check) {
   using enum AgentReport::Presence;
   const AgentReport::Presence agent = runtime.agent.report().presence;
-  return service.agent_port != 0 && runtime.check.health() == Health::kInit &&
+  return service.agent_port != 0 && check.check.health() == Health::kInit &&
          (agent == kUnknown || agent == kStale);
 }
 
 }  // namespace
 
-ProbeRequest MakeProbe(const Service& service, const Backend& backend) {
-  const CheckConfig& check = service.check;
+ProbeRequest MakeProbe(const Service& service, const Backend& backend,
+                       const CheckRef& ref) {
+  const CheckConfig& check = *ref.config;
   ProbeRequest probe;
+  probe.check_name = std::string(ref.name);
   probe.service = service.name;
   probe.backend = backend.name;
   probe.address = backend.address;
@@ -80,7 +83,7 @@ BackendRuntime Runtimes::Make(const Service& service, const Backend& backend,
   BackendRuntime runtime{.id = backend.id,
                          .service = service.name,
                          .backend = backend.name,
-                         .check = HealthCheck(service.check, now),
+                         .check = CheckSet(service, now),
                          .state_since = now};
   if (backend.admin == Admin::kMaint) runtime.check.Pause();
   return runtime;
@@ -94,9 +97,7 @@ BackendRuntime Runtimes::MakeAdopted(const Service& service,
   const bool was_eligible = (table_state & FL_BACKEND_ELIGIBLE) != 0;
   if (was_eligible && backend.admin != Admin::kMaint) {
     // Not all probes at once: what is taken for up can wait its turn.
-    runtime.check =
-        HealthCheck(service.check, now + service.check.interval * random_());
-    runtime.check.AssumeUp();
+    runtime.check.AssumeUp(service, random_(), now);
   }
   if (was_eligible) {
     // A restart begins nothing anew.
@@ -159,7 +160,7 @@ void Runtimes::Reconfigure(const Service& before, const Service& after,
     const auto found = runtimes_.find(backend.id);
     if (found == runtimes_.end() || old == before.backends.end()) continue;
     BackendRuntime& runtime = found->second;
-    runtime.check.Reconfigure(after.check, now);
+    runtime.check.Reconfigure(after, now);
     ReconfigureAgent(before.agent_port, after.agent_port, runtime);
     ReconfigureAdmin(old->second.admin, backend.admin, runtime, now);
   }
@@ -177,12 +178,19 @@ void Runtimes::Derive(const Service& service, const Backend& backend,
   else
     runtime.drain.End();
   const bool took_flows = (runtime.effective.bits & FL_BACKEND_ELIGIBLE) != 0;
+  const bool has_several = runtime.check.all().size() > 1;
+  const auto name_of = [&](const CheckSet::One& check) {
+    return has_several ? check.name : std::string();
+  };
   runtime.effective =
       DeriveEffective({.admin = backend.admin,
                        .health = runtime.check.health(),
                        .signal = runtime.check.signal(),
                        .signal_status = runtime.check.signal_status(),
                        .last_failure = runtime.check.last_failure(),
+                       .health_check = name_of(runtime.check.decisive()),
+                       .signal_check = name_of(runtime.check.signaller()),
+                       .answers_some = runtime.check.answers_some(),
                        .agent_drains = agent_drains,
                        .agent_asked = service.agent_port != 0,
                        .hop_lists = service.guarantee == Guarantee::kSockets,
@@ -280,7 +288,8 @@ void Runtimes::RefreshOne(const Service& service, const Backend& backend,
        .backend = backend.name,
        .before = std::string(ToString(before)),
        .after = std::string(ToString(runtime.effective.state)),
-       .reason = runtime.effective.reason,
+       .reason =
+           ReasonText(runtime.effective.reason, runtime.effective.check),
        .lasted = since ? std::optional(now - *since) : std::nullopt});
 }
 
@@ -322,23 +331,32 @@ std::vector<ProbeRequest> Runtimes::DueProbes(const DesiredState& desired,
   while (!deadlines_.empty() && deadlines_.begin()->first <= now) {
     BackendRuntime& runtime =
         runtimes_.find(deadlines_.begin()->second)->second;
-    const base::MonoTime due = deadlines_.begin()->first;
     const Service& service = desired.services.find(runtime.service)->second;
-    if (runtime.check.IsOverdue(now)) {
-      runtime.check.PutOff(now, random_());
-      Reschedule(service, runtime, now);
-      continue;
-    }
-    FL_CHECK(runtime.check.StartProbe(++probes_, now));
+    StartProbes(service, runtime, now, probes);
     Reschedule(service, runtime, now);
-    ProbeRequest probe =
-        MakeProbe(service, service.backends.find(runtime.backend)->second);
-    probe.number = probes_;
-    probe.due = due;
-    if (probe.by_vip) probe.by_vip->too_early = IsTooEarly(service, runtime);
-    probes.push_back(std::move(probe));
   }
   return probes;
+}
+
+void Runtimes::StartProbes(const Service& service, BackendRuntime& runtime,
+                           base::MonoTime now,
+                           std::vector<ProbeRequest>& probes) {
+  const Backend& backend = service.backends.find(runtime.backend)->second;
+  for (const CheckRef& check : ChecksOf(service)) {
+    CheckSet::One& one = *runtime.check.Find(check.name);
+    const std::optional<base::MonoTime> due = one.check.deadline();
+    if (one.check.IsOverdue(now)) {
+      one.check.PutOff(now, random_());
+      continue;
+    }
+    if (!one.check.StartProbe(probes_ + 1, now)) continue;
+    ProbeRequest& probe =
+        probes.emplace_back(MakeProbe(service, backend, check));
+    probe.number = ++probes_;
+    probe.due = *due;
+    if (probe.by_vip)
+      probe.by_vip->too_early = IsTooEarly(service, runtime, one);
+  }
 }
 
 std::vector<const BackendRuntime*> Runtimes::DueSteps(
@@ -376,12 +394,14 @@ const BackendRuntime* Runtimes::OnProbeResult(const DesiredState& desired,
   const auto named = FindNamed(desired, probe.service, probe.backend);
   if (!named) return nullptr;
   BackendRuntime& runtime = *named->runtime;
-  if (!runtime.check.OnResult(probe.number, result, now, random_()))
+  CheckSet::One* one = runtime.check.Find(probe.check_name);
+  if (one == nullptr ||
+      !one->check.OnResult(probe.number, result, now, random_()))
     return nullptr;
   if (result.outcome != ProbeOutcome::kLate) {
-    runtime.last_result = result;
-    runtime.last_result_at = now;
-    runtime.history.Add(result, now);
+    one->last_result = result;
+    one->last_result_at = now;
+    one->history.Add(result, now);
   }
   Refresh(*named->service, *named->backend, runtime, now);
   return &runtime;

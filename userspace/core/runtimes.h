@@ -18,13 +18,13 @@
 #include "absl/functional/function_ref.h"
 #include "base/mono_time.h"
 #include "core/agent_view.h"
+#include "core/check_list.h"
+#include "core/check_set.h"
 #include "core/commands.h"
 #include "core/drain.h"
 #include "core/effective.h"
 #include "core/fail_open.h"
-#include "core/health.h"
 #include "core/model.h"
-#include "core/probe_history.h"
 #include "core/slow_start.h"
 
 namespace fairlead::core {
@@ -33,10 +33,7 @@ struct BackendRuntime {
   BackendId id = 0;
   std::string service;
   std::string backend;
-  HealthCheck check;
-  std::optional<ProbeResult> last_result;
-  std::optional<base::MonoTime> last_result_at;
-  ProbeHistory history;
+  CheckSet check;
   AgentView agent;
   DrainWatch drain;
   SlowStart slow_start;
@@ -48,8 +45,9 @@ struct BackendRuntime {
   std::optional<base::MonoTime> step;
 };
 
-// What the service's check asks of the backend; without a number.
-ProbeRequest MakeProbe(const Service& service, const Backend& backend);
+// What a check of the service asks of the backend; without a number.
+ProbeRequest MakeProbe(const Service& service, const Backend& backend,
+                       const CheckRef& check);
 
 class Runtimes {
  public:
@@ -137,6 +135,9 @@ class Runtimes {
                    bool took_flows, base::MonoTime now);
   void Reschedule(const Service& service, BackendRuntime& runtime,
                   base::MonoTime now);
+  // Those of its checks that are due.
+  void StartProbes(const Service& service, BackendRuntime& runtime,
+                   base::MonoTime now, std::vector<ProbeRequest>& probes);
 
   using Index = absl::btree_set<std::pair<base::MonoTime, BackendId>>;
   static void Move(Index& index, BackendId id,

@@ -12,6 +12,7 @@
 #include "base/status_macros.h"
 #include "base/text.h"
 #include "core/check_config.h"
+#include "core/check_list.h"
 #include "core/conn_limit.h"
 #include "core/refusal.h"
 #include "core/slow_start.h"
@@ -217,7 +218,7 @@ absl::Status CheckService(const Service& service) {
                   "needs agents on the backends, and an agent port that is "
                   "not 0; without agents it is flow-table");
   FL_RETURN_IF_ERROR(CheckRange("need", service.need, 1, FL_MAX_BACKENDS - 1));
-  FL_RETURN_IF_ERROR(CheckCheck(service.check));
+  FL_RETURN_IF_ERROR(CheckChecks(service));
   FL_RETURN_IF_ERROR(CheckSources(service));
   FL_RETURN_IF_ERROR(CheckSourceRate(service.source_rate));
   FL_RETURN_IF_ERROR(CheckSlowStart(service.slow_start));

@@ -63,7 +63,8 @@ std::string AvailabilityAlarm(const ServiceView& view) {
   for (const BackendView& backend : view.backends) {
     if (backend.eligible || backend.backend.leaving) continue;
     absl::StrAppend(&reasons, reasons.empty() ? ": " : ", ",
-                    backend.backend.name, " ", backend.reason);
+                    backend.backend.name, " ",
+                    ReasonText(backend.reason, backend.reason_check));
   }
   return absl::StrCat("service ", service.name, ": ", view.available, " of ",
                       CountStaying(view.backends),
@@ -76,8 +77,13 @@ int64_t CountFailingOpen(const std::vector<BackendView>& backends) {
 }
 
 std::optional<int> DaysLeft(const BackendView& backend) {
-  if (!backend.last_result) return std::nullopt;
-  return backend.last_result->certificate_days;
+  std::optional<int> least;
+  for (const CheckView& check : backend.checks) {
+    if (!check.last_result || !check.last_result->certificate_days) continue;
+    const int days = *check.last_result->certificate_days;
+    least = std::min(least.value_or(days), days);
+  }
+  return least;
 }
 
 std::string FailOpenAlarm(const ServiceView& view) {
@@ -151,6 +157,30 @@ std::string GatewayAlarm(const ServiceView& view, const BackendView& backend) {
       "there, or set --encap ipip or gue");
 }
 
+std::vector<CheckView> MakeCheckViews(const Service& service,
+                                      const CheckSet& set) {
+  std::vector<CheckView> views;
+  for (const CheckRef& ref : ChecksOf(service)) {
+    const CheckSet::One* one = set.Find(ref.name);
+    if (one == nullptr) continue;
+    views.push_back({.name = one->name,
+                     .kind = ref.config->kind,
+                     .health = one->check.health(),
+                     .signal = one->check.signal(),
+                     .last_failure = one->check.last_failure(),
+                     .last_result = one->last_result,
+                     .last_result_at = one->last_result_at,
+                     .history = one->history.List()});
+  }
+  return views;
+}
+
+// What the reason is of; where it is of no check, what is worst.
+const CheckSet::One& DecisiveOf(const BackendRuntime& runtime) {
+  const CheckSet::One* named = runtime.check.Find(runtime.effective.check);
+  return named == nullptr ? runtime.check.decisive() : *named;
+}
+
 }  // namespace
 
 BackendView MakeBackendView(const Service& service, const Backend& backend,
@@ -158,17 +188,20 @@ BackendView MakeBackendView(const Service& service, const Backend& backend,
                             const LoadReport& load, const ToldNextHop& told,
                             bool reachable) {
   const bool wanted = runtime.effective.eligible;
+  const CheckSet::One& decisive = DecisiveOf(runtime);
   return {.backend = backend,
           .state = runtime.effective.state,
           .state_text = StateText(backend, runtime, load),
           .reason = wanted && !reachable
                         ? WhyUnreachable(service, told.next_hop)
                         : runtime.effective.reason,
+          .reason_check = wanted && !reachable ? "" : runtime.effective.check,
           .health = runtime.check.health(),
           .signal = runtime.check.signal(),
-          .last_result = runtime.last_result,
-          .last_result_at = runtime.last_result_at,
-          .history = runtime.history.List(),
+          .last_check = decisive.name,
+          .last_result = decisive.last_result,
+          .last_result_at = decisive.last_result_at,
+          .checks = MakeCheckViews(service, runtime.check),
           .agent = runtime.agent.report(),
           .load = load,
           .next_hop = told.next_hop,

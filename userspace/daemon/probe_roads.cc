@@ -4,6 +4,7 @@
 #include <fstream>
 
 #include "absl/strings/str_cat.h"
+#include "core/check_list.h"
 #include "fairlead/abi/probe.h"
 #include "fairlead/abi/verdict.h"
 
@@ -183,8 +184,11 @@ void ProbeRoads::OnDesiredChanged(const core::DesiredState& desired) {
   std::set<base::IpAddress> vips, addresses;
   std::set<std::string> devices;
   for (const auto& [name, service] : desired.services) {
-    const bool by_vip = service.check.kind != core::CheckKind::kNone &&
-                        service.check.via == core::CheckVia::kVip;
+    const std::vector<core::CheckRef> checks = core::ChecksOf(service);
+    const bool by_vip = std::any_of(
+        checks.begin(), checks.end(), [](const core::CheckRef& check) {
+          return check.config->via == core::CheckVia::kVip;
+        });
     if (by_vip) vips.insert(service.vip.address);
     for (const auto& [backend_name, backend] : service.backends) {
       addresses.insert(backend.address);

@@ -37,6 +37,13 @@ core::BackendView DrainingBackend() {
   view.state_text = "draining 37%";
   view.reason = "admin.drain";
   view.health = core::Health::kUp;
+  view.checks = {{.name = "main",
+                  .kind = core::CheckKind::kWs,
+                  .health = core::Health::kFalling,
+                  .signal = core::Signal::kHold,
+                  .last_failure = core::ProbeResult{
+                      .outcome = core::ProbeOutcome::kTimeout}}};
+  view.last_check = "main";
   view.last_result = {
       .outcome = core::ProbeOutcome::kSuccess,
       .http_status = 200,
@@ -65,7 +72,7 @@ constexpr absl::string_view kDrainingBackend = R"({
   "max_conn": 0,
   "admin": "drain", "leaving": false, "health": "up", "signal": "none",
   "state": "draining", "state_text": "draining 37%", "reason": "admin.drain",
-  "eligible": false, "full": false, "fails_open": false,
+  "reason_check": null, "eligible": false, "full": false, "fails_open": false,
     "slow_start_percent": 100,
   "connections": 0,
   "active": 402, "pending": 3, "elsewhere": 7, "new_flows": 512, "packets": 10, "bytes": 1000,
@@ -75,7 +82,10 @@ constexpr absl::string_view kDrainingBackend = R"({
             "steps": [{"step": "connect", "duration_us": 800},
                       {"step": "response", "duration_us": 2200}],
             "via": "direct", "why_direct": null,
-            "age_seconds": 1},
+            "age_seconds": 1, "check": "main"},
+  "health_checks": [{"name": "main", "type": "ws", "health": "falling",
+                     "signal": "hold", "last_failure": "check.timeout",
+                     "last": null}],
   "agent": {"presence": "present", "live_sockets": 752, "draining": false,
               "hot": false},
   "next_hop": {"interface": "eth0", "mac": "02:00:00:00:00:1f",
@@ -101,12 +111,12 @@ TEST_CASE("what is not known of a backend is null", "[control][codec]") {
     "max_conn": 0,
     "admin": "ready", "leaving": false, "health": "init", "signal": "none",
     "state": "init", "state_text": "init", "reason": "check.pending",
-    "eligible": false, "full": false, "fails_open": false,
+    "reason_check": null, "eligible": false, "full": false, "fails_open": false,
     "slow_start_percent": 100,
     "connections": 0,
     "active": 0, "pending": 0, "elsewhere": 0, "new_flows": 0, "packets": 0, "bytes": 0,
     "syn_again": 0,
-    "check": null, "agent": {"presence": "unknown", "live_sockets": 0, "draining": false,
+    "check": null, "health_checks": [], "agent": {"presence": "unknown", "live_sockets": 0, "draining": false,
               "hot": false},
     "next_hop": null, "no_next_hop": null, "drain": null})"));
 }
@@ -183,6 +193,13 @@ TEST_CASE("a service is told as the documentation says", "[control][codec]") {
               "server_name": "", "ca_file": "",
               "interval": "2s", "timeout": "1s",
               "rise": 2, "fall": 3},
+    "checks": [{"name": "main", "type": "tcp", "via": "direct", "port": 0, "path": "/",
+              "host": "",
+              "headers": {}, "method": "GET", "status": "200-299",
+              "body": "", "subprotocol": "", "verify": true,
+              "server_name": "", "ca_file": "",
+              "interval": "2s", "timeout": "1s",
+              "rise": 2, "fall": 3}],
     "sources": {"allow": 1, "deny": 2},
     "available": 2, "guarantee": "sockets (3/3 agents)", "fail_open": false,
     "rows_overflowed": 0, "syn_budget_per_second": 0,
@@ -200,23 +217,30 @@ TEST_CASE("a service is told as the documentation says", "[control][codec]") {
 TEST_CASE("the last results are told with time and reason",
           "[control][codec]") {
   core::BackendView view = DrainingBackend();
-  view.history = {{.at = Now().mono - absl::Milliseconds(1500),
-                   .duration_us = 1234,
-                   .http_status = 503,
-                   .outcome = core::ProbeOutcome::kWsHandshake,
-                   .step = core::ProbeStep::kUpgrade},
-                  {.at = Now().mono - absl::Seconds(60),
-                   .duration_us = 3000,
-                   .http_status = 429,
-                   .outcome = core::ProbeOutcome::kHoldStatus}};
+  view.checks = {{.name = "main",
+                  .history = {{.at = Now().mono - absl::Seconds(2),
+                               .duration_us = 10,
+                               .http_status = 200}}},
+                 {.name = "live",
+                  .history = {{.at = Now().mono - absl::Milliseconds(1500),
+                               .duration_us = 1234,
+                               .http_status = 503,
+                               .outcome = core::ProbeOutcome::kWsHandshake,
+                               .step = core::ProbeStep::kUpgrade},
+                              {.at = Now().mono - absl::Seconds(60),
+                               .duration_us = 3000,
+                               .http_status = 429,
+                               .outcome = core::ProbeOutcome::kHoldStatus}}}};
   const Json history = EncodeHistory(view, Now());
-  REQUIRE(history.size() == 2);
+  REQUIRE(history.size() == 3);
+  CHECK(history[0]["check"] == "live");
+  CHECK(history[1]["check"] == "main");
   CHECK(history[0]["time"] ==
         FormatTimeMillis(Now().wall - absl::Milliseconds(1500)));
   CHECK(history[0]["outcome"] == "ws-handshake");
   CHECK(history[0]["reason"] == "check.ws-handshake(503)");
   CHECK(history[0]["duration_us"] == 1234);
-  CHECK(history[1]["reason"] == "signal.http-429");
+  CHECK(history[2]["reason"] == "signal.http-429");
 }
 
 TEST_CASE("every slot state has a name", "[control][codec]") {

@@ -221,6 +221,31 @@ TEST_CASE("a document that is not understood in full is refused",
   }
 }
 
+TEST_CASE("checks that were added come back, and are left out without any",
+          "[control][store]") {
+  core::DesiredState state = *DecodeState(kSomeDocument);
+  CHECK_THAT(EncodeState(state), !Contains("more_checks"));
+  core::Service& service = state.services.begin()->second;
+  service.more_checks["live"] = {.kind = core::CheckKind::kWs,
+                                 .path = "/live",
+                                 .interval = absl::Seconds(7)};
+  service.more_checks["db"] = {.kind = core::CheckKind::kTcp, .port = 5432};
+  const std::string text = EncodeState(state);
+  const auto again = DecodeState(text);
+  REQUIRE(again.ok());
+  CHECK(*again == state);
+  const auto twice =
+      DecodeState(absl::StrReplaceAll(text, {{"\"db\"", "\"live\""}}));
+  REQUIRE_FALSE(twice.ok());
+  CHECK_THAT(std::string(twice.status().message()),
+             Contains("\"live\" is there twice"));
+  const auto main =
+      DecodeState(absl::StrReplaceAll(text, {{"\"db\"", "\"main\""}}));
+  REQUIRE_FALSE(main.ok());
+  CHECK_THAT(std::string(main.status().message()),
+             Contains("is the first check's"));
+}
+
 TEST_CASE("no part of a document passes for the whole", "[control][store]") {
   const std::string document(kSomeDocument);
   for (size_t length = 0; length + 2 < document.size(); ++length) {

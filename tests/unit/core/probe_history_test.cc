@@ -3,6 +3,7 @@
 #include <catch2/catch.hpp>
 #include <vector>
 
+#include "core/check_set.h"
 #include "core/health.h"
 #include "tests/support/core_world.h"
 
@@ -42,8 +43,8 @@ TEST_CASE("a record still has its reason", "[core][probe]") {
 TEST_CASE("what is idle of a check takes two kilobytes at most",
           "[core][probe]") {
   // Texts that lie outside are counted in the longest form that is usual.
-  CHECK(sizeof(HealthCheck) + sizeof(ProbeResult) + sizeof(ProbeHistory) +
-            ProbeHistory::kMost * sizeof(ProbeRecord) + 300 <=
+  CHECK(sizeof(CheckSet::One) + ProbeHistory::kMost * sizeof(ProbeRecord) +
+            300 <=
         2048);
 }
 
@@ -67,7 +68,7 @@ TEST_CASE("a certificate that expires soon raises an alarm", "[core][probe]") {
         std::vector<std::string>{
             "service web: the certificate of web1 expires in 1 day, those of "
             "1 others soon after; checks fail from then on"});
-  CHECK(world.View("web1").history.size() == 2);
+  CHECK(world.View("web1").checks[0].history.size() == 2);
 }
 
 }  // namespace
