@@ -271,6 +271,8 @@ core::ServiceSettings ControllerSim::RandomSettings(bool is_new) {
     settings.encap = static_cast<core::Encap>(random_.Below(3));
   settings.check =
       random_.Chance(0.1) ? core::CheckKind::kNone : core::CheckKind::kHttp;
+  if (random_.Chance(0.3)) settings.flap_damping = random_.Chance(0.5);
+  if (random_.Chance(0.3)) settings.assume_up = random_.Chance(0.5);
   if (random_.Chance(0.5)) settings.panic_percent = random_.Below(101);
   if (random_.Chance(0.5))
     settings.slow_start = absl::Seconds(random_.Below(3) * 100);

@@ -21,6 +21,12 @@ void Put(Json& object, const std::string& name, const std::optional<T>& value) {
   if (value.has_value()) object[name] = *value;
 }
 
+// "on" or "off".
+void PutFlag(Json& object, const std::string& name,
+             const std::optional<std::string>& value) {
+  if (value.has_value()) object[name] = *value == "on";
+}
+
 }  // namespace
 
 void ServiceCommands::Settings::AddOptions(CLI::App& app) {
@@ -42,14 +48,7 @@ void ServiceCommands::Settings::AddOptions(CLI::App& app) {
              "New connections a second that are recorded; those above it are "
              "served, but not recorded. default (by the flow table's size) or "
              "off");
-  AddSetting(
-      app, "--slow-start", slow_start, "DURATION",
-      "A backend that begins to take new connections takes 5 % of its "
-      "share first, and all of it after so long, 1s to 1h; off (default)");
-  AddSetting(app, "--panic", panic, "N%",
-             "Below that part of its backends, those that are down or ask to "
-             "drain take new connections too; off (default): only where "
-             "nobody else can");
+  AddPolicyOptions(app);
   AddSetting(app, "--agent-port", agent_port, "PORT",
              "Where the agents on the backends answer; 0: ask none")
       .check(WholeNumber(0, 65535));
@@ -60,6 +59,25 @@ void ServiceCommands::Settings::AddOptions(CLI::App& app) {
       .check(OneOf({"flow-table", "sockets"}));
   AddSourceOptions(app);
   check.AddTo(app);
+}
+
+void ServiceCommands::Settings::AddPolicyOptions(CLI::App& app) {
+  AddSetting(
+      app, "--slow-start", slow_start, "DURATION",
+      "A backend that begins to take new connections takes 5 % of its "
+      "share first, and all of it after so long, 1s to 1h; off (default)");
+  AddSetting(app, "--panic", panic, "N%",
+             "Below that part of its backends, those that are down or ask to "
+             "drain take new connections too; off (default): only where "
+             "nobody else can");
+  AddSetting(app, "--assume-up", assume_up, "on|off",
+             "A backend that is added takes new connections before its first "
+             "check has succeeded (default off)")
+      .check(OneOf({"on", "off"}));
+  AddSetting(app, "--flap-damping", flap_damping, "on|off",
+             "A backend that goes down 5 times within 60 s is held down for "
+             "30 s, longer each time, unless it is needed (default on)")
+      .check(OneOf({"on", "off"}));
 }
 
 void ServiceCommands::Settings::AddSourceOptions(CLI::App& app) {
@@ -91,6 +109,8 @@ void ServiceCommands::Settings::AddTo(Json& body) const {
   Put(body, "syn_budget", syn_budget);
   Put(body, "slow_start", slow_start);
   Put(body, "panic", panic);
+  PutFlag(body, "assume_up", assume_up);
+  PutFlag(body, "flap_damping", flap_damping);
   Put(body, "rows", rows);
   Put(body, "agent_port", agent_port);
   Put(body, "guarantee", guarantee);

@@ -31,6 +31,8 @@ class ServiceCommands {
     std::optional<std::string> syn_budget;
     std::optional<std::string> slow_start;
     std::optional<std::string> panic;
+    std::optional<std::string> assume_up;
+    std::optional<std::string> flap_damping;
     std::optional<uint64_t> rows;
     std::optional<uint64_t> agent_port;
     std::optional<uint64_t> source_rate;
@@ -45,6 +47,7 @@ class ServiceCommands {
     void AddTo(Json& body) const;
 
    private:
+    void AddPolicyOptions(CLI::App& app);
     void AddSourceOptions(CLI::App& app);
   };
 

@@ -365,6 +365,9 @@ void PrintService(const Json& service, std::ostream& out) {
     facts.Add("slow start", over);
   if (const std::string part = Text(service, "panic"); part != "off")
     facts.Add("panic", part);
+  if (Flag(service, "assume_up")) facts.Add("assume up", "on");
+  if (Has(service, "flap_damping") && !Flag(service, "flap_damping"))
+    facts.Add("flap damping", "off");
   facts.Add("fail open", Flag(service, "fail_open") ? "yes" : "no");
   facts.AddNumber("rows", service, "rows");
   facts.AddCount("rows overflowed", service, "rows_overflowed");

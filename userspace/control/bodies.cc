@@ -90,6 +90,8 @@ core::ServiceSettings ReadSettings(ObjectReader& body) {
   settings.source_length4 = body.Integer<int>("source_prefix4", {1, 32});
   settings.source_length6 = body.Integer<int>("source_prefix6", {1, 128});
   settings.panic_percent = body.Parsed<int>("panic", core::ParsePanic);
+  settings.assume_up = body.Bool("assume_up");
+  settings.flap_damping = body.Bool("flap_damping");
   settings.slow_start =
       body.Parsed<absl::Duration>("slow_start", core::ParseSlowStart);
   if (const Json* json = body.Object("check"); json != nullptr) {

@@ -125,6 +125,8 @@ void AddSettings(const core::Service& service, Json& json) {
   json["source_prefix6"] = service.source_rate.length6;
   json["slow_start"] = core::SlowStartText(service.slow_start);
   json["panic"] = core::PanicText(service.panic_percent);
+  json["assume_up"] = service.assume_up;
+  json["flap_damping"] = service.flap_damping;
   json["check"] = EncodeCheckConfig(service.check);
   json["checks"] = EncodeChecks(service);
 }

@@ -81,6 +81,8 @@ Json EncodeStoredService(const core::Service& service) {
     json["slow_start"] = core::SlowStartText(service.slow_start);
   if (service.panic_percent != 0)
     json["panic"] = core::PanicText(service.panic_percent);
+  if (service.assume_up) json["assume_up"] = true;
+  if (!service.flap_damping) json["flap_damping"] = false;
   for (const auto& [prefix, rule] : service.sources)
     json[std::string(core::ToString(rule))].push_back(prefix.ToString());
   json["backends"] = Json::array();
@@ -233,6 +235,8 @@ absl::StatusOr<core::Service> DecodeService(const Json& json,
   service.panic_percent =
       reader.Parsed<int>("panic", core::ParsePanic).value_or(0);
   const Json* more_checks = reader.Array("more_checks");
+  service.assume_up = reader.Bool("assume_up").value_or(false);
+  service.flap_damping = reader.Bool("flap_damping").value_or(true);
   const Json* backends = reader.RequiredArray("backends");
   FL_RETURN_IF_ERROR(reader.Finish());
   FL_RETURN_IF_ERROR(

@@ -30,6 +30,8 @@ struct ServiceSettings {
   std::optional<int> source_length6;
   std::optional<absl::Duration> slow_start;  // 0: off
   std::optional<int> panic_percent;          // 0: off
+  std::optional<bool> assume_up;
+  std::optional<bool> flap_damping;
   std::optional<CheckKind> check;
   std::optional<CheckVia> check_via;
   std::optional<uint16_t> check_port;

@@ -2,6 +2,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "core/check_set.h"
+#include "core/flap.h"
 #include "core/health.h"
 #include "fairlead/abi/maps.h"
 
@@ -52,6 +53,10 @@ void DeriveState(const EffectiveInput& input, Effective& effective) {
     return is(EffectiveState::kInit, input.agent == Presence::kAbsent
                                          ? "agent.absent"
                                          : "agent.pending");
+  if (input.flap_hold) {
+    effective.damped = true;
+    return is(EffectiveState::kDown, FlapReason(*input.flap_hold));
+  }
   effective.eligible = true;
   if (input.health == Health::kFalling)
     return fails(EffectiveState::kUp, FailureOf(input));
@@ -75,8 +80,8 @@ bool IsSilent(const EffectiveInput& input) {
 // when too few are left. One that is silent would take connections to nowhere,
 // and of one in init it is not known that it ever served.
 bool CanFailOpen(const EffectiveInput& input) {
-  const bool is_down =
-      input.health == Health::kDown || input.health == Health::kRising;
+  const bool is_down = input.health == Health::kDown ||
+                       input.health == Health::kRising || input.flap_hold;
   const bool asks = input.signal == Signal::kDrain || input.agent_drains;
   return input.admin == Admin::kReady && input.health != Health::kInit &&
          (is_down || asks) && AgentAllows(input) && !IsSilent(input);

@@ -9,6 +9,7 @@
 #include <string>
 
 #include "absl/strings/string_view.h"
+#include "absl/time/time.h"
 #include "core/model.h"
 
 namespace fairlead::core {
@@ -31,6 +32,8 @@ struct EffectiveInput {
   bool capped = false;       // it has a max-conn
   AgentReport::Presence agent = AgentReport::Presence::kUnknown;
   bool drained = false;
+  // Its checks succeed, and it is held down for having flapped.
+  std::optional<absl::Duration> flap_hold;
   bool fail_open = false;  // too few of the service's backends are available
 };
 
@@ -39,6 +42,7 @@ struct Effective {
   std::string reason = "-";
   std::string check;  // that the reason is of, if there are several
   bool eligible = false;
+  bool damped = false;      // would be, if it were not held down
   bool fails_open = false;  // takes new flows although it is not eligible
   uint64_t bits = 0;        // FL_BACKEND_*
   uint32_t held = 0;        // while it starts slowly; in `bits`, too

@@ -149,6 +149,8 @@ struct Service {
   // Below so many percent of its backends, those that fail are used too; 0:
   // only where a row has no other.
   int panic_percent = 0;
+  bool assume_up = false;    // what is added takes flows before its first check
+  bool flap_damping = true;  // see core/flap.h
   absl::btree_map<std::string, Backend> backends;  // by name
 
   friend bool operator==(const Service&, const Service&) = default;

@@ -130,6 +130,8 @@ void Runtimes::TakeOver(const DesiredState& before, const DesiredState& after,
       BackendRuntime& runtime =
           runtimes_.emplace(backend.id, Make(service, backend, now))
               .first->second;
+      if (service.assume_up && backend.admin != Admin::kMaint)
+        runtime.check.AssumeUp(service, 0, now);
       Derive(service, backend, runtime, now);
       Reschedule(service, runtime, now);
     }
@@ -149,6 +151,7 @@ void Runtimes::ForgetDeleted(const DesiredState& after) {
     }
     Move(deadlines_, it->first, it->second.deadline, std::nullopt);
     Move(steps_, it->first, it->second.step, std::nullopt);
+    damped_ -= it->second.effective.damped ? 1 : 0;
     it = runtimes_.erase(it);
   }
 }
@@ -182,6 +185,11 @@ void Runtimes::Derive(const Service& service, const Backend& backend,
   const auto name_of = [&](const CheckSet::One& check) {
     return has_several ? check.name : std::string();
   };
+  if (service.flap_damping)
+    runtime.flap.OnHealth(runtime.check.health(), now);
+  else
+    runtime.flap.Stop();
+  damped_ -= runtime.effective.damped ? 1 : 0;
   runtime.effective =
       DeriveEffective({.admin = backend.admin,
                        .health = runtime.check.health(),
@@ -198,7 +206,9 @@ void Runtimes::Derive(const Service& service, const Backend& backend,
                        .capped = backend.max_conn != 0,
                        .agent = runtime.agent.presence(),
                        .drained = runtime.drain.drained(),
+                       .flap_hold = runtime.flap.Hold(now),
                        .fail_open = fail_open});
+  damped_ += runtime.effective.damped ? 1 : 0;
   DeriveShare(service, runtime, took_flows, now);
 }
 
@@ -222,6 +232,7 @@ void Runtimes::Refresh(const Service& service, const Backend& backend,
   RefreshOne(service, backend, runtime, now);
   const Effective& after = runtime.effective;
   const bool is_other = before.eligible != after.eligible ||
+                        before.damped != after.damped ||
                         (before.state == EffectiveState::kInit) !=
                             (after.state == EffectiveState::kInit);
   if (is_other) Recount(service, now);
@@ -245,7 +256,28 @@ FailOpen::Count Runtimes::CountOf(const Service& service) const {
   return count;
 }
 
+void Runtimes::PardonNeeded(const Service& service, base::MonoTime now) {
+  if (damped_ == 0) return;
+  int available = 0;
+  std::vector<BackendRuntime*> held;
+  for (const auto& [name, backend] : service.backends) {
+    const auto found = runtimes_.find(backend.id);
+    if (found == runtimes_.end()) continue;
+    available += found->second.effective.eligible ? 1 : 0;
+    if (found->second.effective.damped) held.push_back(&found->second);
+  }
+  for (BackendRuntime* runtime : held) {
+    if (available >= service.need) return;
+    runtime->flap.Pardon();
+    RefreshOne(service, service.backends.find(runtime->backend)->second,
+               *runtime, now);
+    reopened_.push_back(runtime->id);
+    ++available;
+  }
+}
+
 void Runtimes::Recount(const Service& service, base::MonoTime now) {
+  PardonNeeded(service, now);
   if (service.panic_percent == 0 && !fail_open_.contains(service.name)) return;
   FailOpen& fail_open = fail_open_[service.name];
   const FailOpen::Count count = CountOf(service);
@@ -280,6 +312,7 @@ void Runtimes::RefreshOne(const Service& service, const Backend& backend,
   Derive(service, backend, runtime, now);
   Reschedule(service, runtime, now);
   TellSlowStart(service, runtime, now);
+  TellFlap(runtime, now);
   if (runtime.effective.state == before) return;
   const auto since = std::exchange(runtime.state_since, now);
   events_.push_back(
@@ -288,9 +321,20 @@ void Runtimes::RefreshOne(const Service& service, const Backend& backend,
        .backend = backend.name,
        .before = std::string(ToString(before)),
        .after = std::string(ToString(runtime.effective.state)),
-       .reason =
-           ReasonText(runtime.effective.reason, runtime.effective.check),
+       .reason = ReasonText(runtime.effective.reason, runtime.effective.check),
        .lasted = since ? std::optional(now - *since) : std::nullopt});
+}
+
+void Runtimes::TellFlap(BackendRuntime& runtime, base::MonoTime now) {
+  const auto change = runtime.flap.TakeChange(now);
+  if (!change) return;
+  events_.push_back({.type = "backend.flapping",
+                     .service = runtime.service,
+                     .backend = runtime.backend,
+                     .before = change->begins ? "not held" : "held down",
+                     .after = change->begins ? "held down" : "not held",
+                     .reason = change->reason,
+                     .lasted = change->lasted});
 }
 
 void Runtimes::TellSlowStart(const Service& service, BackendRuntime& runtime,
@@ -312,8 +356,11 @@ void Runtimes::TellSlowStart(const Service& service, BackendRuntime& runtime,
 void Runtimes::Reschedule(const Service& service, BackendRuntime& runtime,
                           base::MonoTime now) {
   Move(deadlines_, runtime.id, runtime.deadline, runtime.check.deadline());
-  Move(steps_, runtime.id, runtime.step,
-       runtime.slow_start.NextStep(service.slow_start, now));
+  std::optional<base::MonoTime> step =
+      runtime.slow_start.NextStep(service.slow_start, now);
+  if (const auto end = runtime.flap.Deadline(now))
+    step = std::min(step.value_or(*end), *end);
+  Move(steps_, runtime.id, runtime.step, step);
 }
 
 void Runtimes::Move(Index& index, BackendId id,

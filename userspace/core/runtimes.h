@@ -24,6 +24,7 @@
 #include "core/drain.h"
 #include "core/effective.h"
 #include "core/fail_open.h"
+#include "core/flap.h"
 #include "core/model.h"
 #include "core/slow_start.h"
 
@@ -37,6 +38,7 @@ struct BackendRuntime {
   AgentView agent;
   DrainWatch drain;
   SlowStart slow_start;
+  FlapDamping flap;
   Effective effective;
   // Since when its state is what it is; nullopt: since before this process.
   std::optional<base::MonoTime> state_since;
@@ -123,6 +125,11 @@ class Runtimes {
   // Derive(), with an event if the state changes, and the index of deadlines.
   void RefreshOne(const Service& service, const Backend& backend,
                   BackendRuntime& runtime, base::MonoTime now);
+  // An event if it is held down for flapping, or no longer.
+  void TellFlap(BackendRuntime& runtime, base::MonoTime now);
+  // Those that are held down for flapping are let go as far as the service
+  // needs them.
+  void PardonNeeded(const Service& service, base::MonoTime now);
   // An event if it has come to its whole share.
   void TellSlowStart(const Service& service, BackendRuntime& runtime,
                      base::MonoTime now);
@@ -151,6 +158,7 @@ class Runtimes {
   uint64_t probes_ = 0;
   absl::btree_map<std::string, FailOpen> fail_open_;  // by service, with panic
   std::vector<BackendId> reopened_;
+  size_t damped_ = 0;  // backends that are held down for flapping
   std::vector<Event> events_;
 };
 

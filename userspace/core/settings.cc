@@ -71,6 +71,8 @@ absl::Status LaySettings(const ServiceSettings& settings, Service& service) {
   Lay(settings.source_length6, service.source_rate.length6);
   Lay(settings.slow_start, service.slow_start);
   Lay(settings.panic_percent, service.panic_percent);
+  Lay(settings.assume_up, service.assume_up);
+  Lay(settings.flap_damping, service.flap_damping);
   LayCheck(settings, service.check);
   FL_RETURN_IF_ERROR(CheckApplies(old_check, service.check));
   return CheckService(service);
@@ -267,6 +269,8 @@ std::vector<std::pair<std::string, std::string>> DescribeSettings(
       {"source-prefix6", absl::StrCat(service.source_rate.length6)},
       {"slow-start", SlowStartText(service.slow_start)},
       {"panic", PanicText(service.panic_percent)},
+      {"assume-up", service.assume_up ? "on" : "off"},
+      {"flap-damping", service.flap_damping ? "on" : "off"},
   };
   for (auto& setting : DescribeCheck(service.check))
     settings.push_back(std::move(setting));

@@ -17,22 +17,25 @@ TEST_CASE("service add sends name, VIP and only the settings that were given",
   CHECK(api.SentLines() ==
         "POST /v1/services {\"name\":\"web\",\"vip\":\"198.51.100.10:443\"}\n");
   CHECK(api.out().empty());
-  REQUIRE(api.Run("vip add ws [2001:db8::10]:443 --policy least-conn "
-                  "--choices 2 --encap gue --need 0 --syn-budget 20000/s "
-                  "--slow-start 45s --panic 50% "
-                  "--rows 256 --agent-port 0 "
-                  "--source-rate 50 --source-burst 70 --source-conns 20 "
-                  "--source-prefix4 24 "
-                  "--source-prefix6 48 "
-                  "--check http --check-via direct --check-port 8080 "
-                  "--check-path /h --check-host "
-                  "ws.example --check-status 200-204 --check-interval 500ms "
-                  "--check-timeout 1s --rise 1 --fall 5") == 0);
+  REQUIRE(
+      api.Run("vip add ws [2001:db8::10]:443 --policy least-conn "
+              "--choices 2 --encap gue --need 0 --syn-budget 20000/s "
+              "--slow-start 45s --panic 50% --assume-up on --flap-damping off "
+              "--rows 256 --agent-port 0 "
+              "--source-rate 50 --source-burst 70 --source-conns 20 "
+              "--source-prefix4 24 "
+              "--source-prefix6 48 "
+              "--check http --check-via direct --check-port 8080 "
+              "--check-path /h --check-host "
+              "ws.example --check-status 200-204 --check-interval 500ms "
+              "--check-timeout 1s --rise 1 --fall 5") == 0);
   CHECK(api.SentLines() ==
         "POST /v1/services {\"name\":\"ws\",\"vip\":\"[2001:db8::10]:443\","
         "\"policy\":\"least-conn\",\"choices\":2,\"encap\":\"gue\",\"need\":0,"
         "\"syn_budget\":\"20000/"
-        "s\",\"slow_start\":\"45s\",\"panic\":\"50%\",\"rows\":256,\"agent_"
+        "s\",\"slow_start\":\"45s\",\"panic\":\"50%\",\"assume_up\":true,"
+        "\"flap_damping\":"
+        "false,\"rows\":256,\"agent_"
         "port\":0,\"source_"
         "rate\":50,"
         "\"source_burst\":70,\"source_conns\":20,\"source_prefix4\":24,"
@@ -120,6 +123,8 @@ need              1
 syn budget        30,517/s (default)
 slow start        30s
 panic             40%
+assume up         on
+flap damping      off
 fail open         no
 rows              16,384
 agent port        6082

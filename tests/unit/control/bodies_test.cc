@@ -28,6 +28,7 @@ TEST_CASE("a whole service is read", "[control][bodies]") {
   const auto command = CommandOf<core::AddService>(ReadAddService(R"({
       "name": "ws", "vip": "198.51.100.10:443/tcp", "policy": "least-conn",
       "choices": 3, "encap": "gue", "need": 2, "syn_budget": "20000/s", "rows": 512, "agent_port": 7000, "slow_start": "1m30s", "panic": "50%",
+      "assume_up": true, "flap_damping": false,
       "check": {"type": "http", "via": "vip", "port": 8080, "path": "/live", "host": "ws",
                 "status": "204", "interval": "5s", "timeout": "500ms",
                 "rise": 3, "fall": 4}})"));
@@ -42,6 +43,8 @@ TEST_CASE("a whole service is read", "[control][bodies]") {
   CHECK(settings.rows == 512u);
   CHECK(settings.slow_start == absl::Seconds(90));
   CHECK(settings.panic_percent == 50);
+  CHECK(settings.assume_up == true);
+  CHECK(settings.flap_damping == false);
   CHECK(settings.agent_port == 7000);
   CHECK(settings.check == core::CheckKind::kHttp);
   CHECK(settings.check_via == core::CheckVia::kVip);
@@ -170,6 +173,8 @@ TEST_CASE("garbage is refused with the field and the value",
        "\"panic\"", "\"50\" is no panic threshold"},
       {R"({"name": "ws", "vip": "198.51.100.10:443", "panic": "101%"})",
        "\"panic\"", "\"101%\" is no panic threshold"},
+      {R"({"name": "ws", "vip": "198.51.100.10:443", "assume_up": "on"})",
+       "\"assume_up\"", "\"on\" is a string, not true or false"},
       {R"({"name": "ws", "vip": "198.51.100.10:443", "slow_start": "30"})",
        "\"slow_start\"", "\"30\" is not a duration"},
       {R"({"name": "ws", "vip": "198.51.100.10:443", "need": -1})", "\"need\"",

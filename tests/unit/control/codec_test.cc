@@ -186,6 +186,7 @@ TEST_CASE("a service is told as the documentation says", "[control][codec]") {
     "source_rate": 100, "source_burst": 0, "source_conns": 20,
     "source_prefix4": 24,
     "source_prefix6": 64, "slow_start": "off", "panic": "off",
+    "assume_up": false, "flap_damping": true,
     "check": {"type": "tcp", "via": "direct", "port": 0, "path": "/",
               "host": "",
               "headers": {}, "method": "GET", "status": "200-299",

@@ -39,7 +39,9 @@ core::DesiredState SomeState() {
                       .agent_port = 6082,
                       .guarantee = core::Guarantee::kSockets,
                       .slow_start = absl::Seconds(90),
-                      .panic_percent = 50};
+                      .panic_percent = 50,
+                      .assume_up = true,
+                      .flap_damping = false};
   ws.check = {.kind = core::CheckKind::kHttp,
               .port = 8080,
               .path = "/live",
@@ -100,6 +102,8 @@ constexpr absl::string_view kSomeDocument = R"({
       },
       "slow_start": "1m30s",
       "panic": "50%",
+      "assume_up": true,
+      "flap_damping": false,
       "backends": [
         {
           "id": 3,
