@@ -57,7 +57,20 @@ def tables(line):
     }
 
 
-COLUMNS = {"packet": packet, "agent": packet, "live": live, "memory": memory, "tables": tables}
+def checks(line):
+    share = line.get("cpu_share")
+    return {
+        "checks/s": number(line.get("checks_per_second")),
+        "checks/s of CPU": number(line.get("checks_per_cpu_second")),
+        "floor": number(line.get("floor_per_cpu_second")),
+        "CPU": "" if share is None else number(100 * share) + " %",
+        "p99 start delay, ms": number(line.get("start_delay_p99_ms"), 1),
+        "bytes": number(line.get("bytes_per_check")),
+    }
+
+
+COLUMNS = {"packet": packet, "agent": packet, "live": live, "memory": memory, "tables": tables,
+           "checks": checks}
 
 
 def show(kind, lines):
