@@ -126,6 +126,13 @@ bool HealthCheck::StartProbe(uint64_t number, base::MonoTime now) {
   return true;
 }
 
+bool HealthCheck::JoinProbe(uint64_t number, base::MonoTime now) {
+  if (paused_ || config_.kind == CheckKind::kNone || probe_) return false;
+  put_off_ = false;
+  probe_ = Probe{number, now};
+  return true;
+}
+
 bool HealthCheck::OnResult(uint64_t number, const ProbeResult& result,
                            base::MonoTime now, double random) {
   if (!probe_ || probe_->number != number) return false;

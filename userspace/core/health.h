@@ -63,6 +63,9 @@ class HealthCheck {
   void PutOff(base::MonoTime now, double random);
   // True if a probe is to be started now, as `number`.
   bool StartProbe(uint64_t number, base::MonoTime now);
+  // Takes part in probe `number`, which is started now for another check. False
+  // if it makes none, or waits for one already.
+  bool JoinProbe(uint64_t number, base::MonoTime now);
   // `random` in [0, 1) jitters the next probe. False if probe `number` is not
   // waited for: nothing has changed.
   bool OnResult(uint64_t number, const ProbeResult& result, base::MonoTime now,

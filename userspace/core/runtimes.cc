@@ -45,6 +45,20 @@ bool IsTooEarly(const Service& service, const BackendRuntime& runtime,
          (agent == kUnknown || agent == kStale);
 }
 
+// A probe that nobody has answered so long after its time-out never will be.
+constexpr absl::Duration kForgetShared = absl::Seconds(10);
+
+// False if it does not wait for it.
+bool TakeResult(uint64_t number, const ProbeResult& result, base::MonoTime now,
+                double random, CheckSet::One& one) {
+  if (!one.check.OnResult(number, result, now, random)) return false;
+  if (result.outcome == ProbeOutcome::kLate) return true;
+  one.last_result = result;
+  one.last_result_at = now;
+  one.history.Add(result, now);
+  return true;
+}
+
 }  // namespace
 
 ProbeRequest MakeProbe(const Service& service, const Backend& backend,
@@ -75,6 +89,7 @@ void Runtimes::Adopt(const DesiredState& desired,
       Reschedule(service, it->second, now);
     }
   }
+  groups_.Rebuild(desired);
   RecountAll(desired, now);
 }
 
@@ -136,6 +151,7 @@ void Runtimes::TakeOver(const DesiredState& before, const DesiredState& after,
       Reschedule(service, runtime, now);
     }
   }
+  groups_.Rebuild(after);
   RecountAll(after, now);
 }
 
@@ -403,6 +419,47 @@ void Runtimes::StartProbes(const Service& service, BackendRuntime& runtime,
     probe.due = *due;
     if (probe.by_vip)
       probe.by_vip->too_early = IsTooEarly(service, runtime, one);
+    Share(probe, runtime.id, now);
+  }
+}
+
+void Runtimes::Share(const ProbeRequest& probe, BackendId id,
+                     base::MonoTime now) {
+  while (!shared_.empty() && shared_.begin()->second.until < now)
+    shared_.erase(shared_.begin());
+  Shared shared = {.until = now + probe.check.timeout + kForgetShared,
+                   .members = {}};
+  for (ProbeGroups::Member& member : groups_.Others(id, probe.check_name)) {
+    const auto found = runtimes_.find(member.id);
+    if (found == runtimes_.end()) continue;
+    BackendRuntime& runtime = found->second;
+    CheckSet::One* one = runtime.check.Find(member.check);
+    if (one == nullptr || !one->check.JoinProbe(probe.number, now)) continue;
+    Move(deadlines_, runtime.id, runtime.deadline, runtime.check.deadline());
+    shared.members.push_back(std::move(member));
+  }
+  if (!shared.members.empty()) shared_.emplace(probe.number, std::move(shared));
+}
+
+void Runtimes::TellOthers(const DesiredState& desired, uint64_t number,
+                          const ProbeResult& result, base::MonoTime now,
+                          double random) {
+  const auto found = shared_.find(number);
+  if (found == shared_.end()) return;
+  const std::vector<ProbeGroups::Member> members =
+      std::move(found->second.members);
+  shared_.erase(found);
+  for (const ProbeGroups::Member& member : members) {
+    const auto other = runtimes_.find(member.id);
+    if (other == runtimes_.end()) continue;
+    BackendRuntime& runtime = other->second;
+    CheckSet::One* one = runtime.check.Find(member.check);
+    if (one == nullptr || !TakeResult(number, result, now, random, *one))
+      continue;
+    const Service& service = desired.services.find(runtime.service)->second;
+    Refresh(service, service.backends.find(runtime.backend)->second, runtime,
+            now);
+    reopened_.push_back(runtime.id);
   }
 }
 
@@ -438,18 +495,15 @@ const BackendRuntime* Runtimes::OnProbeResult(const DesiredState& desired,
                                               const ProbeRequest& probe,
                                               const ProbeResult& result,
                                               base::MonoTime now) {
+  // The same for all: they stay in step.
+  const double random = random_();
+  TellOthers(desired, probe.number, result, now, random);
   const auto named = FindNamed(desired, probe.service, probe.backend);
   if (!named) return nullptr;
   BackendRuntime& runtime = *named->runtime;
   CheckSet::One* one = runtime.check.Find(probe.check_name);
-  if (one == nullptr ||
-      !one->check.OnResult(probe.number, result, now, random_()))
+  if (one == nullptr || !TakeResult(probe.number, result, now, random, *one))
     return nullptr;
-  if (result.outcome != ProbeOutcome::kLate) {
-    one->last_result = result;
-    one->last_result_at = now;
-    one->history.Add(result, now);
-  }
   Refresh(*named->service, *named->backend, runtime, now);
   return &runtime;
 }

@@ -26,6 +26,7 @@
 #include "core/fail_open.h"
 #include "core/flap.h"
 #include "core/model.h"
+#include "core/probe_groups.h"
 #include "core/slow_start.h"
 
 namespace fairlead::core {
@@ -145,6 +146,11 @@ class Runtimes {
   // Those of its checks that are due.
   void StartProbes(const Service& service, BackendRuntime& runtime,
                    base::MonoTime now, std::vector<ProbeRequest>& probes);
+  // Has those take part in the probe whose own would be the same.
+  void Share(const ProbeRequest& probe, BackendId id, base::MonoTime now);
+  // Tells those others.
+  void TellOthers(const DesiredState& desired, uint64_t number,
+                  const ProbeResult& result, base::MonoTime now, double random);
 
   using Index = absl::btree_set<std::pair<base::MonoTime, BackendId>>;
   static void Move(Index& index, BackendId id,
@@ -156,6 +162,14 @@ class Runtimes {
   Index deadlines_;  // of checks
   Index steps_;      // of slow starts
   uint64_t probes_ = 0;
+  ProbeGroups groups_;
+  // By the number of a probe that is under way: who takes part in it besides
+  // the one that it was started for. What is never answered goes in time.
+  struct Shared {
+    base::MonoTime until;
+    std::vector<ProbeGroups::Member> members;
+  };
+  absl::btree_map<uint64_t, Shared> shared_;
   absl::btree_map<std::string, FailOpen> fail_open_;  // by service, with panic
   std::vector<BackendId> reopened_;
   size_t damped_ = 0;  // backends that are held down for flapping
