@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include "lib/accept.h"
 #include "lib/flow_table.h"
 #include "lib/parse.h"
 #include "lib/row.h"
@@ -81,21 +82,38 @@ enum fl_when_full {
 	FL_FULL_ENDS,	/* nobody has: a flow that is not recorded is looked for with the first */
 };
 
-#define FL_ALL_FULL 0x10000u /* no backend's id */
+#define FL_ALL_FULL	0x10000u /* no backend's id */
+#define FL_CHOSEN_PACED 0x20000u /* beside the id of one that takes its flows by fl_accept() */
+#define FL_CHOSEN_ID	0xffffu
 FL_STATIC_ASSERT(FL_ALL_FULL >= FL_MAX_BACKENDS, "ids are below");
 
-static __always_inline int fl_is_full(__u64 state, const struct fl_load *load)
+/* Has a backend with this `state` as many connections as it may, or been given as many of late? */
+static __always_inline int fl_is_full(__u64 state, const struct fl_backend *backend,
+				      const struct fl_load *load)
 {
-	return state & FL_BACKEND_CAPPED && fl_load64(&load->begun) >= fl_load64(&load->bound) &&
-	       bpf_ktime_get_coarse_ns() < fl_load64(&load->bound_until);
+	__u64 now;
+
+	if (!(state & (FL_BACKEND_CAPPED | FL_BACKEND_PACED)))
+		return 0;
+	now = bpf_ktime_get_coarse_ns();
+	if (state & FL_BACKEND_CAPPED && fl_load64(&load->begun) >= fl_load64(&load->bound) &&
+	    now < fl_load64(&load->bound_until))
+		return 1;
+	return state & FL_BACKEND_PACED && !fl_accept_may(backend, load, now);
 }
 
 /* Of a flow that nobody holds back: it has to be found again with the first eligible candidate. */
 #define FL_DRAW_ANYBODY FL_DRAWS
 
-/* The eligible candidate for a new flow; FL_NO_BACKEND when no candidate is eligible, FL_ALL_FULL
- * when those that are have no room. `when_full`: enum fl_when_full. One that starts slowly leaves
- * the flow to others by `draw`, unless they all do. Global: see flow_table.h. */
+static __always_inline __u32 fl_chosen(__u32 id, __u64 state, __u32 when_full)
+{
+	return when_full != FL_FULL_TAKES && state & FL_BACKEND_PACED ? id | FL_CHOSEN_PACED : id;
+}
+
+/* The eligible candidate for a new flow, which is its own to take, with FL_CHOSEN_PACED if it is
+ * paced; FL_NO_BACKEND when no candidate is eligible, FL_ALL_FULL when those that are have no room.
+ * `when_full`: enum fl_when_full. One that starts slowly leaves the flow to others by `draw`,
+ * unless they all do. Global: see flow_table.h. */
 __noinline __u32 fl_choose_eligible(__u64 candidates, __u32 choices, __u32 when_full, __u32 draw)
 {
 	const __u64 takes = FL_BACKEND_ELIGIBLE | FL_BACKEND_NEXT_HOP;
@@ -118,7 +136,7 @@ __noinline __u32 fl_choose_eligible(__u64 candidates, __u32 choices, __u32 when_
 		state = fl_load64(&backend->state);
 		if ((state & takes) != takes)
 			continue;
-		if (when_full != FL_FULL_TAKES && fl_is_full(state, load)) {
+		if (when_full != FL_FULL_TAKES && fl_is_full(state, backend, load)) {
 			if (!seen)
 				best = FL_ALL_FULL;
 			if (when_full == FL_FULL_ENDS)
@@ -127,19 +145,56 @@ __noinline __u32 fl_choose_eligible(__u64 candidates, __u32 choices, __u32 when_
 		}
 		if (draw < state >> FL_BACKEND_HELD_SHIFT) {
 			if (held_back == FL_NO_BACKEND)
-				held_back = id;
+				held_back = fl_chosen(id, state, when_full);
 			continue;
 		}
 		sum = fl_load_of(load);
 		if (seen == 0 ||
 		    fl_much_less_loaded(sum, backend->weight, best_load, best_weight)) {
-			best = id;
+			best = fl_chosen(id, state, when_full);
 			best_load = sum;
 			best_weight = backend->weight;
 		}
 		seen++;
 	}
 	return seen == 0 && held_back != FL_NO_BACKEND ? held_back : best;
+}
+
+/* The backend is given a new connection: false if it has just been given its last one, by another
+ * CPU. Global: see flow_table.h. */
+__noinline int fl_accept(__u32 id)
+{
+	struct fl_backend *backend = fl_backend_at(id);
+	struct fl_load *load = bpf_map_lookup_elem(&fl_load, &id);
+
+	if (!backend || !load)
+		return 1;
+	return fl_accept_take(backend, load, bpf_ktime_get_coarse_ns());
+}
+
+/* It is not, after all. Global: see flow_table.h. */
+__noinline int fl_accept_not(__u32 id)
+{
+	struct fl_backend *backend = fl_backend_at(id);
+	struct fl_load *load = bpf_map_lookup_elem(&fl_load, &id);
+
+	if (backend && load)
+		fl_accept_undo(backend, load, bpf_ktime_get_coarse_ns());
+	return 0;
+}
+
+/* As fl_choose_eligible(), of a flow that whoever is chosen is given. */
+static __always_inline __u32 fl_choose_to_give(__u64 candidates, __u32 choices, __u32 when_full,
+					       __u32 draw)
+{
+	__u32 chosen = fl_choose_eligible(candidates, choices, when_full, draw);
+
+	if (!(chosen & FL_CHOSEN_PACED) || fl_accept(chosen & FL_CHOSEN_ID))
+		return chosen;
+	chosen = fl_choose_eligible(candidates, choices, when_full, draw);
+	if (!(chosen & FL_CHOSEN_PACED) || fl_accept(chosen & FL_CHOSEN_ID))
+		return chosen;
+	return FL_ALL_FULL;
 }
 
 /* Dead, or out of reach from here. */
@@ -192,9 +247,9 @@ __noinline int fl_refuse_full(__u32 service)
  * looks at all. */
 static __always_inline __u32 fl_choose_first(const struct fl_service *service, __u64 candidates)
 {
-	return fl_choose_eligible(candidates, 1,
-				  service->encap == FL_ENCAP_GUE ? FL_FULL_PASSES : FL_FULL_ENDS,
-				  FL_DRAW_ANYBODY);
+	return fl_choose_to_give(candidates, 1,
+				 service->encap == FL_ENCAP_GUE ? FL_FULL_PASSES : FL_FULL_ENDS,
+				 FL_DRAW_ANYBODY);
 }
 
 /* What will not be recorded has to be found again, and so has what may soon be displaced, where
@@ -210,7 +265,7 @@ static __always_inline __u32 fl_choose_new(const struct fl_service *service, int
 #endif
 	if (may_be_lost)
 		return fl_choose_first(service, candidates);
-	return fl_choose_eligible(candidates, service->choices, FL_FULL_PASSES, draw);
+	return fl_choose_to_give(candidates, service->choices, FL_FULL_PASSES, draw);
 }
 
 /* A SYN whose tuple nobody has recorded. */
@@ -219,10 +274,12 @@ static __always_inline int fl_route_new(struct fl_route *route, struct fl_row ro
 {
 	int share = fl_take_share(service);
 	__u32 chosen = fl_choose_new(service, share, row.candidates, draw);
+	int is_paced = chosen & FL_CHOSEN_PACED;
 	__u32 recorded;
 
 	if (chosen == FL_ALL_FULL)
 		return fl_refuse_full(service->id);
+	chosen &= FL_CHOSEN_ID;
 	if (chosen == FL_NO_BACKEND) {
 		chosen = fl_choose_fail_open(row.candidates);
 		if (chosen == FL_NO_BACKEND)
@@ -235,10 +292,13 @@ static __always_inline int fl_route_new(struct fl_route *route, struct fl_row ro
 		return FL_LB_TX_SYN_OVER_BUDGET;
 	}
 	recorded = fl_flow_insert(route->hash, chosen, share == FL_SYN_FAIR ? FL_SLOT_FAIR : 0);
+	if (is_paced && recorded != chosen)
+		fl_accept_not(chosen);
 	if (recorded == FL_NO_BACKEND) {
 		recorded = fl_choose_first(service, row.candidates);
 		if (recorded == FL_ALL_FULL)
 			return fl_refuse_full(service->id);
+		recorded &= FL_CHOSEN_ID;
 		fl_route_to(route, row, recorded != FL_NO_BACKEND ? recorded : chosen);
 		fl_add_acceptors(route, row);
 		return FL_LB_TX_SYN_UNRECORDED;
@@ -259,12 +319,23 @@ static __always_inline int fl_route_syn_moved(struct fl_route *route, __u64 word
 }
 
 /* The agentless backend of a flow that has ended, whose tuple is used again, has no room for it. It
- * may not go elsewhere: nobody can tell whether the flow has ended there too. */
-static __always_inline int fl_has_no_room_again(__u32 backend, __u64 state)
+ * may not go elsewhere: nobody can tell whether the flow has ended there too. Global: see
+ * flow_table.h. */
+__noinline int fl_has_no_room_again(__u32 id)
 {
-	const struct fl_load *load = bpf_map_lookup_elem(&fl_load, &backend);
+	struct fl_backend *backend = fl_backend_at(id);
+	struct fl_load *load = bpf_map_lookup_elem(&fl_load, &id);
+	__u64 state;
 
-	return load && state & FL_BACKEND_ELIGIBLE && fl_is_full(state, load);
+	if (!backend || !load)
+		return 0;
+	state = fl_load64(&backend->state);
+	if (!(state & FL_BACKEND_ELIGIBLE))
+		return 0;
+	if (fl_is_full(state, backend, load))
+		return 1;
+	return state & FL_BACKEND_PACED &&
+	       !fl_accept_take(backend, load, bpf_ktime_get_coarse_ns());
 }
 
 /*
@@ -289,17 +360,20 @@ static __always_inline int fl_route_syn_again(struct fl_route *route, __u64 word
 		      fl_slot_state(word0) != FL_SLOT_EXPIRING_PENDING;
 	__u32 chosen = FL_NO_BACKEND;
 
-	if (!(state & FL_BACKEND_ELIGIBLE) || (ended && has_agent))
+	if (goes_on && !has_agent)
+		chosen = backend;
+	else if (goes_on && !(state & FL_BACKEND_ELIGIBLE))
 		chosen = fl_choose_eligible(row.candidates, service->choices, FL_FULL_PASSES, draw);
-	else if (ended && fl_has_no_room_again(backend, state))
+	else if (!(state & FL_BACKEND_ELIGIBLE) || (ended && has_agent))
+		chosen = fl_choose_to_give(row.candidates, service->choices, FL_FULL_PASSES, draw);
+	else if (ended && fl_has_no_room_again(backend))
 		chosen = FL_ALL_FULL;
 	if (chosen == FL_ALL_FULL && ended)
 		return fl_refuse_full(service->id);
-	if (chosen == FL_NO_BACKEND || chosen == FL_ALL_FULL)
-		chosen = backend;
+	chosen = chosen == FL_NO_BACKEND || chosen == FL_ALL_FULL ? backend : chosen & FL_CHOSEN_ID;
 	if (chosen == backend && ended)
 		return fl_route_syn_moved(route, word0, row, backend);
-	if (chosen == backend || (goes_on && !has_agent)) {
+	if (chosen == backend) {
 		fl_flow_syn(route->hash, tcp_flags, fl_tick_at(route->now));
 		fl_route_to(route, row, backend);
 		fl_add_acceptors(route, row);

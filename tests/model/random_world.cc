@@ -86,11 +86,13 @@ RandomWorld::RandomWorld(const WorldOptions& options)
   static constexpr double kBusyShares[] = {0.3, 0.6, 0.95, 1};
   static constexpr double kCappedShares[] = {0, 0, 0.3, 0.7, 1};
   static constexpr double kSlowShares[] = {0, 0, 0.3, 1};
+  static constexpr double kPacedShares[] = {0, 0, 0, 0.5, 1};
   ready_ = OneOf(random_, kReadyShares);
   full_ = OneOf(random_, kFullShares);
   busy_ = OneOf(random_, kBusyShares);
   capped_ = OneOf(random_, kCappedShares);
   slow_ = OneOf(random_, kSlowShares);
+  paced_ = OneOf(random_, kPacedShares);
   const test::LbSizes sizes = WorldSizes(options.flow_buckets);
   host_.config = {.hash_key = test::kHashKey,
                   .node4 = test::kNode4,
@@ -118,7 +120,10 @@ RandomWorld::RandomWorld(const WorldOptions& options)
 bool RandomWorld::Disturb() {
   if (!random_.Chance(0.3)) return false;
   const uint16_t backend = AnyBackend();
-  switch (random_.Below(9)) {
+  switch (random_.Below(10)) {
+    case 9:
+      SetPace(backend);
+      return true;
     case 8:
       SetRoom(host_.loads[backend]);
       return true;
@@ -148,7 +153,9 @@ uint16_t RandomWorld::AnyBackend() {
 
 uint64_t RandomWorld::RandomState() {
   const uint64_t capped = random_.Chance(capped_) ? FL_BACKEND_CAPPED : 0;
-  return RandomCondition() | capped | RandomHeld() << FL_BACKEND_HELD_SHIFT;
+  const uint64_t paced = random_.Chance(paced_) ? FL_BACKEND_PACED : 0;
+  return RandomCondition() | capped | paced |
+         RandomHeld() << FL_BACKEND_HELD_SHIFT;
 }
 
 // Of the draws that are not the backend's.
@@ -165,6 +172,21 @@ void RandomWorld::SetRoom(fl_load& load) {
                              now_ns_ + kHour, now_ns_ + kHour};
   load.bound = load.begun + OneOf(random_, kRoom);
   load.bound_until = OneOf(random_, untils);
+}
+
+// One new connection a minute, or any number, or the one for a while: with its
+// next one now, or not.
+void RandomWorld::SetPace(uint16_t id) {
+  constexpr uint32_t kMinute = 60'000'000'000u >> FL_ACCEPT_SHIFT;
+  constexpr uint64_t kHour = 3'600'000'000'000;
+  constexpr uint32_t kIntervals[] = {kMinute, kMinute, kMinute, 0};
+  const uint64_t untils[] = {0, now_ns_ - 1'000'000, now_ns_ + kHour};
+  const uint64_t dues[] = {0, 0, now_ns_, now_ns_ + kHour};
+  fl_backend& backend = host_.backends[id];
+  backend.accept =
+      fl_accept_word(OneOf(random_, kIntervals), OneOf(random_, kIntervals));
+  backend.accept_until = OneOf(random_, untils);
+  host_.loads[id].accept_due = OneOf(random_, dues) >> FL_ACCEPT_SHIFT;
 }
 
 uint64_t RandomWorld::RandomCondition() {
@@ -202,6 +224,7 @@ void RandomWorld::AddBackends() {
     load.elsewhere = random_.Below(400) - 200;
     load.begun = random_.Next() % 1000;
     SetRoom(load);
+    SetPace(id);
   }
 }
 

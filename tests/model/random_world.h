@@ -54,6 +54,7 @@ class RandomWorld {
   uint64_t RandomCondition();  // but for whether it is capped, or held back
   uint64_t RandomHeld();
   void SetRoom(fl_load& load);
+  void SetPace(uint16_t id);
   void AddServices();
   // Tombstones for all services of an address.
   void Silence(const base::IpAddress& address);
@@ -76,7 +77,7 @@ class RandomWorld {
   const uint64_t now_ns_;
   // How well this world is: the share of its backends that take new flows, of
   // its slots that are taken, and of those that nobody may take.
-  double ready_ = 1, full_ = 1, busy_ = 1, capped_ = 0, slow_ = 0;
+  double ready_ = 1, full_ = 1, busy_ = 1, capped_ = 0, slow_ = 0, paced_ = 0;
   Host host_;
   std::vector<uint64_t> known_tags_;
   std::unique_ptr<RandomFrames> frames_;

@@ -78,11 +78,36 @@ bool MuchLessLoaded(const Host& host, uint16_t later, uint16_t earlier) {
          (FL_CHOICE_MARGIN - 1) * LoadOf(host, earlier) * weight;
 }
 
-// As many have begun as the daemon allows, unless it has not said so of late.
+// What one new connection takes up of the backend's rate.
+uint64_t AcceptInterval(const Host& host, uint16_t backend, uint64_t now_ns) {
+  const fl_backend& line = host.backends[backend];
+  if (!Has(host, backend, FL_BACKEND_PACED)) return 0;
+  return now_ns < line.accept_until ? line.accept >> 32
+                                    : line.accept & 0xffffffff;
+}
+
+// Has been given more than is taken up in a tenth of a second.
+bool AtItsRate(const fl_load& load, uint64_t now_ns) {
+  return load.accept_due > (now_ns + 100'000'000) >> FL_ACCEPT_SHIFT;
+}
+
+// As many have begun as the daemon allows, unless it has not said so of late;
+// or as many have been given to it of late as it may have.
 bool IsFull(const Host& host, uint16_t backend, uint64_t now_ns) {
   const fl_load& load = host.loads[backend];
-  return Has(host, backend, FL_BACKEND_CAPPED) && load.begun >= load.bound &&
-         now_ns < load.bound_until;
+  if (Has(host, backend, FL_BACKEND_CAPPED) && load.begun >= load.bound &&
+      now_ns < load.bound_until)
+    return true;
+  return AcceptInterval(host, backend, now_ns) != 0 && AtItsRate(load, now_ns);
+}
+
+// The backend is given a new connection.
+void Give(Host& host, uint16_t backend, uint64_t now_ns) {
+  fl_load& load = host.loads[backend];
+  const uint64_t interval = AcceptInterval(host, backend, now_ns);
+  if (interval == 0) return;
+  const uint64_t now = now_ns >> FL_ACCEPT_SHIFT;
+  load.accept_due = std::max<uint64_t>(load.accept_due, now) + interval;
 }
 
 // The candidates that can be chosen, in their order.
@@ -221,16 +246,19 @@ void RouteNewSyn(Route& route, Host& host, const Row& row,
     route.fail_open = true;
   }
   if (share == Share::kOver) {
+    if (choice.backend) Give(host, *chosen, now_ns);
     route.verdict = FL_LB_TX_SYN_OVER_BUDGET;
     return RouteSynTo(route, host, row, *chosen);
   }
   if (RecordFlow(host, route.hash, *chosen, now, share == Share::kFair)) {
+    if (choice.backend) Give(host, *chosen, now_ns);
     route.verdict = FL_LB_TX_SYN_NEW;
     return RouteSynTo(route, host, row, *chosen);
   }
   // Not recorded: to where its next segments look first.
   const Choice first = ChooseUnrecorded(host, row, service, now_ns);
   if (first.all_full) return Refuse(route, host, service);
+  if (first.backend) Give(host, *first.backend, now_ns);
   route.verdict = FL_LB_TX_SYN_UNRECORDED;
   RouteSynTo(route, host, row, first.backend.value_or(*chosen));
 }
@@ -262,6 +290,9 @@ void RouteSynAgain(Route& route, Host& host, const Row& row,
     TouchFlow(host, slot, tcp, now);
     return RouteSynTo(route, host, row, flow.backend);
   }
+  // Of a connection that may live nothing is counted, nor of what fails open.
+  const bool is_given = choice.backend || (!leaves && ended);
+  if (!lives && is_given) Give(host, chosen, now_ns);
   const bool can_ask = has_agent && !IsSilent(host, flow.backend);
   // A SYN can be forged: it moves no flow that may live.
   if (!lives || !can_ask) MoveFlow(host, slot, chosen, now);

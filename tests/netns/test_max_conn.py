@@ -1,5 +1,6 @@
-"""Backends that take so many connections and no more: waves of real clients,
-with a flood of forged SYNs beside them, with the agents' word and without."""
+"""Backends that take so many connections and no more, or so many a second:
+waves of real clients, with a flood of forged SYNs beside them, with the agents'
+word and without."""
 
 import random
 import subprocess
@@ -16,6 +17,9 @@ MAX_CONN = 60
 # answered yet when the backend was full.
 SLACK = 20
 WAVE = 400
+# A second, and what is given ahead: a tenth of a second's and one.
+RATE = 20
+AHEAD = 3
 
 # Opens that many connections within a second and holds those that open, also
 # late, until its input ends.
@@ -194,6 +198,50 @@ class MaxConnTest(OneLbTestCase):
 
     def test_a_wave_fills_backends_and_a_flood_does_not_ipv6(self) -> None:
         self.check_wave(6)
+
+    def check_rate(self, family: int) -> None:
+        vip = self.add(self.lab.vips[2][family == 6], "off")
+        self.fleet.open(vip, PORT, echo=30, silent=10, interval=0.3)
+        for backend in self.lab.backends:
+            self.lb.cli("backend", "set", "ws", backend.name, "--accept-rate",
+                        f"{RATE}/s")
+        before = self.established(vip)
+        begun = time.monotonic()
+        crowd = self.crowd(vip, WAVE)
+        shown = [self.backend(b.name) for b in self.lab.backends]
+        self.assertTrue(any(b["full"] for b in shown), shown)
+        for backend in shown:
+            if backend["full"]:
+                self.assertEqual(backend["state_text"], f"full ({RATE}/s)")
+                self.assertEqual(backend["reason"], f"accept-rate ({RATE}/s)")
+        given = []
+        for _ in range(12):
+            time.sleep(0.5)
+            now = self.established(vip)
+            most = RATE * (time.monotonic() - begun) + AHEAD
+            given = [count - was for count, was in zip(now, before)]
+            for count in given:
+                self.assertLessEqual(count, most)
+        # The SYNs that were refused come again after one second and after
+        # three: then what there is is used, and no client is told to go away.
+        for count in given:
+            self.assertGreaterEqual(count, 2 * RATE)
+        self.assertGreater(self.view()["refused_full"], WAVE / 2)
+        for backend in self.lab.backends:
+            self.lb.cli("backend", "set", "ws", backend.name, "--accept-rate",
+                        "off")
+        wait_until(lambda: sum(self.established(vip)) - sum(before) == WAVE,
+                   timeout=30, what="all clients have come")
+        self.disperse(crowd)
+        report = self.fleet.verify(within=30)
+        self.assertEqual(report["broken"], 0, report)
+        self.assertEqual(report["alive"], 40, report)
+
+    def test_a_wave_comes_at_the_accept_rate_ipv4(self) -> None:
+        self.check_rate(4)
+
+    def test_a_wave_comes_at_the_accept_rate_ipv6(self) -> None:
+        self.check_rate(6)
 
     def test_the_flow_table_counts_where_agents_are_silent(self) -> None:
         vip = self.add(self.lab.vips[1][0], MAX_CONN)

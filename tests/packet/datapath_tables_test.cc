@@ -433,4 +433,30 @@ TEST_CASE("what the daemon writes, the program forwards by and counts",
   CHECK_FALSE(scan.Lookup(~hash).has_value());
 }
 
+TEST_CASE("an accept-rate is written as the program reads it",
+          "[datapath][tables]") {
+  const Loaded loaded;
+  const auto tables = loaded.Open();
+  REQUIRE(tables->PutService(kVipA, kEntry).ok());
+  tables->PutBackend(9, Entry("192.0.2.7"));
+  REQUIRE(tables->SetNextHop(Ip("192.0.2.7"), Hop(0, 0xaa)).ok());
+  for (uint32_t row = 256; row < 512; ++row) tables->StoreCandidates(row, 9);
+  tables->SetBackendState(9, tables->BackendState(9) | FL_BACKEND_PACED);
+  const auto send = [&](uint16_t sport) {
+    const Packet syn = Eth{} / Ipv4{} / Tcp{.sport = sport, .syn = true};
+    return TestRun(loaded.program.program.get(), syn.Wire(), {}).action;
+  };
+  // The one holds until then, the other from then on.
+  const auto far = base::MonoTime::FromNanoseconds(int64_t{1} << 60);
+  constexpr uint32_t kMinute = 60'000'000'000u >> FL_ACCEPT_SHIFT;
+  tables->SetAcceptPace(9, {.during = 0, .after = kMinute, .until = far});
+  CHECK(send(1) == XDP_TX);
+  CHECK(send(2) == XDP_TX);
+  tables->SetAcceptPace(9, {.during = 0, .after = kMinute, .until = {}});
+  CHECK(tables->Load(9).accept_due == base::MonoTime());
+  CHECK(send(3) == XDP_TX);
+  CHECK(tables->Load(9).accept_due - base::MonoTime() > absl::Minutes(1));
+  CHECK(send(4) == XDP_DROP);
+}
+
 }  // namespace fairlead::test

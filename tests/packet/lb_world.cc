@@ -164,6 +164,14 @@ void LbWorld::SetRoom(uint16_t id, uint64_t room) {
   load.bound_until = ~uint64_t{0};
 }
 
+void LbWorld::SetPace(uint16_t id, bool may) {
+  constexpr uint32_t kMinute = 60'000'000'000u >> FL_ACCEPT_SHIFT;
+  fl_backend& line = lb_.backends()[id];
+  line.accept = fl_accept_word(0, kMinute);
+  line.state |= FL_BACKEND_PACED;
+  lb_.load()[id].accept_due = may ? 0 : ~uint64_t{0};
+}
+
 void LbWorld::SetRows(std::initializer_list<uint16_t> candidates,
                       std::initializer_list<uint16_t> owners) {
   for (fl_row& row : lb_.rows().subspan(kRowsBase, kRowCount))

@@ -96,6 +96,9 @@ class LbWorld {
   void SetLoad(uint16_t id, uint64_t live, uint64_t pending = 0);
   // Capped, with room for so many more.
   void SetRoom(uint16_t id, uint64_t room);
+  // Paced: it may be given one more new connection, or none, and one each
+  // minute.
+  void SetPace(uint16_t id, bool may);
   void SetRows(std::initializer_list<uint16_t> candidates,
                std::initializer_list<uint16_t> owners = {});
 

@@ -183,6 +183,9 @@ std::string ComplainOfRow(const FakeDatapath& tables, uint32_t row) {
         tables.BoundUntil(id) == base::MonoTime())
       return absl::StrCat("row ", row, " lists ", id,
                           ", which is capped without a bound");
+    if ((state & FL_BACKEND_PACED) != 0 && tables.AcceptPace(id).after == 0)
+      return absl::StrCat("row ", row, " lists ", id,
+                          ", which is paced without a rate");
   }
   const absl::btree_set<BackendId> different(members.begin(), members.end());
   if (different.size() > core::kRowCandidates + core::kRowOwners)
@@ -261,6 +264,7 @@ uint64_t ExpectedBits(const core::BackendView& view,
     bits |= FL_BACKEND_AGENT;
   if (service.encap == core::Encap::kL2) bits |= FL_BACKEND_ON_LINK;
   if (view.backend.max_conn != 0) bits |= FL_BACKEND_CAPPED;
+  if (view.backend.accept_rate != 0) bits |= FL_BACKEND_PACED;
   return bits;
 }
 

@@ -64,6 +64,14 @@ class FakeDatapath : public core::Datapath {
     const auto found = bounds_until_.find(id);
     return found == bounds_until_.end() ? base::MonoTime() : found->second;
   }
+  void SetAcceptPace(core::BackendId id,
+                     const core::AcceptPace& pace) override {
+    if (!killed()) paces_[id] = pace;
+  }
+  core::AcceptPace AcceptPace(core::BackendId id) const {
+    const auto found = paces_.find(id);
+    return found == paces_.end() ? core::AcceptPace() : found->second;
+  }
   void SetElsewhere(core::BackendId id, int64_t connections) override {
     loads_[id].elsewhere = connections;
   }
@@ -110,6 +118,7 @@ class FakeDatapath : public core::Datapath {
   std::vector<core::RowWords> rows_;
   absl::btree_map<core::BackendId, core::LoadReport> loads_;
   absl::btree_map<core::BackendId, base::MonoTime> bounds_until_;
+  absl::btree_map<core::BackendId, core::AcceptPace> paces_;
   absl::btree_set<core::BackendId> unreachable_;
   std::function<void(const Write&)> observer_;
   int failing_puts_ = 0;

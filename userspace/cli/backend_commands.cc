@@ -5,6 +5,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/strip.h"
 #include "base/duration.h"
 #include "base/ip_address.h"
 #include "base/status_macros.h"
@@ -15,6 +16,17 @@
 
 namespace fairlead::cli {
 namespace {
+
+// "200/s" or "200".
+CLI::Validator PerSecond() {
+  const CLI::Validator number = WholeNumber(1, 1'000'000);
+  return CLI::Validator(
+      [number](std::string& text) -> std::string {
+        std::string digits(absl::StripSuffix(text, "/s"));
+        return number(digits);
+      },
+      "", "");
+}
 
 constexpr absl::string_view kServiceHelp = "The service's name";
 constexpr absl::string_view kBackendHelp = "The backend's name or address";
@@ -97,6 +109,8 @@ void BackendCommands::DeclareChanges(CommandLine& line, CLI::App& noun) {
                    .examples = {"fairlead backend set web web1 --weight 50",
                                 "fairlead backend set web web1 --max-conn 100",
                                 "fairlead backend set web web1 --max-conn off",
+                                "fairlead backend set web web1 --accept-rate "
+                                "200/s",
                                 "", "No connection that it has is touched."}}},
       [this](Session& session) { return Set(session); });
   AddServiceArgument(set, service_);
@@ -128,14 +142,24 @@ void BackendCommands::AddMaxConn(CLI::App& app) {
                  "Connections at most, of all LB hosts (default off)")
       ->type_name("N|off")
       ->check(OneOf({"off"}) | WholeNumber(1, 100'000'000));
+  app.add_option("--accept-rate", accept_rate_,
+                 "New connections a second at most, of all LB hosts\n"
+                 "(default off)")
+      ->type_name("N/s|off")
+      ->check(OneOf({"off"}) | PerSecond());
 }
 
 void BackendCommands::PutSettings(Json& body) const {
   if (weight_.has_value()) body["weight"] = *weight_;
-  uint64_t max_conn = 0;
-  if (!max_conn_.has_value()) return;
   // What is no number is "off".
-  body["max_conn"] = absl::SimpleAtoi(*max_conn_, &max_conn) ? max_conn : 0;
+  uint64_t number = 0;
+  if (max_conn_.has_value())
+    body["max_conn"] = absl::SimpleAtoi(*max_conn_, &number) ? number : 0;
+  if (accept_rate_.has_value())
+    body["accept_rate"] =
+        absl::SimpleAtoi(absl::StripSuffix(*accept_rate_, "/s"), &number)
+            ? number
+            : 0;
 }
 
 void BackendCommands::DeclareAdmin(CommandLine& line, CLI::App& noun) {
@@ -249,8 +273,10 @@ absl::Status BackendCommands::Show(Session& session) const {
 absl::Status BackendCommands::Set(Session& session) const {
   FL_ASSIGN_OR_RETURN(const std::string path,
                       PathOf({"services", service_, "backends", backend_}));
-  if (!weight_.has_value() && !max_conn_.has_value())
-    return UsageError("nothing to set: give --weight or --max-conn");
+  if (!weight_.has_value() && !max_conn_.has_value() &&
+      !accept_rate_.has_value())
+    return UsageError(
+        "nothing to set: give --weight, --max-conn or --accept-rate");
   Json body = BodyOf(change_);
   PutSettings(body);
   FL_ASSIGN_OR_RETURN(const Json answer, session.Change("PATCH", path, body));

@@ -46,6 +46,7 @@ class BackendCommands {
   std::optional<std::string> name_;
   std::optional<uint64_t> weight_;
   std::optional<std::string> max_conn_;
+  std::optional<std::string> accept_rate_;
   ChangeOptions change_;
   bool wait_ = false;
   std::string wait_limit_;

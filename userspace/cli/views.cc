@@ -246,6 +246,12 @@ std::string MaxConnText(const Json& backend) {
                       Thousands(Number(backend, "connections")));
 }
 
+// "200/s"; empty without one.
+std::string AcceptRateText(const Json& backend) {
+  const int64_t rate = Number(backend, "accept_rate");
+  return rate == 0 ? "" : absl::StrCat(Thousands(rate), "/s");
+}
+
 std::string CertificateText(int64_t days) {
   if (days < 0) return "expired";
   return absl::StrCat("expires in ", Count(days, "day"));
@@ -409,6 +415,7 @@ void PrintBackend(const Json& backend, std::ostream& out) {
   facts.Add("reason", ReasonText(backend));
   facts.Add("new connections", TakesText(backend));
   facts.Add("max conn", MaxConnText(backend));
+  facts.Add("accept rate", AcceptRateText(backend));
   facts.Add("admin", Text(backend, "admin"));
   facts.Add("health", Text(backend, "health"));
   facts.Add("signal", Text(backend, "signal"));

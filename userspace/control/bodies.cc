@@ -20,6 +20,7 @@
 namespace fairlead::control {
 namespace {
 
+constexpr Range kAcceptRate = {0, FL_MAX_ACCEPT_RATE};
 constexpr Range kMaxConn = {0, core::kMostConnections};
 
 // Names in lower case, whatever they are given in.
@@ -272,6 +273,9 @@ absl::StatusOr<ChangeRequest> ReadAddBackend(const std::string& service,
                              .value_or(command.weight);
         command.max_conn = reader.Integer<uint32_t>("max_conn", kMaxConn)
                                .value_or(command.max_conn);
+        command.accept_rate =
+            reader.Integer<uint32_t>("accept_rate", kAcceptRate)
+                .value_or(command.accept_rate);
       });
 }
 
@@ -282,6 +286,8 @@ absl::StatusOr<ChangeRequest> ReadSetBackend(const BackendPath& path,
       [](ObjectReader& reader, core::SetBackend& command) {
         command.weight = reader.Integer<int>("weight", {1, FL_MAX_WEIGHT});
         command.max_conn = reader.Integer<uint32_t>("max_conn", kMaxConn);
+        command.accept_rate =
+            reader.Integer<uint32_t>("accept_rate", kAcceptRate);
       });
 }
 

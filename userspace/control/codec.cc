@@ -15,6 +15,7 @@
 #include "core/slow_start.h"
 #include "core/sources.h"
 #include "core/syn_budget.h"
+#include "core/views.h"
 #include "fairlead/abi/flow_slot.h"
 #include "fairlead/abi/maps.h"
 
@@ -220,14 +221,17 @@ Json EncodeHistory(const core::BackendView& view, const AnswerTime& now) {
   return json;
 }
 
-Json EncodeBackend(const core::BackendView& view,
+Json EncodeBackend(const core::BackendView& counted,
                    const BackendCounters& counters, const AnswerTime& now) {
+  core::BackendView view = counted;
+  core::AddPace(now.mono, view);
   Json json;
   json["name"] = view.backend.name;
   json["address"] = view.backend.address.ToString();
   json["id"] = view.backend.id;
   json["weight"] = view.backend.weight;
   json["max_conn"] = view.backend.max_conn;
+  json["accept_rate"] = view.backend.accept_rate;
   json["admin"] = Text(core::ToString(view.backend.admin));
   json["leaving"] = view.backend.leaving;
   json["health"] = Text(core::ToString(view.health));
@@ -402,6 +406,7 @@ Json EncodeMembers(const RouteFacts& facts, const SocketAnswers& sockets) {
                       : "was a candidate and may still hold connections";
     json["eligible"] = (member.state & FL_BACKEND_ELIGIBLE) != 0;
     json["full"] = member.full;
+    json["at_accept_rate"] = member.at_rate;
     json["load"] = member.load;
     json["weight"] = member.weight;
     const auto socket = sockets.find(member.id);

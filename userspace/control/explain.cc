@@ -89,6 +89,11 @@ void AddName(const std::string& name, std::string& names) {
   absl::StrAppend(&names, names.empty() ? "" : ", ", name);
 }
 
+std::string WhyFull(const MemberFacts& member) {
+  return member.at_rate ? absl::StrCat(member.name, " (accept-rate)")
+                        : member.name;
+}
+
 Choice Router::ChooseEligible(int choices, WhenFull when_full,
                               WhenSlow when_slow) const {
   std::vector<MemberFacts> seen;
@@ -102,7 +107,7 @@ Choice Router::ChooseEligible(int choices, WhenFull when_full,
     if (!Has(id, FL_BACKEND_ELIGIBLE) || !Has(id, FL_BACKEND_NEXT_HOP))
       continue;
     if (member.full && when_full != WhenFull::kTakes) {
-      AddName(member.name, full);
+      AddName(WhyFull(member), full);
       if (when_full == WhenFull::kEnds) break;
       continue;
     }
@@ -248,7 +253,7 @@ void Router::SynOfRecordedFlow(const SlotFacts& slot) {
   if (!takes || (slot.ended && agent))
     choice = ChooseByPolicy();
   else if (slot.ended && FactsOf(facts_, slot.backend).full)
-    choice.full = name;
+    choice.full = WhyFull(FactsOf(facts_, slot.backend));
   if (slot.ended && !choice.full.empty())
     return RefuseFull(absl::StrCat("the flow recorded with ", name,
                                    " has ended, and a new one is refused: full "

@@ -24,7 +24,8 @@ struct MemberFacts {
   uint64_t state = 0;  // FL_BACKEND_*
   uint64_t load = 0;   // as the packet path counts it
   uint64_t weight = 1;
-  bool full = false;  // it has as many connections as it may
+  bool full = false;     // it has as many connections as it may
+  bool at_rate = false;  // of late, that is: by its accept-rate
 };
 
 struct SlotFacts {

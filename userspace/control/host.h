@@ -94,7 +94,8 @@ struct BackendLine {
   uint64_t pending = 0;
   uint64_t load = 0;  // by which the packet path chooses
   int weight = 0;
-  bool full = false;  // new flows pass it by
+  bool full = false;     // new flows pass it by
+  bool at_rate = false;  // for a moment: it is full by its accept-rate
 };
 
 struct FlowSlot {

@@ -108,7 +108,8 @@ MemberFacts FactsOf(const ReadContext& context, const Names& names,
           .state = line.state,
           .load = line.load,
           .weight = static_cast<uint64_t>(line.weight),
-          .full = line.full};
+          .full = line.full,
+          .at_rate = line.at_rate};
 }
 
 // Empty if it may open connections.

@@ -34,6 +34,7 @@ Json EncodeStoredBackend(const core::Backend& backend) {
   }
   if (backend.leaving) json["leaving"] = true;
   if (backend.max_conn != 0) json["max_conn"] = backend.max_conn;
+  if (backend.accept_rate != 0) json["accept_rate"] = backend.accept_rate;
   return json;
 }
 
@@ -120,6 +121,7 @@ absl::StatusOr<core::Backend> DecodeBackend(const Json& json,
   }
   backend.leaving = reader.Bool("leaving").value_or(false);
   backend.max_conn = reader.Integer<uint32_t>("max_conn").value_or(0);
+  backend.accept_rate = reader.Integer<uint32_t>("accept_rate").value_or(0);
   FL_RETURN_IF_ERROR(reader.Finish());
   return backend;
 }

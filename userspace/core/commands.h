@@ -101,12 +101,14 @@ struct AddBackend {
   base::IpAddress address;
   int weight = 100;
   uint32_t max_conn = 0;
+  uint32_t accept_rate = 0;
 };
 struct SetBackend {
   std::string service;
   std::string name;
   std::optional<int> weight;
-  std::optional<uint32_t> max_conn;  // 0: any number
+  std::optional<uint32_t> max_conn;     // 0: any number
+  std::optional<uint32_t> accept_rate;  // likewise
 };
 struct DeleteBackend {
   std::string service;

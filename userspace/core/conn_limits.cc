@@ -4,10 +4,30 @@
 
 namespace fairlead::core {
 
-void ConnLimits::Store(const DesiredState& desired, base::MonoTime now) {
-  for (const auto& [name, service] : desired.services)
-    for (const auto& [backend_name, backend] : service.backends)
+void ConnLimits::Store(const DesiredState& desired, const Runtimes& runtimes,
+                       base::MonoTime now) {
+  for (const auto& [name, service] : desired.services) {
+    for (const auto& [backend_name, backend] : service.backends) {
       StoreBound(backend, now);
+      StorePace(service, backend, runtimes.At(backend.id));
+    }
+  }
+}
+
+void ConnLimits::StoreLine(const DesiredState& desired,
+                           const BackendRuntime& runtime,
+                           Applier& applier) const {
+  const Service& service = desired.services.at(runtime.service);
+  StorePace(service, service.backends.at(runtime.backend), runtime);
+  applier.SetState(runtime.id, runtime.effective.bits);
+}
+
+void ConnLimits::StorePace(const Service& service, const Backend& backend,
+                           const BackendRuntime& runtime) const {
+  if (backend.accept_rate == 0) return;
+  datapath_.SetAcceptPace(
+      backend.id, PaceOf(backend.accept_rate, runtime.effective.held,
+                         runtime.slow_start, service.slow_start, lb_hosts_));
 }
 
 void ConnLimits::OnAgent(const Backend& backend, const AgentReport& report,

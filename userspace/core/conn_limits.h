@@ -1,5 +1,5 @@
-// ConnLimits: the max-conn of all backends, counted and stored as bounds that
-// the packet path goes by.
+// ConnLimits: the max-conn and the accept-rate of all backends, stored as
+// bounds that the packet path goes by.
 #pragma once
 
 #include <cstdint>
@@ -7,6 +7,7 @@
 #include <span>
 
 #include "absl/container/btree_map.h"
+#include "core/applier.h"
 #include "core/conn_limit.h"
 #include "core/model.h"
 #include "core/ports.h"
@@ -21,8 +22,12 @@ class ConnLimits {
   ConnLimits(const ConnLimits&) = delete;
   ConnLimits& operator=(const ConnLimits&) = delete;
 
-  // Before lines say that they are capped.
-  void Store(const DesiredState& desired, base::MonoTime now);
+  // Before lines say that they are capped or paced.
+  void Store(const DesiredState& desired, const Runtimes& runtimes,
+             base::MonoTime now);
+  // The backend's accept-rate, and then its line as it is now.
+  void StoreLine(const DesiredState& desired, const BackendRuntime& runtime,
+                 Applier& applier) const;
   // A report of the backend's agent.
   void OnAgent(const Backend& backend, const AgentReport& report,
                base::MonoTime now);
@@ -40,6 +45,8 @@ class ConnLimits {
  private:
   ConnLimit& Of(BackendId id);
   void StoreBound(const Backend& backend, base::MonoTime now);
+  void StorePace(const Service& service, const Backend& backend,
+                 const BackendRuntime& runtime) const;
 
   Datapath& datapath_;
   size_t lb_hosts_ = 1;

@@ -156,7 +156,7 @@ absl::Status Controller::Impl::Adopt(DesiredState desired, base::MonoTime now) {
   QuarantineStrays();
   runtimes_.Adopt(
       desired_, [&](BackendId id) { return datapath_.BackendState(id); }, now);
-  limits_.Store(desired_, now);
+  limits_.Store(desired_, runtimes_, now);
   return Settle(applier_.Adopt(MakeTarget(),
                                [&](BackendId id, uint32_t row) {
                                  return MayOwnFlows(id, row);
@@ -261,7 +261,7 @@ Target Controller::Impl::MakeTarget() const {
 absl::Status Controller::Impl::Apply(base::MonoTime now) {
   // What was refused until now may change rows at last.
   if (!refused_.ok()) NoteRowChanges(DesiredState(), desired_, now);
-  limits_.Store(desired_, now);
+  limits_.Store(desired_, runtimes_, now);
   return Settle(applier_.Apply(MakeTarget(),
                                [&](BackendId id, uint32_t row) {
                                  return MayOwnFlows(id, row);
@@ -279,10 +279,9 @@ absl::Status Controller::Impl::Settle(absl::Status applied,
 }
 
 void Controller::Impl::Store(const BackendRuntime* runtime) {
-  if (runtime != nullptr)
-    applier_.SetState(runtime->id, runtime->effective.bits);
+  if (runtime != nullptr) limits_.StoreLine(desired_, *runtime, applier_);
   for (const BackendId id : runtimes_.TakeReopened())
-    applier_.SetState(id, runtimes_.At(id).effective.bits);
+    limits_.StoreLine(desired_, runtimes_.At(id), applier_);
 }
 
 void Controller::Impl::NoteRowChanges(const DesiredState& before,

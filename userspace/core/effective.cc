@@ -110,6 +110,7 @@ Effective DeriveEffective(const EffectiveInput& input) {
     effective.bits |= FL_BACKEND_AGENT;
   if (input.on_link) effective.bits |= FL_BACKEND_ON_LINK;
   if (input.capped) effective.bits |= FL_BACKEND_CAPPED;
+  if (input.paced) effective.bits |= FL_BACKEND_PACED;
   if (IsSilent(input)) effective.bits |= FL_BACKEND_DEAD;
   return effective;
 }

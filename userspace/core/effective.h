@@ -30,6 +30,7 @@ struct EffectiveInput {
   bool hop_lists = false;    // and its packets are for agents only
   bool on_link = false;      // and do not get there through a gateway
   bool capped = false;       // it has a max-conn
+  bool paced = false;        // it has an accept-rate
   AgentReport::Presence agent = AgentReport::Presence::kUnknown;
   bool drained = false;
   // Its checks succeed, and it is held down for having flapped.

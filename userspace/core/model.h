@@ -94,6 +94,8 @@ struct Backend {
   base::IpAddress address;
   int weight = 100;
   uint32_t max_conn = 0;  // connections, of all LB hosts; 0: any number
+  // New ones a second, likewise.
+  uint32_t accept_rate = 0;
   Admin admin = Admin::kReady;
   std::optional<DrainRecord> drain;
   // Deleted, but not before its last connection has ended: no candidate any
@@ -355,6 +357,8 @@ struct LoadReport {
   // many of them the backend is full.
   uint64_t begun = 0;
   uint64_t bound = 0;
+  // Until when what it was given takes up its accept-rate.
+  base::MonoTime accept_due;
 
   uint64_t recorded() const { return live + pending; }
   // Of the packet path's choice.

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "core/accept_rate.h"
 #include "core/model.h"
 #include "core/row_plan.h"
 
@@ -81,6 +82,8 @@ class Datapath {
   // A backend with FL_BACKEND_CAPPED is full once so many of its flows have
   // begun, unless it is `until` by then.
   virtual void SetBound(BackendId id, uint64_t begun, base::MonoTime until) = 0;
+  // Of a backend with FL_BACKEND_PACED.
+  virtual void SetAcceptPace(BackendId id, const AcceptPace& pace) = 0;
   // Connections of the backend that this host has not recorded; negative: it
   // has recorded more than there are.
   virtual void SetElsewhere(BackendId id, int64_t connections) = 0;

@@ -57,10 +57,18 @@ std::string MaxConnText(uint32_t max_conn) {
                       max_conn == 0 ? "off" : absl::StrCat(max_conn));
 }
 
+std::string AcceptRateText(uint32_t accept_rate) {
+  return absl::StrCat("accept-rate ", accept_rate == 0
+                                          ? "off"
+                                          : absl::StrCat(accept_rate, "/s"));
+}
+
 std::string BackendText(const Backend& backend) {
   return absl::StrCat(
       backend.address.ToString(), " weight ", backend.weight,
-      backend.max_conn == 0 ? "" : " " + MaxConnText(backend.max_conn));
+      backend.max_conn == 0 ? "" : " " + MaxConnText(backend.max_conn),
+      backend.accept_rate == 0 ? ""
+                               : " " + AcceptRateText(backend.accept_rate));
 }
 
 // Builds one Change; each handler is one command.
@@ -339,6 +347,7 @@ absl::Status Planner::operator()(const AddBackend& command) {
       command.name.empty() ? command.address.ToString() : command.name;
   backend.weight = command.weight;
   backend.max_conn = command.max_conn;
+  backend.accept_rate = command.accept_rate;
   const std::string context =
       absl::StrCat("backend ", base::Quoted(backend.name), " of service ",
                    base::Quoted(command.service));
@@ -379,11 +388,13 @@ absl::Status Planner::operator()(const SetBackend& command) {
   Backend next = *backend;
   next.weight = command.weight.value_or(next.weight);
   next.max_conn = command.max_conn.value_or(next.max_conn);
+  next.accept_rate = command.accept_rate.value_or(next.accept_rate);
   const std::string context =
       absl::StrCat("backend ", base::Quoted(next.name), " of service ",
                    base::Quoted(command.service));
   FL_RETURN_IF_ERROR(CheckWeight(next.weight), context);
   FL_RETURN_IF_ERROR(CheckMaxConn(next.max_conn), context);
+  FL_RETURN_IF_ERROR(CheckAcceptRate(next.accept_rate), context);
   const bool new_weight = next.weight != backend->weight;
   if (new_weight) {
     LogSet(command, *backend, absl::StrCat("weight ", backend->weight),
@@ -392,6 +403,9 @@ absl::Status Planner::operator()(const SetBackend& command) {
   if (next.max_conn != backend->max_conn)
     LogSet(command, *backend, MaxConnText(backend->max_conn),
            MaxConnText(next.max_conn));
+  if (next.accept_rate != backend->accept_rate)
+    LogSet(command, *backend, AcceptRateText(backend->accept_rate),
+           AcceptRateText(next.accept_rate));
   *backend = next;
   if (new_weight) Plan(RowsPlan(*service));
   return absl::OkStatus();

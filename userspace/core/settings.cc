@@ -114,6 +114,7 @@ absl::Status CheckBackends(const Service& service) {
     FL_RETURN_IF_ERROR(CheckAddress(backend.address), who);
     FL_RETURN_IF_ERROR(CheckWeight(backend.weight), who);
     FL_RETURN_IF_ERROR(CheckMaxConn(backend.max_conn), who);
+    FL_RETURN_IF_ERROR(CheckAcceptRate(backend.accept_rate), who);
     if (!seen.insert(backend.address).second)
       return base::Annotate(Refuse("address", backend.address.ToString(),
                                    "another backend has it"),
@@ -177,6 +178,13 @@ absl::Status CheckMaxConn(uint32_t max_conn) {
   if (max_conn <= kMostConnections) return absl::OkStatus();
   return Refuse("max-conn", absl::StrCat(max_conn),
                 absl::StrCat("must be 1 to ", kMostConnections, ", or off"));
+}
+
+absl::Status CheckAcceptRate(uint32_t accept_rate) {
+  if (accept_rate <= FL_MAX_ACCEPT_RATE) return absl::OkStatus();
+  return Refuse(
+      "accept-rate", absl::StrCat(accept_rate),
+      absl::StrCat("must be 1 to ", FL_MAX_ACCEPT_RATE, " a second, or off"));
 }
 
 absl::Status CompleteSettings(const ServiceSettings& settings,

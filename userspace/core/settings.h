@@ -27,6 +27,7 @@ absl::Status CheckAddress(const base::IpAddress& address);
 absl::Status CheckWeight(int weight);
 // 0: any number.
 absl::Status CheckMaxConn(uint32_t max_conn);
+absl::Status CheckAcceptRate(uint32_t accept_rate);
 
 // Lays `settings` over a new service with its name and VIP only, or over one
 // that exists: what is unset gets its default, or stays. On error `service` is

@@ -41,6 +41,10 @@ class SlowStart {
 
   // Draws that are not its own; 0: none.
   uint32_t Held(absl::Duration over, base::MonoTime now) const;
+  // From when on it has all of its share; nullopt: it does not start slowly.
+  std::optional<base::MonoTime> WholeAt(absl::Duration over) const {
+    return since_ ? std::optional(*since_ + over) : std::nullopt;
+  }
   // When Held() is worth storing again; nullopt: it has all of its share.
   std::optional<base::MonoTime> NextStep(absl::Duration over,
                                          base::MonoTime now) const;

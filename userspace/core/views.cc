@@ -221,6 +221,16 @@ void AddLimit(uint64_t connections, BackendView& view) {
   if (view.reason == "-") view.reason = "max-conn";
 }
 
+void AddPace(base::MonoTime now, BackendView& view) {
+  const uint32_t rate = view.backend.accept_rate;
+  if (view.full || !view.eligible || !IsAtRate(rate, view.load, now)) return;
+  const std::string text = AcceptRateText(rate, view.slow_start_percent);
+  view.full = true;
+  view.state_text = absl::StrCat("full (", text, ")");
+  if (view.reason == "-")
+    view.reason = absl::StrCat("accept-rate (", text, ")");
+}
+
 ServiceView MakeServiceView(const Service& service,
                             std::vector<BackendView> backends,
                             uint64_t rows_overflowed) {

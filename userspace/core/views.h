@@ -26,6 +26,9 @@ BackendView MakeBackendView(const Service& service, const Backend& backend,
 // How many connections it has, and whether that is all that it may have.
 void AddLimit(uint64_t connections, BackendView& view);
 
+// Whether it has been given as many new ones of late as it may.
+void AddPace(base::MonoTime now, BackendView& view);
+
 // `backends` of `service`, by name.
 ServiceView MakeServiceView(const Service& service,
                             std::vector<BackendView> backends,

@@ -143,7 +143,12 @@ control::BackendLine Host::LineOf(core::BackendId backend) const {
   line.pending = load.pending;
   line.load = load.sum();
   line.weight = parts_.tables.BackendWeight(backend);
-  line.full = (line.state & FL_BACKEND_CAPPED) != 0 && load.begun >= load.bound;
+  const bool capped = (line.state & FL_BACKEND_CAPPED) != 0;
+  const bool paced = (line.state & FL_BACKEND_PACED) != 0;
+  line.full = capped && load.begun >= load.bound;
+  line.at_rate =
+      !line.full && core::IsAtRate(paced ? 1 : 0, load, parts_.loop.Now());
+  line.full = line.full || line.at_rate;
   return line;
 }
 

@@ -465,7 +465,9 @@ core::LoadReport SharedTables::Load(core::BackendId id) const {
           .elsewhere = static_cast<int64_t>(
               fl_load64(reinterpret_cast<const __u64*>(&load.elsewhere))),
           .begun = fl_load64(&load.begun),
-          .bound = fl_load64(&load.bound)};
+          .bound = fl_load64(&load.bound),
+          .accept_due = base::MonoTime::FromNanoseconds(static_cast<int64_t>(
+              fl_load64(&load.accept_due) << FL_ACCEPT_SHIFT))};
 }
 
 // A packet between the two stores goes by the new bound for as long as the old
@@ -476,6 +478,15 @@ void SharedTables::SetBound(core::BackendId id, uint64_t begun,
   fl_load& load = load_.elements()[id];
   fl_store64(&load.bound, begun);
   fl_store64(&load.bound_until, static_cast<uint64_t>(until.nanoseconds()));
+}
+
+// A packet between the two stores goes by the new pace at the old time.
+void SharedTables::SetAcceptPace(core::BackendId id,
+                                 const core::AcceptPace& pace) {
+  fl_backend& line = LineOf(id);
+  fl_store64(&line.accept, fl_accept_word(pace.during, pace.after));
+  fl_store64(&line.accept_until,
+             static_cast<uint64_t>(pace.until.nanoseconds()));
 }
 
 void SharedTables::SetElsewhere(core::BackendId id, int64_t connections) {

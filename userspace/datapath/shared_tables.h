@@ -54,6 +54,7 @@ class SharedTables : public core::Datapath {
   void StoreCandidates(uint32_t row, uint64_t word) override;
   void StoreOwners(uint32_t row, uint64_t word) override;
   core::LoadReport Load(core::BackendId id) const override;
+  void SetAcceptPace(core::BackendId id, const core::AcceptPace& pace) override;
   void SetBound(core::BackendId id, uint64_t begun,
                 base::MonoTime until) override;
   void SetElsewhere(core::BackendId id, int64_t connections) override;

@@ -184,11 +184,12 @@ FL_STATIC_ASSERT(sizeof(struct fl_rate_set) == 64, "one cache line");
 #define FL_BACKEND_ELIGIBLE 0x2ull /* may take new flows */
 #define FL_BACKEND_FAIL_OPEN                                                                       \
 	0x4ull /* may take new flows when no member is eligible: not in admin drain or maint */
-#define FL_BACKEND_DEAD	    0x8ull  /* silent: last in a hop list, never removed from it */
-#define FL_BACKEND_NEXT_HOP 0x10ull /* next_hop, source and egress are valid */
-#define FL_BACKEND_AGENT    0x20ull /* an agent answers there: it honours hop lists and claims */
-#define FL_BACKEND_ON_LINK  0x40ull /* FL_ENCAP_L2: a gateway is no next hop; the daemon's */
-#define FL_BACKEND_CAPPED   0x80ull /* takes new flows only as far as its fl_load allows */
+#define FL_BACKEND_DEAD	    0x8ull   /* silent: last in a hop list, never removed from it */
+#define FL_BACKEND_NEXT_HOP 0x10ull  /* next_hop, source and egress are valid */
+#define FL_BACKEND_AGENT    0x20ull  /* an agent answers there: it honours hop lists and claims */
+#define FL_BACKEND_ON_LINK  0x40ull  /* FL_ENCAP_L2: a gateway is no next hop; the daemon's */
+#define FL_BACKEND_CAPPED   0x80ull  /* takes new flows only as far as its fl_load allows */
+#define FL_BACKEND_PACED    0x100ull /* and no more in a second than its line allows */
 /* The uppermost byte, while it starts slowly: of FL_DRAWS new flows that it might have, so many go
  * to another that takes new flows, if there is one. */
 #define FL_BACKEND_HELD_SHIFT 56
@@ -219,9 +220,28 @@ struct fl_backend {
 	__u32 egress;	  /* interface index; of a VLAN's: of what it is on */
 	__u16 weight;	  /* for the choice between candidates: 1..256 */
 	__u16 service;	  /* id */
-	__u64 reserved[2];
+	/* With FL_BACKEND_PACED: see fl_accept_word(). */
+	__u64 accept;
+	__u64 accept_until;
 };
 FL_STATIC_ASSERT(sizeof(struct fl_backend) == 64, "one cache line");
+
+/*
+ * fl_backend.accept: how long one new connection takes up of the backend's rate, in units of
+ * 2^FL_ACCEPT_SHIFT ns; 0: none.
+ *
+ *   during:32 | after:32
+ *
+ * The first holds before `accept_until`, in bpf_ktime_get_coarse_ns(): while the backend starts
+ * slowly. The second from then on, whether the daemon is there to say so or not.
+ */
+#define FL_ACCEPT_SHIFT	   4
+#define FL_MAX_ACCEPT_RATE 1000000u /* a second */
+
+static inline __u64 fl_accept_word(__u32 during, __u32 after)
+{
+	return (__u64)during << 32 | after;
+}
 
 /*
  * fl_leases, by service id: until when, in bpf_ktime_get_coarse_ns(), this host is sure to list
@@ -245,7 +265,10 @@ struct fl_load {
 	 * bpf_ktime_get_coarse_ns(), on: a daemon that is gone keeps nobody out. */
 	__u64 bound;
 	__u64 bound_until;
-	__u64 reserved[2];
+	/* With FL_BACKEND_PACED: until when the new connections that it was given take up its rate,
+	 * in units of 2^FL_ACCEPT_SHIFT ns. Moved by compare-and-swap alone. */
+	__u64 accept_due;
+	__u64 reserved;
 };
 FL_STATIC_ASSERT(sizeof(struct fl_load) == 64, "one cache line");
 

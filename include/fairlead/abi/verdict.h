@@ -62,7 +62,8 @@
 	X(DROP_NO_EGRESS, DROP,                                                                    \
 	  "the interface that the backend is behind is gone, or none that packets may leave by")   \
 	X(DROP_FULL, DROP,                                                                         \
-	  "SYN of a new connection, and every backend that may take it is full (max-conn)")        \
+	  "SYN of a new connection, and every backend that may take it is full (max-conn), or "    \
+	  "has been given as many of late as it may (accept-rate)")                                \
 	X(DROP_SOURCE_CONNS, DROP, "SYN of a new connection whose source has as many as it may")
 
 /* fl_agent, on a backend. */

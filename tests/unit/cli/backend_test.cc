@@ -121,6 +121,11 @@ TEST_CASE("backend list and show say that a backend is full",
                             Contains("reason            max-conn\n") &&
                             Contains("new connections   no, it is full\n") &&
                             Contains("max conn          1,000, has 1,000\n"));
+  backend["accept_rate"] = 2000;
+  api.On("GET /v1/services/web/backends/web2",
+         Json{{"backend", backend}}.dump());
+  REQUIRE(api.Run("backend show web web2") == 0);
+  CHECK_THAT(api.out(), Contains("accept rate       2,000/s\n"));
 }
 
 TEST_CASE("backend show prints where a healthy backend is reached",
@@ -238,7 +243,20 @@ TEST_CASE("backend set and delete change one backend", "[cli][backend]") {
         "{\"weight\":7,\"max_conn\":0}\n");
   CHECK(api.Run("backend set web web1") == 2);
   CHECK(api.err() ==
-        "fairlead: backend set: nothing to set: give --weight or --max-conn\n");
+        "fairlead: backend set: nothing to set: give --weight, --max-conn or "
+        "--accept-rate\n");
+  for (const char* value : {"200/s", "200"}) {
+    REQUIRE(api.Run(absl::StrCat("backend set web web1 --accept-rate ",
+                                 value)) == 0);
+    CHECK(api.SentLines() ==
+          "PATCH /v1/services/web/backends/web1 {\"accept_rate\":200}\n");
+  }
+  REQUIRE(api.Run("backend set web web1 --accept-rate off") == 0);
+  CHECK(api.SentLines() ==
+        "PATCH /v1/services/web/backends/web1 {\"accept_rate\":0}\n");
+  for (const char* value : {"0", "0/s", "none", "-1", "1000001", "5/m"})
+    CHECK(api.Run(absl::StrCat("backend set web web1 --accept-rate ", value)) ==
+          2);
   for (const char* value : {"0", "none", "-1", "100000001", "1k"})
     CHECK(api.Run(absl::StrCat("backend set web web1 --max-conn ", value)) ==
           2);

@@ -117,7 +117,7 @@ TEST_CASE("a mistyped word is answered with what was meant", "[cli]") {
       {"status more", "unexpected argument \"more\""},
       {"backend drain", "SERVICE is required"},
       {"backend drain web", "BACKEND is required"},
-      {"backend set web a", "nothing to set: give --weight or --max-conn"},
+      {"backend set web a", "nothing to set: give --weight, --max-conn or"},
       {"backend set web a --weight 0",
        "--weight: \"0\" is not a whole number from 1 to 256"},
       {"backend set web a --weight 0x10", "is not a whole number"},

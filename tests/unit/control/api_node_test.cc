@@ -182,11 +182,11 @@ TEST_CASE("a flow is explained, also as if a backend were draining",
     CHECK(answer["row"] == 17);
     CHECK(answer["slot"].is_null());
     REQUIRE(answer["members"].size() == 2);
-    CHECK(
-        answer["members"][0].dump() ==
-        R"({"backend":"web1","rank":1,"role":"candidate",)"
-        R"("why":"rank 1 of the rendezvous order","eligible":true,"full":false,)"
-        R"("load":12,"weight":100,"socket":null})");
+    CHECK(answer["members"][0].dump() ==
+          R"({"backend":"web1","rank":1,"role":"candidate",)"
+          R"("why":"rank 1 of the rendezvous order","eligible":true,)"
+          R"("full":false,"at_accept_rate":false,)"
+          R"("load":12,"weight":100,"socket":null})");
     CHECK(answer["syn"].dump() ==
           R"({"backend":"web1","verdict":"TX_SYN_NEW",)"
           R"("why":"new flow: web1 is the first eligible candidate",)"

@@ -115,12 +115,13 @@ TEST_CASE("every change takes if_generation and dry_run", "[control][bodies]") {
 TEST_CASE("a backend's address has no port", "[control][bodies]") {
   const auto command = CommandOf<core::AddBackend>(
       ReadAddBackend("ws", R"({"address": "2001:db8::7", "weight": 50,
-                             "max_conn": 9})"));
+                             "max_conn": 9, "accept_rate": 8})"));
   CHECK(command.service == "ws");
   CHECK(command.address.ToString() == "2001:db8::7");
   CHECK(command.name.empty());
   CHECK(command.weight == 50);
   CHECK(command.max_conn == 9);
+  CHECK(command.accept_rate == 8);
   for (const char* address : {"192.0.2.7:80", "[2001:db8::7]:80"}) {
     CHECK_THAT(Problem(ReadAddBackend(
                    "ws", absl::StrCat(R"({"address": ")", address, R"("})"))),
@@ -233,6 +234,12 @@ TEST_CASE("weights and tombstones are checked", "[control][bodies]") {
   CHECK_FALSE(set.weight.has_value());
   CHECK_THAT(Problem(ReadSetBackend(path, R"({"max_conn": 100000001})")),
              Contains("\"max_conn\"") && Contains("100000001"));
+  const auto paced = CommandOf<core::SetBackend>(
+      ReadSetBackend(path, R"({"accept_rate": 200})"));
+  CHECK(paced.accept_rate == 200);
+  CHECK_FALSE(paced.max_conn.has_value());
+  CHECK_THAT(Problem(ReadSetBackend(path, R"({"accept_rate": 1000001})")),
+             Contains("\"accept_rate\"") && Contains("1000001"));
   CHECK_THAT(Problem(ReadSetBackend(path, R"({"weight": 257})")),
              Contains("\"weight\"") && Contains("257"));
   CHECK_THAT(Problem(ReadSetBackend(path, R"({"weight": "heavy"})")),

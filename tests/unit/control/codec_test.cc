@@ -69,7 +69,7 @@ BackendCounters CountersOfWeb1() {
 
 constexpr absl::string_view kDrainingBackend = R"({
   "name": "web1", "address": "192.0.2.11", "id": 1, "weight": 100,
-  "max_conn": 0,
+  "max_conn": 0, "accept_rate": 0,
   "admin": "drain", "leaving": false, "health": "up", "signal": "none",
   "state": "draining", "state_text": "draining 37%", "reason": "admin.drain",
   "reason_check": null, "eligible": false, "full": false, "fails_open": false,
@@ -108,7 +108,7 @@ TEST_CASE("what is not known of a backend is null", "[control][codec]") {
   view.reason = "check.pending";
   CHECK(DumpJson(EncodeBackend(view, {}, Now())) == Golden(R"({
     "name": "web2", "address": "2001:db8::12", "id": 2, "weight": 100,
-    "max_conn": 0,
+    "max_conn": 0, "accept_rate": 0,
     "admin": "ready", "leaving": false, "health": "init", "signal": "none",
     "state": "init", "state_text": "init", "reason": "check.pending",
     "reason_check": null, "eligible": false, "full": false, "fails_open": false,
@@ -267,14 +267,14 @@ TEST_CASE("members are told with rank and role", "[control][codec]") {
   const SocketAnswers sockets = {{1, "established"}, {2, "none"}};
   CHECK(DumpJson(EncodeMembers(facts, sockets)) == Golden(R"([
     {"backend": "b", "rank": 1, "role": "candidate",
-     "why": "rank 1 of the rendezvous order", "eligible": true, "full": false, "load": 12,
+     "why": "rank 1 of the rendezvous order", "eligible": true, "full": false, "at_accept_rate": false, "load": 12,
      "weight": 50, "socket": "none"},
     {"backend": "a", "rank": 2, "role": "candidate",
-     "why": "rank 2 of the rendezvous order", "eligible": false, "full": false, "load": 5,
+     "why": "rank 2 of the rendezvous order", "eligible": false, "full": false, "at_accept_rate": false, "load": 5,
      "weight": 100, "socket": "established"},
     {"backend": "#3", "rank": 3, "role": "owner",
      "why": "was a candidate and may still hold connections",
-     "eligible": false, "full": false, "load": 0, "weight": 1, "socket": null}])"));
+     "eligible": false, "full": false, "at_accept_rate": false, "load": 0, "weight": 1, "socket": null}])"));
 }
 
 }  // namespace

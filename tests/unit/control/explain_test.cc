@@ -156,6 +156,11 @@ TEST_CASE("a full backend's turn is the next one's", "[control][explain]") {
   CHECK(answer.target == 2);
   CHECK(answer.why ==
         "new flow: web2 is the first eligible candidate, past web1, full");
+  Member(facts, 1).at_rate = true;
+  CHECK(ExplainSyn(facts).why ==
+        "new flow: web2 is the first eligible candidate, past web1 "
+        "(accept-rate), full");
+  Member(facts, 1).at_rate = false;
   // A miss is asked for where it may be.
   CHECK(ExplainSegment(facts).target == 1);
   for (BackendId id = 1; id <= 4; ++id) Member(facts, id).full = true;

@@ -177,6 +177,17 @@ TEST_CASE("a max-conn outlives a restart", "[control][store]") {
              Contains("max-conn 100000001: must be 1 to 100000000, or off"));
 }
 
+TEST_CASE("an accept-rate outlives a restart", "[control][store]") {
+  core::DesiredState state = SomeState();
+  state.services["ws"].backends["web2"].accept_rate = 200;
+  CHECK_THAT(EncodeState(state), Contains("\"accept_rate\": 200"));
+  CHECK(ValueOf(DecodeState(EncodeState(state))) == state);
+  state.services["ws"].backends["web2"].accept_rate = 1'000'001;
+  CHECK_THAT(std::string(DecodeState(EncodeState(state)).status().message()),
+             Contains("accept-rate 1000001: must be 1 to 1000000 a second, "
+                      "or off"));
+}
+
 TEST_CASE("a document that is not understood in full is refused",
           "[control][store]") {
   struct Case {

@@ -278,6 +278,23 @@ TEST_CASE("weight and max-conn are set apart or together", "[core][registry]") {
         "100000000, or off");
 }
 
+TEST_CASE("an accept-rate is set and taken away", "[core][registry]") {
+  Registry registry;
+  registry.AddWeb(1);
+  const Change change = registry.Do(
+      SetBackend{.service = "web", .name = "web1", .accept_rate = 200});
+  REQUIRE(change.events.size() == 1);
+  CHECK(change.events[0].before == "accept-rate off");
+  CHECK(change.events[0].after == "accept-rate 200/s");
+  CHECK(registry.Web("web1").accept_rate == 200);
+  registry.Do(SetBackend{.service = "web", .name = "web1", .accept_rate = 0});
+  CHECK(registry.Web("web1").accept_rate == 0);
+  CHECK(registry.Invalid(SetBackend{
+            .service = "web", .name = "web1", .accept_rate = 1'000'001}) ==
+        "backend \"web1\" of service \"web\": accept-rate 1000001: must be 1 "
+        "to 1000000 a second, or off");
+}
+
 TEST_CASE("a weight is 1 to 256, and 0 is told about drain",
           "[core][registry]") {
   Registry registry;
