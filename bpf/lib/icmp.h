@@ -6,9 +6,8 @@
  */
 #pragma once
 
+#include "lib/answers.h"
 #include "lib/encap.h"
-#include "lib/maps.h"
-#include "lib/tick.h"
 
 /* The header that ICMP and ICMPv6 errors share (RFC 792, RFC 4443). */
 struct fl_icmp {
@@ -38,42 +37,6 @@ FL_STATIC_ASSERT(sizeof(struct fl_icmp) == 8, "on the wire");
 /* Of a first fragment: the IP header, in IPv6 the fragment header too, and 8 bytes. */
 #define FL_FRAGMENT_QUOTE4 28
 #define FL_FRAGMENT_QUOTE6 56
-
-/* Answers of each kind that a CPU gives within a tick in the place of one service or address. */
-#define FL_ANSWERS_PER_TICK 1000
-
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct fl_answers);
-} fl_answered SEC(".maps");
-
-static __always_inline int fl_may_answer(__u32 id, enum fl_answer_kind kind)
-{
-	__u32 key = id * FL_ANSWER_KINDS + kind, now = fl_now();
-	struct fl_answers *answers = bpf_map_lookup_elem(&fl_answered, &key);
-
-	if (!answers)
-		return 0;
-	if (answers->tick != now) {
-		answers->tick = now;
-		answers->given = 0;
-	}
-	return answers->given++ < FL_ANSWERS_PER_TICK;
-}
-
-/* Nobody is answered at an address that is not one host's (RFC 1122, section 3.2.2; RFC 4443,
- * section 2.4). */
-static __always_inline int fl_is_one_host(const struct fl_packet *packet)
-{
-	__u32 first = fl_swap32(packet->is_ipv4 ? packet->client[3] : packet->client[0]) >> 24;
-
-	if (packet->is_ipv4)
-		return first != 0 && first != 127 && first < 224;
-	/* Unspecified, loopback and IPv4-compatible; but 64:ff9b::/96 are hosts (RFC 6052). */
-	return (packet->client[0] | packet->client[1] | packet->client[2]) && first != 0xff;
-}
 
 /* Only the plain form of a packet is answered in its place. */
 static __always_inline int fl_is_ping(const struct fl_cursor *cursor,
@@ -284,16 +247,4 @@ __noinline int fl_answer_echo(struct xdp_md *ctx, __u32 is_ipv4, __u32 id)
 	old = *eth;
 	fl_swap_macs(eth, &old);
 	return FL_LB_TX_ECHO;
-}
-
-/* Step: gives the answer that `verdict` asks for; any other verdict stays. `id` is that of the
- * service or address which the packet is for. */
-static __always_inline int fl_answer(struct xdp_md *ctx, const struct fl_packet *packet,
-				     int verdict, __u32 mtu, __u32 id)
-{
-	if (verdict == FL_LB_TX_ECHO)
-		return fl_answer_echo(ctx, packet->is_ipv4, id);
-	if (verdict == FL_LB_TX_TOO_BIG || verdict == FL_LB_TX_FRAGMENT_REFUSED)
-		return fl_answer_error(ctx, packet->is_ipv4, verdict, mtu, id);
-	return verdict;
 }

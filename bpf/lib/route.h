@@ -6,6 +6,7 @@
 #pragma once
 
 #include "lib/accept.h"
+#include "lib/answers.h"
 #include "lib/flow_table.h"
 #include "lib/parse.h"
 #include "lib/row.h"
@@ -233,13 +234,22 @@ static __always_inline int fl_take_share(const struct fl_service *service)
 	return fl_syn_take(service->id, service->syn_fair, service->syn_limit);
 }
 
-/* Nobody has room: the client's next SYN may find some. Global: see flow_table.h. */
-__noinline int fl_refuse_full(__u32 service)
+/* Nobody has room. The client's next SYN may find some, unless its service wants it told: then it
+ * is, at the rate of answers. Global: see flow_table.h. */
+__noinline int fl_refuse_full(const struct fl_packet *packet, const struct fl_service *service)
 {
-	struct fl_source_stats *stats = bpf_map_lookup_elem(&fl_src_stats, &service);
+	struct fl_source_stats *stats;
+	__u32 id;
 
+	if (!packet || !service)
+		return FL_LB_DROP_INTERNAL;
+	id = service->id;
+	stats = bpf_map_lookup_elem(&fl_src_stats, &id);
 	if (stats)
 		stats->full += 1;
+	if (service->flags & FL_SERVICE_SHED_RESET && fl_is_one_host(packet) &&
+	    fl_may_answer(id, FL_ANSWER_RESET))
+		return FL_LB_TX_SYN_REFUSED;
 	return FL_LB_DROP_FULL;
 }
 
@@ -270,6 +280,7 @@ static __always_inline __u32 fl_choose_new(const struct fl_service *service, int
 
 /* A SYN whose tuple nobody has recorded. */
 static __always_inline int fl_route_new(struct fl_route *route, struct fl_row row,
+					const struct fl_packet *packet,
 					const struct fl_service *service, __u32 draw)
 {
 	int share = fl_take_share(service);
@@ -278,7 +289,7 @@ static __always_inline int fl_route_new(struct fl_route *route, struct fl_row ro
 	__u32 recorded;
 
 	if (chosen == FL_ALL_FULL)
-		return fl_refuse_full(service->id);
+		return fl_refuse_full(packet, service);
 	chosen &= FL_CHOSEN_ID;
 	if (chosen == FL_NO_BACKEND) {
 		chosen = fl_choose_fail_open(row.candidates);
@@ -297,7 +308,7 @@ static __always_inline int fl_route_new(struct fl_route *route, struct fl_row ro
 	if (recorded == FL_NO_BACKEND) {
 		recorded = fl_choose_first(service, row.candidates);
 		if (recorded == FL_ALL_FULL)
-			return fl_refuse_full(service->id);
+			return fl_refuse_full(packet, service);
 		recorded &= FL_CHOSEN_ID;
 		fl_route_to(route, row, recorded != FL_NO_BACKEND ? recorded : chosen);
 		fl_add_acceptors(route, row);
@@ -349,8 +360,8 @@ __noinline int fl_has_no_room_again(__u32 id)
  * after all.
  */
 static __always_inline int fl_route_syn_again(struct fl_route *route, __u64 word0,
-					      struct fl_row row, const struct fl_service *service,
-					      __u32 draw, __u8 tcp_flags)
+					      struct fl_row row, const struct fl_packet *packet,
+					      const struct fl_service *service, __u32 draw)
 {
 	__u32 backend = fl_slot_backend(word0);
 	__u64 state = fl_backend_state(backend);
@@ -369,12 +380,12 @@ static __always_inline int fl_route_syn_again(struct fl_route *route, __u64 word
 	else if (ended && fl_has_no_room_again(backend))
 		chosen = FL_ALL_FULL;
 	if (chosen == FL_ALL_FULL && ended)
-		return fl_refuse_full(service->id);
+		return fl_refuse_full(packet, service);
 	chosen = chosen == FL_NO_BACKEND || chosen == FL_ALL_FULL ? backend : chosen & FL_CHOSEN_ID;
 	if (chosen == backend && ended)
 		return fl_route_syn_moved(route, word0, row, backend);
 	if (chosen == backend) {
-		fl_flow_syn(route->hash, tcp_flags, fl_tick_at(route->now));
+		fl_flow_syn(route->hash, packet->tcp_flags, fl_tick_at(route->now));
 		fl_route_to(route, row, backend);
 		fl_add_acceptors(route, row);
 		return FL_LB_TX_SYN_AGAIN;
@@ -474,9 +485,8 @@ static __always_inline int fl_route_segment(const struct fl_packet *packet,
 	if (is_syn) {
 		__u32 draw = fl_draw_of(row_hash);
 
-		verdict = word0 ? fl_route_syn_again(route, word0, row, service, draw,
-						     packet->tcp_flags)
-				: fl_route_new(route, row, service, draw);
+		verdict = word0 ? fl_route_syn_again(route, word0, row, packet, service, draw)
+				: fl_route_new(route, row, packet, service, draw);
 		if (fl_config.conn_set_mask &&
 		    (verdict == FL_LB_TX_SYN_NEW || verdict == FL_LB_TX_SYN_CLAIM))
 			fl_charge_flow(packet, service, route->hash);

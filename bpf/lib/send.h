@@ -8,6 +8,7 @@
 #include "lib/encap.h"
 #include "lib/icmp.h"
 #include "lib/outer.h"
+#include "lib/reset.h"
 #include "lib/route.h"
 #include "lib/tag.h"
 

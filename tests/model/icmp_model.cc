@@ -68,6 +68,10 @@ Departure Echo(Host& host, const Arrival& arrival, const IpPacket& ip) {
   return Leave(FL_LB_TX_ECHO, AnswerPing(arrival.frame));
 }
 
+bool MayAnswer(Host& host, uint16_t id, size_t kind, uint64_t now_ns) {
+  return TakeOfRate(host.answered[id][kind], now_ns);
+}
+
 bool CanRefuse(const IpPacket& ip) {
   // In IPv6 the fragment header is the only one more.
   const size_t plain = ip.is_ipv4 ? 20 : 40 + 8;

@@ -25,6 +25,9 @@ Departure RefuseFragment(Host& host, const Arrival& arrival,
 // Requires: IsPlainPing().
 Departure Echo(Host& host, const Arrival& arrival, const IpPacket& ip);
 
+// Is one more of that kind answered?
+bool MayAnswer(Host& host, uint16_t id, size_t kind, uint64_t now_ns);
+
 // Is the first fragment of TCP in its plain form, with all that is quoted?
 bool CanRefuse(const IpPacket& ip);
 

@@ -114,6 +114,21 @@ Departure Send(Host& host, const Arrival& arrival, const Segment& segment,
   return sent;
 }
 
+// What is told to whoever sent the segment (RFC 9293, section 3.5.2).
+Reset ResetOf(const Segment& segment) {
+  const TcpSegment& tcp = segment.tcp;
+  Reset reset = {.is_ipv4 = segment.ip.is_ipv4,
+                 .service = segment.flow.service,
+                 .client = segment.flow.client};
+  if (tcp.ack) {
+    reset.sequence = tcp.acknowledges;
+  } else {
+    reset.acknowledges = tcp.sequence + static_cast<uint32_t>(tcp.data) +
+                         (tcp.syn ? 1 : 0) + (tcp.fin ? 1 : 0);
+  }
+  return reset;
+}
+
 // A packet for `service`, whatever becomes of it.
 Departure Serve(Host& host, const Arrival& arrival, const Segment& segment,
                 const fl_service& service) {
@@ -129,6 +144,8 @@ Departure Serve(Host& host, const Arrival& arrival, const Segment& segment,
 
   const Route route = FindRoute(host, segment, service, arrival.now_ns);
   if (route.fail_open) host.counters.services[service.id].fail_open++;
+  if (route.verdict == FL_LB_TX_SYN_REFUSED)
+    return Leave(route.verdict, AnswerReset(arrival.frame, ResetOf(segment)));
   if (route.hops.empty()) return Leave(route.verdict, arrival.frame);
   return Send(host, arrival, segment, service, route);
 }

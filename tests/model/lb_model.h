@@ -59,6 +59,7 @@ enum AnswerKind : uint8_t {
   kAnswerEcho,
   kAnswerRefusal,
   kAnswerTooBig,
+  kAnswerReset,
   kAnswerKinds
 };
 using AnswerCounts = std::array<AnswerCount, kAnswerKinds>;

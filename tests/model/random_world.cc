@@ -247,6 +247,7 @@ void RandomWorld::AddServices() {
     fl_service service = {};
     service.id = id;
     service.flags = random_.Chance(0.04) ? FL_SERVICE_TOMBSTONE : 0;
+    if (random_.Chance(0.4)) service.flags |= FL_SERVICE_SHED_RESET;
     service.policy = static_cast<uint8_t>(random_.Below(3));
     service.choices = 1;
     if (service.policy == FL_POLICY_LEAST_CONN)

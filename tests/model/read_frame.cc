@@ -6,6 +6,10 @@
 namespace fairlead::model {
 namespace {
 
+uint32_t Get32(std::span<const uint8_t> bytes, size_t at) {
+  return uint32_t{Get16(bytes, at)} << 16 | Get16(bytes, at + 2);
+}
+
 constexpr size_t kIpv4Bytes = 20;
 constexpr size_t kIpv6Bytes = 40;
 constexpr size_t kTcpBytes = 20;
@@ -163,6 +167,9 @@ std::optional<TcpSegment> ReadTcp(std::span<const uint8_t> payload) {
   const size_t header = size_t{4} * (payload[12] >> 4);
   if (header < kTcpBytes || header > payload.size()) return tcp;
   tcp.whole = true;
+  tcp.sequence = Get32(payload, 4);
+  tcp.acknowledges = Get32(payload, 8);
+  tcp.data = payload.size() - header;
   const unsigned int flags = payload[13];
   tcp.fin = (flags & 0x01) != 0;
   tcp.syn = (flags & 0x02) != 0;

@@ -65,6 +65,8 @@ struct TcpSegment {
   // below is known.
   bool whole = false;
   bool fin = false, syn = false, rst = false, ack = false;
+  uint32_t sequence = 0, acknowledges = 0;
+  size_t data = 0;  // bytes behind the header
 
   // The first segment of a connection, and not the answer to one.
   bool opens() const { return syn && !ack; }

@@ -6,6 +6,7 @@
 
 #include "fairlead/abi/wire.h"
 #include "tests/model/flow_model.h"
+#include "tests/model/icmp_model.h"
 
 namespace fairlead::model {
 namespace {
@@ -221,14 +222,19 @@ Share TakeShare(Host& host, const fl_service& service, uint32_t now) {
 }
 
 // Nobody who may have the connection has room for it.
-void Refuse(Route& route, Host& host, const fl_service& service) {
+void Refuse(Route& route, Host& host, const fl_service& service,
+            const Segment& segment, uint64_t now_ns) {
   host.counters.sources[service.id].full++;
   route.verdict = FL_LB_DROP_FULL;
+  if ((service.flags & FL_SERVICE_SHED_RESET) != 0 &&
+      IsOneHost(segment.ip.source) &&
+      MayAnswer(host, service.id, kAnswerReset, now_ns))
+    route.verdict = FL_LB_TX_SYN_REFUSED;
 }
 
 void RouteNewSyn(Route& route, Host& host, const Row& row,
-                 const fl_service& service, unsigned int draw,
-                 uint64_t now_ns) {
+                 const fl_service& service, const Segment& segment,
+                 unsigned int draw, uint64_t now_ns) {
   const uint32_t now = TickAt(now_ns);
   const Share share = TakeShare(host, service, now);
   // What is not recorded for long, or at all, must be found again.
@@ -238,7 +244,7 @@ void RouteNewSyn(Route& route, Host& host, const Row& row,
   const Choice choice = finds_itself
                             ? ChooseUnrecorded(host, row, service, now_ns)
                             : ChooseByPolicy(host, row, service, draw, now_ns);
-  if (choice.all_full) return Refuse(route, host, service);
+  if (choice.all_full) return Refuse(route, host, service, segment, now_ns);
   std::optional<uint16_t> chosen = choice.backend;
   if (!chosen) {
     chosen = ChooseFailOpen(host, row);
@@ -257,7 +263,7 @@ void RouteNewSyn(Route& route, Host& host, const Row& row,
   }
   // Not recorded: to where its next segments look first.
   const Choice first = ChooseUnrecorded(host, row, service, now_ns);
-  if (first.all_full) return Refuse(route, host, service);
+  if (first.all_full) return Refuse(route, host, service, segment, now_ns);
   if (first.backend) Give(host, *first.backend, now_ns);
   route.verdict = FL_LB_TX_SYN_UNRECORDED;
   RouteSynTo(route, host, row, first.backend.value_or(*chosen));
@@ -265,7 +271,7 @@ void RouteNewSyn(Route& route, Host& host, const Row& row,
 
 // A SYN of a recorded flow: sent again, or its tuple used again.
 void RouteSynAgain(Route& route, Host& host, const Row& row,
-                   const fl_service& service, const TcpSegment& tcp,
+                   const fl_service& service, const Segment& segment,
                    fl_slot& slot, unsigned int draw, uint64_t now_ns) {
   const uint32_t now = TickAt(now_ns);
   const FlowSlot flow = Decode(slot);
@@ -282,12 +288,12 @@ void RouteSynAgain(Route& route, Host& host, const Row& row,
   // A new connection wants room; a SYN sent again has what it had.
   const bool no_room =
       leaves ? choice.all_full : IsFull(host, flow.backend, now_ns);
-  if (ended && no_room) return Refuse(route, host, service);
+  if (ended && no_room) return Refuse(route, host, service, segment, now_ns);
   const uint16_t chosen = choice.backend.value_or(flow.backend);
   const bool stays = chosen == flow.backend;
   if (!ended && (stays || (lives && !has_agent))) {
     route.verdict = FL_LB_TX_SYN_AGAIN;
-    TouchFlow(host, slot, tcp, now);
+    TouchFlow(host, slot, segment.tcp, now);
     return RouteSynTo(route, host, row, flow.backend);
   }
   // Of a connection that may live nothing is counted, nor of what fails open.
@@ -447,10 +453,9 @@ Route FindRoute(Host& host, const Segment& segment, const fl_service& service,
     route.verdict = FL_LB_DROP_SOURCE_RATE;
   } else if (segment.tcp.opens()) {
     if (slot == nullptr) {
-      RouteNewSyn(route, host, row, service, draw, now_ns);
+      RouteNewSyn(route, host, row, service, segment, draw, now_ns);
     } else {
-      RouteSynAgain(route, host, row, service, segment.tcp, *slot, draw,
-                    now_ns);
+      RouteSynAgain(route, host, row, service, segment, *slot, draw, now_ns);
     }
     Charge(host, segment, service, route);
   } else if (slot == nullptr) {

@@ -251,6 +251,40 @@ Bytes AnswerError(std::span<const uint8_t> frame, const IcmpError& error) {
 
 size_t AnswerHeaderBytes(bool is_ipv4) { return is_ipv4 ? 28 : 48; }
 
+Bytes AnswerReset(std::span<const uint8_t> frame, const Reset& reset) {
+  Bytes tcp;
+  Put16(tcp, reset.service.port);
+  Put16(tcp, reset.client.port);
+  Put32(tcp, reset.sequence);
+  Put32(tcp, reset.acknowledges.value_or(0));
+  Put8(tcp, 0x50);
+  Put8(tcp, reset.acknowledges ? 0x14 : 0x04);
+  Put16(tcp, 0);  // window
+  Put16(tcp, 0);  // checksum
+  Put16(tcp, 0);  // urgent
+  Bytes summed;   // behind a pseudo header
+  for (const base::IpAddress& address :
+       {reset.service.address, reset.client.address}) {
+    if (reset.is_ipv4)
+      Put32(summed, address.ipv4());
+    else
+      PutAll(summed, address.bytes());
+  }
+  Put32(summed, static_cast<uint32_t>(tcp.size()));
+  Put32(summed, kProtoTcp);
+  PutAll(summed, tcp);
+  Set16(tcp, 16, test::InternetChecksum(summed));
+  const IpFields ip = {.source = reset.service.address,
+                       .destination = reset.client.address,
+                       .protocol = kProtoTcp,
+                       .fragment = 0x4000,  // DF
+                       .payload = tcp.size()};
+  Bytes out = EthernetBack(frame);
+  PutAll(out, reset.is_ipv4 ? Ipv4Header(ip) : Ipv6Header(ip));
+  PutAll(out, tcp);
+  return out;
+}
+
 Bytes AnswerPing(std::span<const uint8_t> frame) {
   Bytes out = EthernetBack(frame);
   PutAll(out, frame.subspan(kEthernetBytes));

@@ -78,6 +78,16 @@ Bytes AnswerError(std::span<const uint8_t> frame, const IcmpError& error);
 // How much longer than what it quotes the answer is.
 size_t AnswerHeaderBytes(bool is_ipv4);
 
+// A reset from a service to a client.
+struct Reset {
+  bool is_ipv4 = false;
+  base::Endpoint service, client;
+  uint32_t sequence = 0;
+  std::optional<uint32_t> acknowledges;
+};
+// Back to where `frame` came from.
+Bytes AnswerReset(std::span<const uint8_t> frame, const Reset& reset);
+
 // The answer to the ping that `frame` is, back to where it came from: all of it
 // again, with right checksums if those of the ping are.
 // Requires: IsPlainPing().

@@ -381,6 +381,20 @@ TEST_CASE("a line that needs its backend on the link takes no gateway",
   }
 }
 
+TEST_CASE("what clients without room are told is written as the program reads",
+          "[datapath][tables]") {
+  const Loaded loaded;
+  const auto tables = loaded.Open();
+  core::ServiceEntry entry = kEntry;
+  for (const core::Shed shed : {core::Shed::kReset, core::Shed::kDrop}) {
+    entry.shed = shed;
+    REQUIRE(tables->PutService(kVipA, entry).ok());
+    const bool tells =
+        (loaded.Service(kVip4, kVipPort)->flags & FL_SERVICE_SHED_RESET) != 0;
+    CHECK(tells == (shed == core::Shed::kReset));
+  }
+}
+
 TEST_CASE("each encapsulation is written as the program reads it",
           "[datapath][tables]") {
   const Loaded loaded;

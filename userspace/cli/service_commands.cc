@@ -49,6 +49,10 @@ void ServiceCommands::Settings::AddOptions(CLI::App& app) {
              "served, but not recorded. default (by the flow table's size) or "
              "off");
   AddPolicyOptions(app);
+  AddSetting(app, "--shed", shed, "HOW",
+             "What a client gets that no backend has room for: drop (default): "
+             "nothing, its next SYN may find some; reset: it is refused")
+      .check(OneOf({"drop", "reset"}));
   AddSetting(app, "--agent-port", agent_port, "PORT",
              "Where the agents on the backends answer; 0: ask none")
       .check(WholeNumber(0, 65535));
@@ -111,6 +115,7 @@ void ServiceCommands::Settings::AddTo(Json& body) const {
   Put(body, "panic", panic);
   PutFlag(body, "assume_up", assume_up);
   PutFlag(body, "flap_damping", flap_damping);
+  Put(body, "shed", shed);
   Put(body, "rows", rows);
   Put(body, "agent_port", agent_port);
   Put(body, "guarantee", guarantee);

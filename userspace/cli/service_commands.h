@@ -33,6 +33,7 @@ class ServiceCommands {
     std::optional<std::string> panic;
     std::optional<std::string> assume_up;
     std::optional<std::string> flap_damping;
+    std::optional<std::string> shed;
     std::optional<uint64_t> rows;
     std::optional<uint64_t> agent_port;
     std::optional<uint64_t> source_rate;

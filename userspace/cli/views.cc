@@ -374,6 +374,7 @@ void PrintService(const Json& service, std::ostream& out) {
   if (Flag(service, "assume_up")) facts.Add("assume up", "on");
   if (Has(service, "flap_damping") && !Flag(service, "flap_damping"))
     facts.Add("flap damping", "off");
+  if (Text(service, "shed") == "reset") facts.Add("shed", "reset");
   facts.Add("fail open", Flag(service, "fail_open") ? "yes" : "no");
   facts.AddNumber("rows", service, "rows");
   facts.AddCount("rows overflowed", service, "rows_overflowed");

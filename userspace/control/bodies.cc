@@ -75,6 +75,7 @@ core::ServiceSettings ReadSettings(ObjectReader& body) {
   settings.policy = body.Parsed<core::Policy>("policy", ParsePolicy);
   settings.choices = body.Integer<int>("choices", {1, FL_MAX_CHOICES});
   settings.encap = body.Parsed<core::Encap>("encap", ParseEncap);
+  settings.shed = body.Parsed<core::Shed>("shed", ParseShed);
   settings.need = body.Integer<int>("need");
   settings.syn_budget =
       body.Parsed<core::SynBudget>("syn_budget", core::ParseSynBudget);
@@ -145,6 +146,10 @@ absl::StatusOr<core::Policy> ParsePolicy(absl::string_view text) {
 
 absl::StatusOr<core::Encap> ParseEncap(absl::string_view text) {
   return OneOf(text, core::ParseEncap(text), "gue, ipip, l2");
+}
+
+absl::StatusOr<core::Shed> ParseShed(absl::string_view text) {
+  return OneOf(text, core::ParseShed(text), "drop, reset");
 }
 
 absl::StatusOr<core::Guarantee> ParseGuarantee(absl::string_view text) {

@@ -42,6 +42,7 @@ absl::StatusOr<base::Endpoint> ParseVip(absl::string_view text);
 absl::StatusOr<base::IpAddress> ParseBackendAddress(absl::string_view text);
 absl::StatusOr<core::Policy> ParsePolicy(absl::string_view text);
 absl::StatusOr<core::Encap> ParseEncap(absl::string_view text);
+absl::StatusOr<core::Shed> ParseShed(absl::string_view text);
 absl::StatusOr<core::Guarantee> ParseGuarantee(absl::string_view text);
 absl::StatusOr<core::CheckKind> ParseCheckKind(absl::string_view text);
 absl::StatusOr<core::CheckVia> ParseCheckVia(absl::string_view text);

@@ -125,6 +125,7 @@ void AddSettings(const core::Service& service, Json& json) {
   json["source_prefix4"] = service.source_rate.length4;
   json["source_prefix6"] = service.source_rate.length6;
   json["slow_start"] = core::SlowStartText(service.slow_start);
+  json["shed"] = Text(core::ToString(service.shed));
   json["panic"] = core::PanicText(service.panic_percent);
   json["assume_up"] = service.assume_up;
   json["flap_damping"] = service.flap_damping;

@@ -142,7 +142,8 @@ Choice Router::ChooseFirst() const {
 }
 
 void Router::RefuseFull(const std::string& because) {
-  answer_.verdict = FL_LB_DROP_FULL;
+  answer_.verdict = facts_.shed == core::Shed::kReset ? FL_LB_TX_SYN_REFUSED
+                                                      : FL_LB_DROP_FULL;
   answer_.why = because;
 }
 

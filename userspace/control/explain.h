@@ -38,6 +38,7 @@ struct RouteFacts {
   core::RowWords row;
   int choices = 1;
   bool hop_lists = true;
+  core::Shed shed = core::Shed::kDrop;
   core::Encap encap = core::Encap::kGue;
   // New flows are above the service's SYN budget just now.
   bool over_budget = false;

@@ -80,6 +80,8 @@ Json EncodeStoredService(const core::Service& service) {
   }
   if (service.slow_start != absl::ZeroDuration())
     json["slow_start"] = core::SlowStartText(service.slow_start);
+  if (service.shed != core::Shed::kDrop)
+    json["shed"] = std::string(core::ToString(service.shed));
   if (service.panic_percent != 0)
     json["panic"] = core::PanicText(service.panic_percent);
   if (service.assume_up) json["assume_up"] = true;
@@ -234,6 +236,8 @@ absl::StatusOr<core::Service> DecodeService(const Json& json,
   service.slow_start =
       reader.Parsed<absl::Duration>("slow_start", core::ParseSlowStart)
           .value_or(absl::ZeroDuration());
+  service.shed =
+      reader.Parsed<core::Shed>("shed", ParseShed).value_or(core::Shed::kDrop);
   service.panic_percent =
       reader.Parsed<int>("panic", core::ParsePanic).value_or(0);
   const Json* more_checks = reader.Array("more_checks");

@@ -18,6 +18,7 @@ struct ServiceSettings {
   std::optional<Policy> policy;
   std::optional<int> choices;
   std::optional<Encap> encap;
+  std::optional<Shed> shed;
   std::optional<int> need;
   std::optional<SynBudget> syn_budget;
   std::optional<uint32_t> rows;  // only when adding

@@ -26,6 +26,16 @@ absl::string_view ToString(Encap value) {
   return "?";
 }
 
+absl::string_view ToString(Shed value) {
+  switch (value) {
+    case Shed::kDrop:
+      return "drop";
+    case Shed::kReset:
+      return "reset";
+  }
+  return "?";
+}
+
 absl::string_view ToString(Guarantee value) {
   switch (value) {
     case Guarantee::kFlowTable:
@@ -230,6 +240,12 @@ std::optional<Policy> ParsePolicy(absl::string_view text) {
 
 std::optional<Encap> ParseEncap(absl::string_view text) {
   for (const Encap value : {Encap::kGue, Encap::kIpip, Encap::kL2})
+    if (text == ToString(value)) return value;
+  return std::nullopt;
+}
+
+std::optional<Shed> ParseShed(absl::string_view text) {
+  for (const Shed value : {Shed::kDrop, Shed::kReset})
     if (text == ToString(value)) return value;
   return std::nullopt;
 }

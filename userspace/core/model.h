@@ -29,6 +29,9 @@ enum class Policy : uint8_t { kHash, kSource, kLeastConn };
 // How packets get to a backend: in UDP, to an agent or a kernel; in IP alone,
 // to a kernel; as they came, to the backend's MAC.
 enum class Encap : uint8_t { kGue, kIpip, kL2 };
+// What a client that finds no room is told: nothing, so that its next SYN may
+// find some; or that it is refused.
+enum class Shed : uint8_t { kDrop, kReset };
 // What keeps an established connection with its backend: this host's flow table
 // alone, or the backends' sockets, found by hop lists that agents honour.
 enum class Guarantee : uint8_t { kFlowTable, kSockets };
@@ -136,6 +139,7 @@ struct Service {
   Policy policy = Policy::kHash;
   int choices = 1;  // candidates that a new flow chooses from
   Encap encap = Encap::kGue;
+  Shed shed = Shed::kDrop;
   int need = 1;  // backends below which the service raises an alarm
   SynBudget syn_budget;
   uint32_t rows = 0;
@@ -395,6 +399,7 @@ enum class EffectiveState : uint8_t {
 
 absl::string_view ToString(Policy value);
 absl::string_view ToString(Encap value);
+absl::string_view ToString(Shed value);
 absl::string_view ToString(Guarantee value);
 absl::string_view ToString(Admin value);
 absl::string_view ToString(CheckKind value);
@@ -409,6 +414,7 @@ absl::string_view ToString(AgentReport::Presence value);
 
 std::optional<Policy> ParsePolicy(absl::string_view text);
 std::optional<Encap> ParseEncap(absl::string_view text);
+std::optional<Shed> ParseShed(absl::string_view text);
 std::optional<Guarantee> ParseGuarantee(absl::string_view text);
 std::optional<CheckKind> ParseCheckKind(absl::string_view text);
 std::optional<CheckVia> ParseCheckVia(absl::string_view text);

@@ -20,6 +20,7 @@ struct ServiceEntry {
   Policy policy = Policy::kHash;
   int choices = 1;
   Encap encap = Encap::kGue;
+  Shed shed = Shed::kDrop;
   bool hop_lists = true;  // only with kGue
   uint32_t rows_base = 0;
   uint32_t rows = 0;

@@ -60,6 +60,7 @@ absl::Status LaySettings(const ServiceSettings& settings, Service& service) {
     service.choices = service.policy == Policy::kLeastConn ? 2 : 1;
   Lay(settings.choices, service.choices);
   Lay(settings.encap, service.encap);
+  Lay(settings.shed, service.shed);
   Lay(settings.need, service.need);
   Lay(settings.syn_budget, service.syn_budget);
   Lay(settings.agent_port, service.agent_port);
@@ -265,6 +266,7 @@ std::vector<std::pair<std::string, std::string>> DescribeSettings(
       {"policy", std::string(ToString(service.policy))},
       {"choices", absl::StrCat(service.choices)},
       {"encap", std::string(ToString(service.encap))},
+      {"shed", std::string(ToString(service.shed))},
       {"need", absl::StrCat(service.need)},
       {"syn-budget", ToString(service.syn_budget)},
       {"rows", absl::StrCat(service.rows)},

@@ -98,6 +98,7 @@ uint8_t FlagsOf(const core::ServiceEntry& entry) {
   if (!entry.sources.empty()) flags |= FL_SERVICE_LISTED;
   if (core::CountSources(entry.sources).allowed != 0)
     flags |= FL_SERVICE_ALLOW_ONLY;
+  if (entry.shed == core::Shed::kReset) flags |= FL_SERVICE_SHED_RESET;
   return flags;
 }
 

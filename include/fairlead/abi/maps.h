@@ -65,6 +65,7 @@ enum fl_encap {
 #define FL_SERVICE_ALLOW_ONLY 0x8  /* and who is in none of them may not */
 #define FL_SERVICE_LIMITED    0x10 /* fl_limits says how many of them */
 #define FL_SERVICE_CONNS      0x20 /* source_conns says how many a source may have */
+#define FL_SERVICE_SHED_RESET 0x40 /* who finds no room is told so, not dropped */
 
 struct fl_service {
 	__u16 id; /* of an address: that of one of its services */
@@ -317,12 +318,13 @@ struct fl_flow_charges {
 };
 FL_STATIC_ASSERT(sizeof(struct fl_flow_charges) == 16, "no padding");
 
-/* What is answered by ICMP in a service's place, each at a rate of its own: a flood of one takes
- * nothing from another, and no service's from another's. */
+/* What is answered in a service's place, by ICMP and by resets, each at a rate of its own: a flood
+ * of one takes nothing from another, and no service's from another's. */
 enum fl_answer_kind {
 	FL_ANSWER_ECHO,	   /* pings, by address */
 	FL_ANSWER_REFUSAL, /* fragments, by address */
 	FL_ANSWER_TOO_BIG, /* what tells clients of their path MTU, by service */
+	FL_ANSWER_RESET,   /* who finds no room, by service */
 	FL_ANSWER_KINDS,
 };
 

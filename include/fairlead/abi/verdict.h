@@ -64,7 +64,9 @@
 	X(DROP_FULL, DROP,                                                                         \
 	  "SYN of a new connection, and every backend that may take it is full (max-conn), or "    \
 	  "has been given as many of late as it may (accept-rate)")                                \
-	X(DROP_SOURCE_CONNS, DROP, "SYN of a new connection whose source has as many as it may")
+	X(DROP_SOURCE_CONNS, DROP, "SYN of a new connection whose source has as many as it may")   \
+	X(TX_SYN_REFUSED, TX,                                                                      \
+	  "SYN of a new connection that no backend has room for, answered with a reset (shed)")
 
 /* fl_agent, on a backend. */
 #define FL_AGENT_VERDICTS(X)                                                                       \

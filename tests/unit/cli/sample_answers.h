@@ -9,6 +9,7 @@ inline constexpr char kWebService[] = R"j({"generation": 7, "service": {
   "syn_budget": "default", "syn_budget_per_second": 30517,
   "slow_start": "30s", "panic": "40%",
   "assume_up": true, "flap_damping": false,
+  "shed": "reset",
   "check": {"type": "http", "port": 0, "path": "/health", "host": "",
             "status": "200-299", "interval": "2s", "timeout": "1s", "rise": 2,
             "fall": 3},

@@ -21,6 +21,7 @@ TEST_CASE("service add sends name, VIP and only the settings that were given",
       api.Run("vip add ws [2001:db8::10]:443 --policy least-conn "
               "--choices 2 --encap gue --need 0 --syn-budget 20000/s "
               "--slow-start 45s --panic 50% --assume-up on --flap-damping off "
+              "--shed reset "
               "--rows 256 --agent-port 0 "
               "--source-rate 50 --source-burst 70 --source-conns 20 "
               "--source-prefix4 24 "
@@ -35,7 +36,7 @@ TEST_CASE("service add sends name, VIP and only the settings that were given",
         "\"syn_budget\":\"20000/"
         "s\",\"slow_start\":\"45s\",\"panic\":\"50%\",\"assume_up\":true,"
         "\"flap_damping\":"
-        "false,\"rows\":256,\"agent_"
+        "false,\"shed\":\"reset\",\"rows\":256,\"agent_"
         "port\":0,\"source_"
         "rate\":50,"
         "\"source_burst\":70,\"source_conns\":20,\"source_prefix4\":24,"
@@ -125,6 +126,7 @@ slow start        30s
 panic             40%
 assume up         on
 flap damping      off
+shed              reset
 fail open         no
 rows              16,384
 agent port        6082

@@ -27,7 +27,7 @@ std::string Problem(const absl::StatusOr<ChangeRequest>& request) {
 TEST_CASE("a whole service is read", "[control][bodies]") {
   const auto command = CommandOf<core::AddService>(ReadAddService(R"({
       "name": "ws", "vip": "198.51.100.10:443/tcp", "policy": "least-conn",
-      "choices": 3, "encap": "gue", "need": 2, "syn_budget": "20000/s", "rows": 512, "agent_port": 7000, "slow_start": "1m30s", "panic": "50%",
+      "choices": 3, "encap": "gue", "need": 2, "syn_budget": "20000/s", "rows": 512, "agent_port": 7000, "slow_start": "1m30s", "panic": "50%", "shed": "reset",
       "assume_up": true, "flap_damping": false,
       "check": {"type": "http", "via": "vip", "port": 8080, "path": "/live", "host": "ws",
                 "status": "204", "interval": "5s", "timeout": "500ms",
@@ -45,6 +45,7 @@ TEST_CASE("a whole service is read", "[control][bodies]") {
   CHECK(settings.panic_percent == 50);
   CHECK(settings.assume_up == true);
   CHECK(settings.flap_damping == false);
+  CHECK(settings.shed == core::Shed::kReset);
   CHECK(settings.agent_port == 7000);
   CHECK(settings.check == core::CheckKind::kHttp);
   CHECK(settings.check_via == core::CheckVia::kVip);
@@ -172,6 +173,8 @@ TEST_CASE("garbage is refused with the field and the value",
        "\"syn_budget\"", "\"1k/s\" is no SYN budget"},
       {R"({"name": "ws", "vip": "198.51.100.10:443", "panic": "50"})",
        "\"panic\"", "\"50\" is no panic threshold"},
+      {R"({"name": "ws", "vip": "198.51.100.10:443", "shed": "tell"})",
+       "\"shed\"", "\"tell\""},
       {R"({"name": "ws", "vip": "198.51.100.10:443", "panic": "101%"})",
        "\"panic\"", "\"101%\" is no panic threshold"},
       {R"({"name": "ws", "vip": "198.51.100.10:443", "assume_up": "on"})",

@@ -185,7 +185,7 @@ TEST_CASE("a service is told as the documentation says", "[control][codec]") {
     "syn_budget": "default", "rows": 16384, "agent_port": 6082,
     "source_rate": 100, "source_burst": 0, "source_conns": 20,
     "source_prefix4": 24,
-    "source_prefix6": 64, "slow_start": "off", "panic": "off",
+    "source_prefix6": 64, "slow_start": "off", "shed": "drop", "panic": "off",
     "assume_up": false, "flap_damping": true,
     "check": {"type": "tcp", "via": "direct", "port": 0, "path": "/",
               "host": "",

@@ -171,6 +171,9 @@ TEST_CASE("a full backend's turn is the next one's", "[control][explain]") {
   CHECK(answer.why ==
         "new flow, refused: full is web1, web2, web3, web4, and nobody else "
         "may have it");
+  facts.shed = core::Shed::kReset;
+  CHECK(ExplainSyn(facts).verdict == FL_LB_TX_SYN_REFUSED);
+  facts.shed = core::Shed::kDrop;
   // What it has goes on; what has ended is new.
   facts.slot = {.state = FL_SLOT_EMBRYONIC, .backend = 2};
   CHECK(ExplainSyn(facts).verdict == FL_LB_TX_SYN_AGAIN);

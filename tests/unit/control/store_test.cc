@@ -177,6 +177,15 @@ TEST_CASE("a max-conn outlives a restart", "[control][store]") {
              Contains("max-conn 100000001: must be 1 to 100000000, or off"));
 }
 
+TEST_CASE("what is told to clients without room outlives a restart",
+          "[control][store]") {
+  core::DesiredState state = SomeState();
+  CHECK_THAT(EncodeState(state), !Contains("\"shed\""));
+  state.services["ws"].shed = core::Shed::kReset;
+  CHECK_THAT(EncodeState(state), Contains("\"shed\": \"reset\""));
+  CHECK(ValueOf(DecodeState(EncodeState(state))) == state);
+}
+
 TEST_CASE("an accept-rate outlives a restart", "[control][store]") {
   core::DesiredState state = SomeState();
   state.services["ws"].backends["web2"].accept_rate = 200;
