@@ -2,6 +2,7 @@
 waves of real clients, with a flood of forged SYNs beside them, with the agents'
 word and without."""
 
+import errno
 import random
 import subprocess
 import threading
@@ -242,6 +243,27 @@ class MaxConnTest(OneLbTestCase):
 
     def test_a_wave_comes_at_the_accept_rate_ipv6(self) -> None:
         self.check_rate(6)
+
+    def check_shed(self, family: int) -> None:
+        """Clients are refused at once, instead of after their time-out."""
+        vip = self.add(self.lab.vips[3][family == 6], "off")
+        for backend in self.lab.backends:
+            self.lb.cli("backend", "set", "ws", backend.name, "--accept-rate",
+                        "1/s")
+        for shed, answer in (("reset", errno.ECONNREFUSED),
+                             ("drop", errno.EAGAIN)):
+            self.lb.cli("service", "set", "ws", "--shed", shed)
+            before = self.view()["refused_full"]
+            answers = {self.connect(vip) for _ in range(8)}
+            self.assertLessEqual(answers, {0, answer}, shed)
+            self.assertGreater(self.view()["refused_full"], before, shed)
+            if shed == "reset":
+                self.assertEqual(answers, {0, answer})
+
+    def test_clients_without_room_are_refused_if_asked_for(self) -> None:
+        for family in (4, 6):
+            self.check_shed(family)
+            self.lb.cli("service", "delete", "ws", "--force")
 
     def test_the_flow_table_counts_where_agents_are_silent(self) -> None:
         vip = self.add(self.lab.vips[1][0], MAX_CONN)
