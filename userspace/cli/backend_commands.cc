@@ -30,6 +30,8 @@ CLI::Validator PerSecond() {
 
 constexpr absl::string_view kServiceHelp = "The service's name";
 constexpr absl::string_view kBackendHelp = "The backend's name or address";
+constexpr char kAcceptRateExample[] =
+    "fairlead backend set web web1 --accept-rate 200/s";
 
 void AddServiceArgument(CLI::App& app, std::string& service) {
   app.add_option("SERVICE", service, std::string(kServiceHelp))->required();
@@ -109,9 +111,8 @@ void BackendCommands::DeclareChanges(CommandLine& line, CLI::App& noun) {
                    .examples = {"fairlead backend set web web1 --weight 50",
                                 "fairlead backend set web web1 --max-conn 100",
                                 "fairlead backend set web web1 --max-conn off",
-                                "fairlead backend set web web1 --accept-rate "
-                                "200/s",
-                                "", "No connection that it has is touched."}}},
+                                kAcceptRateExample, "",
+                                "No connection that it has is touched."}}},
       [this](Session& session) { return Set(session); });
   AddServiceArgument(set, service_);
   set.add_option("BACKEND", backend_, std::string(kBackendHelp))->required();

@@ -12,6 +12,9 @@
 namespace fairlead::cli {
 namespace {
 
+constexpr char kFirstCheck[] =
+    "The first check of a service is called main; service set changes it, too.";
+
 void PrintSteps(const Json& result, std::ostream& out) {
   const Json& steps = Array(result, "steps");
   const std::string reason = Text(result, "reason");
@@ -37,9 +40,7 @@ CheckCommands::CheckCommands(CommandLine& line) {
                     "fairlead check list web",
                     "fairlead check set web live --fall 2",
                     "fairlead check delete web live",
-                    "fairlead check run web web1 -v", "",
-                    "The first check of a service is called main; service set "
-                    "changes it, too."}});
+                    "fairlead check run web web1 -v", "", kFirstCheck}});
   DeclareChanges(line, noun);
   DeclareList(line, noun);
   DeclareRun(line, noun);

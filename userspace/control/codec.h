@@ -33,7 +33,7 @@ Json EncodeProbeResult(const core::ProbeResult& result);
 // The last results of all checks, the newest first.
 Json EncodeHistory(const core::BackendView& view, const AnswerTime& now);
 
-Json EncodeBackend(const core::BackendView& view,
+Json EncodeBackend(const core::BackendView& counted,
                    const BackendCounters& counters, const AnswerTime& now);
 
 using BackendCountersOf = absl::FunctionRef<BackendCounters(core::BackendId)>;

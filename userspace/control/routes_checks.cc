@@ -70,6 +70,7 @@ absl::StatusOr<std::vector<core::ProbeRequest>> ReadCheckRun(
                      " has no check; give it one with service set --check"));
   }
   std::vector<core::ProbeRequest> probes;
+  probes.reserve(checks.size());
   for (const core::CheckRef& check : checks)
     probes.push_back(core::MakeProbe(*service, *backend, check));
   return probes;

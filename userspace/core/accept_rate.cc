@@ -40,7 +40,7 @@ bool IsAtRate(uint32_t accept_rate, const LoadReport& load,
 }
 
 std::string AcceptRateText(uint32_t accept_rate, int slow_start_percent) {
-  const std::string whole = absl::StrCat(accept_rate, "/s");
+  std::string whole = absl::StrCat(accept_rate, "/s");
   if (slow_start_percent >= 100) return whole;
   const uint64_t now =
       (uint64_t{accept_rate} * static_cast<uint64_t>(slow_start_percent) + 99) /

@@ -62,16 +62,16 @@ bool TakeResult(uint64_t number, const ProbeResult& result, base::MonoTime now,
 }  // namespace
 
 ProbeRequest MakeProbe(const Service& service, const Backend& backend,
-                       const CheckRef& ref) {
-  const CheckConfig& check = *ref.config;
+                       const CheckRef& check) {
+  const CheckConfig& config = *check.config;
   ProbeRequest probe;
-  probe.check_name = std::string(ref.name);
+  probe.check_name = std::string(check.name);
   probe.service = service.name;
   probe.backend = backend.name;
   probe.address = backend.address;
-  probe.port = check.port != 0 ? check.port : service.vip.port;
-  probe.check = check;
-  if (check.via == CheckVia::kVip)
+  probe.port = config.port != 0 ? config.port : service.vip.port;
+  probe.check = config;
+  if (config.via == CheckVia::kVip)
     probe.by_vip = {.vip = service.vip, .id = backend.id};
   return probe;
 }

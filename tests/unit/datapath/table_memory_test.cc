@@ -75,7 +75,7 @@ TEST_CASE("each table says its arithmetic", "[datapath][memory]") {
   CHECK(tables[2].arithmetic ==
         "backends = 4096 on 4 CPUs x 392 bytes = 1.5 MiB");
   CHECK(tables[3].arithmetic ==
-        "services = 512 on 4 CPUs x 912 bytes = 456.0 KiB");
+        "services = 512 on 4 CPUs x 952 bytes = 476.0 KiB");
   CHECK(tables[4].arithmetic == "prefixes = 4096 x 384 bytes = 1.5 MiB");
   CHECK(tables[5].arithmetic == "sources = 65536 x 16 bytes = 1.0 MiB");
 }
