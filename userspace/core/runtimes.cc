@@ -170,6 +170,9 @@ void Runtimes::ForgetDeleted(const DesiredState& after) {
     damped_ -= it->second.effective.damped ? 1 : 0;
     it = runtimes_.erase(it);
   }
+  // By a change that nothing has asked about since.
+  std::erase_if(reopened_,
+                [&](BackendId id) { return !configured.contains(id); });
 }
 
 void Runtimes::Reconfigure(const Service& before, const Service& after,

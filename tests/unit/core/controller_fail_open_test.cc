@@ -131,6 +131,28 @@ TEST_CASE("nobody that is offered flows is called drained",
   CHECK(world.View("web1").fails_open);
 }
 
+// Two changes in a row, and no probe in between.
+TEST_CASE("who was deleted after it began to fail open is no more spoken of",
+          "[core][controller][fail-open]") {
+  CoreWorld world;
+  AddHealthyWeb(world, 3, WithPanic(0));
+  Run(world, absl::Seconds(10), {"web1", "web2"});
+  std::vector<ProbeRequest> probes;
+  while (probes.empty() || probes.back().backend != "web3") {
+    world.Advance(*world.controller().NextDeadline() - world.now());
+    probes = world.DueProbes();
+  }
+  ServiceSettings settings;
+  settings.panic_percent = 50;
+  world.Do(SetService{"web", settings});
+  CHECK(IsOffered(world, "web1"));
+  world.Do(DeleteBackend{.service = "web", .name = "web1", .force = true});
+  world.controller().OnProbeResult(probes.back(), world.ResultOf(kSuccess),
+                                   world.now());
+  CHECK(IsOffered(world, "web2"));
+  CHECK(world.View().backends.size() == 2);
+}
+
 TEST_CASE("those that are silent, or unknown, are no help",
           "[core][controller][fail-open]") {
   CoreWorld world;
